@@ -1,0 +1,199 @@
+/**
+ * The application's only door to SIP. An adapter carries it over drachtio-srf to any drachtio-server, or straight
+ * onto the embedded engine; the application cannot tell which (but see SignalCapabilities).
+ *
+ * Rules that every adapter obeys, and that the contract suite in test/contract checks:
+ *  - No event of a leg is delivered before `invite()`, or the handler's `onInvite`, has returned.
+ *  - An incoming CANCEL is answered (200 and 487) by the adapter, however early it comes, and reported once.
+ *  - Every OutgoingLeg reports exactly one of answered / failed, then, if answered, exactly one `onEnded`.
+ *  - Every IncomingLeg reports exactly one `onEnded`, unless the application ended it by `reject`.
+ *  - Methods called on a leg that has already ended do nothing. Nothing throws.
+ *  - Header text is a byte string (latin1 decoding of the wire), so that it survives unchanged.
+ */
+
+/** Field name as it goes on the wire, and its value. Several values of a field are several entries. */
+export type HeaderEntry = readonly [name: string, value: string];
+
+/** A received message, read only. */
+export interface SignalMessage {
+  /** Method of a request, or of the request that a response answers. */
+  readonly method: string;
+  /** Request-URI, for requests. */
+  readonly uri: string | undefined;
+  /** Status code and reason phrase, for responses. */
+  readonly status: number | undefined;
+  readonly reason: string | undefined;
+  readonly callId: string;
+  /** First value of a field, any spelling of its name (compact forms included); undefined when absent. */
+  header(name: string): string | undefined;
+  /** All fields in order, with canonical names. */
+  headers(): HeaderEntry[];
+  readonly contentType: string | undefined;
+  readonly body: Buffer;
+}
+
+/** Where a request came from: the socket's word, never a header's. */
+export interface SignalSource {
+  readonly transport: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface Content {
+  readonly contentType?: string | undefined;
+  readonly body?: Buffer | undefined;
+}
+
+export interface ResponseSpec extends Content {
+  readonly reason?: string | undefined;
+  readonly headers?: readonly HeaderEntry[] | undefined;
+}
+
+export interface InDialogSpec extends Content {
+  readonly method: string;
+  readonly headers?: readonly HeaderEntry[] | undefined;
+}
+
+/** Why a leg is over. */
+export type LegEnd =
+  | { readonly kind: 'remote_bye'; readonly message: SignalMessage }
+  | { readonly kind: 'local_bye' }
+  | { readonly kind: 'cancelled'; readonly message: SignalMessage | undefined }
+  | { readonly kind: 'rejected' }
+  /** Our 2xx was never acknowledged; the adapter has sent BYE. */
+  | { readonly kind: 'ack_timeout' }
+  /** The peer no longer knows the dialog (481, 408 to a request within it) or its connection is gone. */
+  | { readonly kind: 'dialog_lost'; readonly status: number | undefined }
+  /** The signalling plane itself went away. */
+  | { readonly kind: 'engine_lost' };
+
+/** A request within a dialog other than INVITE, BYE, CANCEL, ACK: answer it exactly once. */
+export interface InDialogRequest {
+  readonly message: SignalMessage;
+  respond(status: number, spec?: ResponseSpec): void;
+}
+
+/** A re-INVITE from the peer: answer with any number of provisionals and one final. */
+export interface IncomingReinvite {
+  readonly message: SignalMessage;
+  respond(status: number, spec?: ResponseSpec): void;
+}
+
+export interface LegEvents {
+  onRequest(leg: Leg, request: InDialogRequest): void;
+  onReinvite(leg: Leg, reinvite: IncomingReinvite): void;
+  /** The ACK of our 2xx, to the first INVITE (`reinvite` undefined) or to a re-INVITE. Carries SDP in a late offer. */
+  onAck(leg: Leg, message: SignalMessage, reinvite: IncomingReinvite | undefined): void;
+  /** The peer withdrew a re-INVITE; 487 has been sent. */
+  onReinviteCancelled(leg: Leg, reinvite: IncomingReinvite): void;
+  /** Exactly once; nothing follows. */
+  onEnded(leg: Leg, end: LegEnd): void;
+}
+
+/** Final outcome of a request that we sent within a dialog. Exactly one per request. */
+export type RequestOutcome =
+  | { readonly kind: 'response'; readonly message: SignalMessage }
+  | { readonly kind: 'timeout' }
+  | { readonly kind: 'transport_error'; readonly code: string }
+  | { readonly kind: 'leg_ended' };
+
+export type ReinviteOutcome =
+  /** 2xx: acknowledge it with `ack`, once. */
+  { readonly kind: 'answered'; readonly message: SignalMessage; ack(content?: Content): void } | RequestOutcome;
+
+export interface Leg {
+  /** Unique within the process; for logs. */
+  readonly id: string;
+  readonly callId: string;
+  /** Empty until known. */
+  readonly localTag: string;
+  readonly remoteTag: string;
+  /** Sends a request within the dialog (INFO, UPDATE, MESSAGE, NOTIFY, REFER ...). */
+  request(spec: InDialogSpec, done: (outcome: RequestOutcome) => void): void;
+  /** Sends a re-INVITE. Glare (491) is reported, not retried: the offer's owner decides. */
+  reinvite(spec: ResponseSpec, done: (outcome: ReinviteOutcome) => void): void;
+  /** Ends an answered leg. */
+  bye(headers?: readonly HeaderEntry[]): void;
+  dump(): object;
+}
+
+/** The caller's leg: we are the server. */
+export interface IncomingLeg extends Leg {
+  readonly message: SignalMessage;
+  readonly source: SignalSource;
+  /** 101-199. 100 Trying is the adapter's business. */
+  progress(status: number, spec?: ResponseSpec): void;
+  answer(spec: ResponseSpec): void;
+  /** 300-699. No `onEnded` follows. */
+  reject(status: number, spec?: ResponseSpec): void;
+}
+
+/** Why an attempt to reach somebody failed. */
+export type InviteFailure =
+  | { readonly kind: 'response'; readonly status: number; readonly message: SignalMessage }
+  | { readonly kind: 'timeout' }
+  | { readonly kind: 'transport_error'; readonly code: string }
+  | { readonly kind: 'unresolved_host'; readonly code: string }
+  /** The request could not be formed or sent: a bad URI, an unserved transport. */
+  | { readonly kind: 'invalid_request'; readonly detail: string }
+  /** `cancel` was called. */
+  | { readonly kind: 'cancelled' };
+
+export interface OutgoingEvents extends LegEvents {
+  /** The peer is there (100 Trying). Only where capabilities.reportsTrying. */
+  onTrying(leg: OutgoingLeg): void;
+  /** 101-199, each once, forks included. */
+  onProgress(leg: OutgoingLeg, message: SignalMessage): void;
+  /** 2xx: acknowledge it with `leg.ack`, once. Further 2xx of forks are released by the adapter. */
+  onAnswered(leg: OutgoingLeg, message: SignalMessage): void;
+  onFailed(leg: OutgoingLeg, failure: InviteFailure): void;
+}
+
+export interface OutgoingLeg extends Leg {
+  ack(content?: Content): void;
+  /**
+   * Withdraws the INVITE. `onFailed({kind: 'cancelled'})` is delivered when the peer has confirmed, or, at the latest,
+   * after a bounded time; a 2xx that crosses is acknowledged and released by the adapter.
+   */
+  cancel(headers?: readonly HeaderEntry[]): void;
+}
+
+export interface InviteSpec extends Content {
+  /** Request-URI. */
+  readonly uri: string;
+  /** Next hop, when it is not the Request-URI: `sip:host:port;transport=...`. */
+  readonly nextHop?: string | undefined;
+  /** From field without a tag: name-addr or addr-spec. The host part `localhost` stands for our own address. */
+  readonly from: string;
+  readonly to: string;
+  readonly headers?: readonly HeaderEntry[] | undefined;
+}
+
+/** A request outside dialogs, other than INVITE: OPTIONS, REGISTER, MESSAGE ... Answer it exactly once. */
+export interface OutOfDialogRequest {
+  readonly message: SignalMessage;
+  readonly source: SignalSource;
+  respond(status: number, spec?: ResponseSpec): void;
+}
+
+export interface SignalHandlers {
+  /** Returns the sink of the leg's events. */
+  onInvite(leg: IncomingLeg): LegEvents;
+  onRequest(request: OutOfDialogRequest): void;
+  /** The way to the signalling plane came up or went down. */
+  onAvailability(up: boolean, detail: string): void;
+}
+
+export interface SignalCapabilities {
+  /** True when `onTrying` is delivered; a drachtio-server keeps 100 Trying to itself. */
+  readonly reportsTrying: boolean;
+}
+
+export interface SignalPort {
+  readonly capabilities: SignalCapabilities;
+  /** Resolves when calls can come in: to the addresses listened on, as `udp/127.0.0.1:5060`. */
+  start(handlers: SignalHandlers): Promise<readonly string[]>;
+  invite(spec: InviteSpec, events: OutgoingEvents): OutgoingLeg;
+  stop(): Promise<void>;
+  dump(): object;
+}

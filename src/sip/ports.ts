@@ -1,0 +1,69 @@
+/**
+ * What the engine needs of the outside world. `src/net` implements these with sockets, `src/net/sim` in memory;
+ * the engine itself never imports either.
+ */
+
+/** Transports of RFC 3261 §18 and RFC 7118, in lower case as in URI parameters. */
+export type TransportName = 'udp' | 'tcp' | 'tls' | 'ws' | 'wss';
+
+/** A numeric IP address (IPv6 without brackets) and a port. */
+export interface SocketAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface DatagramSocket {
+  /** The bound address; the port is the real one when 0 was asked for. */
+  readonly local: SocketAddress;
+  /**
+   * Sends one datagram. Never throws and never waits.
+   * @param expectAnswer true for requests: the implementation then reports an ICMP "unreachable" for this peer
+   * through `onUnreachable`, where the system can tell.
+   */
+  send(data: Buffer, address: string, port: number, expectAnswer: boolean): void;
+  close(): void;
+}
+
+export interface DatagramSink {
+  onDatagram(data: Buffer, address: string, port: number): void;
+  /** The peer refused a datagram (ICMP port or host unreachable), or sending failed at once. `code` as in errno. */
+  onUnreachable(address: string, port: number, code: string): void;
+}
+
+/** One stream connection: accepted or dialled. Data written before it is up is queued (bounded). */
+export interface StreamConnection {
+  readonly local: SocketAddress;
+  readonly remote: SocketAddress;
+  /** False once closed; data is then dropped. */
+  write(data: Buffer): boolean;
+  /** Flushes, then closes. `onClose` of the sink is told exactly once, whoever closed. */
+  close(): void;
+}
+
+export interface StreamSink {
+  onConnected?(): void;
+  onData(chunk: Buffer): void;
+  /** Exactly once. `code` (ECONNREFUSED, ETIMEDOUT ...) when it ended by an error. */
+  onClose(code?: string): void;
+}
+
+export interface StreamListener {
+  readonly local: SocketAddress;
+  close(): void;
+}
+
+export interface SipNetwork {
+  bindDatagram(local: SocketAddress, sink: DatagramSink): Promise<DatagramSocket>;
+  listenStream(local: SocketAddress, accept: (connection: StreamConnection) => StreamSink): Promise<StreamListener>;
+  /** Dials at once and returns; the outcome reaches the sink. */
+  connectStream(remote: SocketAddress, sink: StreamSink): StreamConnection;
+}
+
+export type ResolveOutcome =
+  | { readonly ok: true; readonly addresses: readonly string[] }
+  | { readonly ok: false; readonly code: string };
+
+/** Host name to addresses (A and AAAA). May answer within the call when it knows; answers exactly once. */
+export interface HostResolver {
+  resolve(host: string, answer: (outcome: ResolveOutcome) => void): void;
+}
