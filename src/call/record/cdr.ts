@@ -1,0 +1,62 @@
+/** One call detail record per call attempt, early rejects included (docs/record.md). */
+import type { Decision } from '../routing/decision.js';
+
+export type Outcome = 'answered' | 'busy' | 'no_answer' | 'cancelled' | 'rejected' | 'failed';
+export type EndedBy = 'caller' | 'callee' | 'carrier' | 'tandem';
+
+export interface AttemptRecord {
+  readonly uri: string;
+  readonly startedAt: string;
+  /** SIP status, or 0 where none came. */
+  readonly sipStatus: number;
+  /** `answered`, `response`, `silence`, `timeout`, `transport_error`, `unresolved_host`, `cancelled`, `ring_timeout` ... */
+  readonly result: string;
+  readonly durationMs: number;
+}
+
+export interface CallRecord {
+  readonly callId: string;
+  readonly nodeId: string;
+  /** SIP Call-IDs of the two legs; bLeg null when none was tried. */
+  readonly aLegCallId: string;
+  readonly bLegCallId: string | null;
+  readonly source: string;
+  readonly destination: string | null;
+  readonly direction: 'inbound' | 'outbound' | null;
+  readonly mode: 'pstn' | 'flow' | null;
+  readonly accountSid: string | null;
+  readonly trunkSid: string | null;
+  readonly carrierId: string | null;
+  readonly callerReceived: string;
+  readonly callerE164: string | null;
+  readonly callerSent: string | null;
+  readonly calledReceived: string;
+  readonly calledE164: string | null;
+  readonly revision: string;
+  /** ISO 8601 UTC with milliseconds, wall clock. */
+  readonly startedAt: string;
+  readonly ringingAt: string | null;
+  readonly answeredAt: string | null;
+  readonly endedAt: string;
+  /** From a monotonic clock. */
+  readonly setupMs: number;
+  readonly ringMs: number;
+  readonly talkMs: number;
+  readonly outcome: Outcome;
+  readonly endedBy: EndedBy;
+  /** What the caller was told; 200 for an answered call. */
+  readonly sipStatus: number;
+  /** ITU-T Q.850 cause. */
+  readonly q850: number;
+  readonly reasonCode: string;
+  readonly attempts: readonly AttemptRecord[];
+  readonly decision: Decision;
+}
+
+/** Port of the CDR sink. `write` never blocks and never throws; the record is durable soon after. */
+export interface CallRecorder {
+  write(record: CallRecord): void;
+  /** Resolves when everything written so far is durable. */
+  flush(): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,99 @@
+/** A routing decision as data: what the call path acts on, what `explain` prints, what the CDR keeps. */
+import type { FailoverPolicy } from './resources.js';
+
+/** What is known of a call when it arrives. */
+export interface CallRequest {
+  /** The socket's address, IPv4-mapped IPv6 already unmapped. Never a header's. */
+  readonly sourceAddress: string;
+  readonly sourcePort: number;
+  readonly transport: string;
+  /** User part of the Request-URI, unescaped, as received. */
+  readonly calledNumber: string;
+  /** User part of From, unescaped; empty when anonymous. */
+  readonly callerNumber: string;
+  /** User part of P-Asserted-Identity, when present. */
+  readonly assertedNumber?: string | undefined;
+}
+
+export type Direction = 'inbound' | 'outbound';
+
+/**
+ * Machine-readable result. The registry with SIP status, sentence and remedy is `reasons.ts`; `docs/errors.md` is
+ * generated from it.
+ */
+export type ReasonCode =
+  | 'routed'
+  | 'source_not_allowed'
+  | 'number_not_found'
+  | 'number_on_other_trunk'
+  | 'number_invalid'
+  | 'trunk_inactive'
+  | 'trunk_has_no_destination'
+  | 'carrier_not_found'
+  | 'carrier_has_no_gateway'
+  | 'caller_id_not_mapped'
+  | 'destination_not_enabled'
+  | 'flow_not_available'
+  | 'trunk_calls_per_second'
+  | 'trunk_concurrent_calls'
+  | 'carrier_calls_per_second'
+  | 'carrier_concurrent_calls'
+  | 'table_not_loaded'
+  | 'draining';
+
+export interface DecisionStep {
+  /** `source`, `direction`, `called_number`, `did`, `trunk`, `mode`, `caller_id`, `carrier`, `limits`, `destinations`. */
+  readonly step: string;
+  readonly result: 'pass' | 'fail' | 'info';
+  readonly detail: string;
+  /** The facts behind the sentence: the rule that matched, the numbers compared. */
+  readonly data?: { readonly [key: string]: string | number | boolean | null };
+}
+
+export interface Destination {
+  /** Request-URI to send, for example `sip:+918040000001@192.0.2.1:5060;transport=tcp`. */
+  readonly uri: string;
+  /** Host, port, transport part as configured, for logs and health. */
+  readonly gateway: string;
+  readonly priority: number;
+  readonly weight: number;
+}
+
+/** A counter that this call takes when it is admitted, and gives back at its end. */
+export interface LimitClaim {
+  /** `trunk:<sid>` or `carrier:<id>`. */
+  readonly key: string;
+  readonly callsPerSecond: number | undefined;
+  readonly concurrentCalls: number | undefined;
+}
+
+export interface Decision {
+  readonly accepted: boolean;
+  readonly reasonCode: ReasonCode;
+  /** SIP status for a rejected call. */
+  readonly sipStatus: number | undefined;
+  /** What to do about a rejection, for people. */
+  readonly remedy: string | undefined;
+  readonly nearestMiss: string | undefined;
+  readonly revision: string;
+  readonly direction: Direction | undefined;
+  readonly mode: 'pstn' | 'flow' | undefined;
+  readonly accountSid: string | undefined;
+  readonly trunkSid: string | undefined;
+  readonly carrierId: string | undefined;
+  readonly calledNumber: { readonly received: string; readonly e164: string | undefined };
+  readonly callerNumber: { readonly received: string; readonly e164: string | undefined; readonly sent: string | undefined };
+  /** In the order in which they are to be tried. */
+  readonly destinations: readonly Destination[];
+  readonly failover: FailoverPolicy;
+  readonly limits: readonly LimitClaim[];
+  readonly steps: readonly DecisionStep[];
+}
+
+/** Counters as they stand; read by `decide`, changed only by the call path's limiter. */
+export interface LimitsView {
+  /** Calls now up under this key. */
+  concurrent(key: string): number;
+  /** Whether one more call may start now under this rate. */
+  rateAllows(key: string, callsPerSecond: number, nowMs: number): boolean;
+}
