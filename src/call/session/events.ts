@@ -1,0 +1,60 @@
+/** What happens to calls, as it happens. Logs, metrics, ladders and the live view subscribe; nobody is called. */
+import type { AttemptRecord, CallRecord } from '../record/cdr.js';
+import type { CallRequest, Decision } from '../routing/decision.js';
+
+interface OfCall {
+  /** Tandem's own id of the call: the same in logs, CDR and API. */
+  readonly callId: string;
+  /** Milliseconds since 1970-01-01 UTC. */
+  readonly atMs: number;
+}
+
+/**
+ * Per call, in this order: `call_started`, `call_decided` (unless deciding failed), then for each destination tried
+ * `attempt_started` and `attempt_ended`, `call_ringing` at the first 18x, `call_answered`, and in any case exactly one
+ * `call_ended`. `call_released` follows when both legs are gone.
+ */
+export type CallEvent =
+  | (OfCall & {
+      readonly type: 'call_started';
+      readonly request: CallRequest;
+      /** SIP Call-ID of the caller's leg. */
+      readonly aLegCallId: string;
+    })
+  | (OfCall & { readonly type: 'call_decided'; readonly decision: Decision })
+  | (OfCall & {
+      readonly type: 'attempt_started';
+      /** 1 for the first. */
+      readonly attempt: number;
+      readonly uri: string;
+      readonly gateway: string;
+      readonly bLegCallId: string;
+    })
+  | (OfCall & {
+      readonly type: 'attempt_ended';
+      readonly attempt: number;
+      readonly gateway: string;
+      readonly record: AttemptRecord;
+    })
+  | (OfCall & {
+      readonly type: 'call_ringing';
+      /** 180, 183 ... */
+      readonly status: number;
+      /** The caller hears the far end: there was a body. */
+      readonly earlyMedia: boolean;
+      /** From the INVITE's arrival, in milliseconds of the monotonic clock. */
+      readonly afterMs: number;
+    })
+  | (OfCall & { readonly type: 'call_answered'; readonly setupMs: number; readonly bLegCallId: string })
+  | (OfCall & { readonly type: 'call_ended'; readonly record: CallRecord })
+  | (OfCall & {
+      readonly type: 'call_released';
+      /** Legs that did not confirm their end in time. 0 in good order. */
+      readonly abandonedLegs: number;
+    })
+  /** An exception inside Tandem; the call was ended for it. Empty callId where no call was concerned. */
+  | (OfCall & { readonly type: 'call_fault'; readonly where: string; readonly error: unknown })
+  | { readonly type: 'drain_started'; readonly atMs: number; readonly liveCalls: number; readonly limitMs: number }
+  | { readonly type: 'signalling'; readonly atMs: number; readonly up: boolean; readonly detail: string };
+
+export type CallEventType = CallEvent['type'];
