@@ -39,7 +39,10 @@ export type ReasonCode =
   | 'carrier_calls_per_second'
   | 'carrier_concurrent_calls'
   | 'table_not_loaded'
-  | 'draining';
+  /** Given by the call session, before or instead of the table's word: */
+  | 'draining'
+  | 'too_many_hops'
+  | 'internal_error';
 
 export interface DecisionStep {
   /** `source`, `direction`, `called_number`, `did`, `trunk`, `mode`, `caller_id`, `carrier`, `limits`, `destinations`. */
