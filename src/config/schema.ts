@@ -1,0 +1,251 @@
+/**
+ * The one source of the configuration's shape: the type `Config`, validation, defaults, the environment and flag
+ * names and config/tandem.schema.json all come from here. Every key has a default or is optional.
+ */
+import { type Static, type TSchema, Type } from 'typebox';
+
+const section = <P extends Record<string, TSchema>>(description: string, properties: P) =>
+  Type.Object(properties, { description, additionalProperties: false, default: {} });
+
+const milliseconds = (description: string, value: number, minimum = 1) =>
+  Type.Integer({ description, minimum, maximum: 604_800_000, default: value });
+
+const hostPort = (description: string, extra: object = {}) =>
+  Type.String({ description: `${description}, as host:port or [IPv6]:port`, minLength: 3, ...extra });
+
+/** `next`, `stop`, or an object that names the status to give the caller instead. */
+const failoverAction = Type.Unsafe<'next' | 'stop' | { readonly rewrite: number }>({
+  description: 'next | stop | {rewrite: STATUS}',
+  if: { type: 'object' },
+  then: {
+    type: 'object',
+    properties: { rewrite: { type: 'integer', minimum: 400, maximum: 699 } },
+    required: ['rewrite'],
+    additionalProperties: false,
+  },
+  else: { enum: ['next', 'stop'] },
+});
+
+/** design: only what says "this way is closed, another may be open" moves on to the next destination. */
+const DEFAULT_FAILOVER = {
+  408: 'next',
+  480: 'next',
+  500: 'next',
+  502: 'next',
+  503: 'next',
+  504: 'next',
+  transport_error: 'next',
+  unresolved_host: 'next',
+  silence: 'next',
+  ring_timeout: 'next',
+  '4xx': 'stop',
+  '5xx': 'stop',
+  '6xx': 'stop',
+};
+
+const sip = section('SIP signalling', {
+  engine: Type.Enum(['embedded', 'drachtio'], {
+    description: 'embedded: our own SIP stack in this process; drachtio: an external drachtio-server',
+    default: 'embedded',
+  }),
+  listen: Type.Array(Type.String({ description: 'udp://HOST:PORT or tcp://HOST:PORT' }), {
+    description: 'Addresses that the embedded engine listens on. HOST is a numeric address; IPv6 in brackets',
+    minItems: 1,
+    uniqueItems: true,
+    default: ['udp://127.0.0.1:5060', 'tcp://127.0.0.1:5060'],
+  }),
+  advertise: Type.Record(Type.String(), Type.String({ minLength: 1 }), {
+    description: 'What peers are told instead of the address listened on: an entry of sip.listen -> HOST or HOST:PORT',
+    default: {},
+  }),
+  maxMessageBytes: Type.Integer({
+    description: 'Longer messages are refused (413 or closed connection)',
+    minimum: 1024,
+    maximum: 1_048_576,
+    default: 65_536,
+  }),
+  maxHeaders: Type.Integer({
+    description: 'Messages with more header fields are refused',
+    minimum: 16,
+    maximum: 2000,
+    default: 200,
+  }),
+  drachtio: section('The drachtio-server to use when sip.engine is drachtio', {
+    host: Type.String({ description: 'Host name or address', minLength: 1, default: '127.0.0.1' }),
+    port: Type.Integer({ description: 'Control port', minimum: 1, maximum: 65_535, default: 9022 }),
+    secret: Type.String({ description: 'Shared secret of the control connection', default: '' }),
+  }),
+});
+
+const drachtio = section('Lets drachtio-srf programs use the embedded engine. Off unless listen is set', {
+  listen: Type.Optional(hostPort('Address of the control port')),
+  secret: Type.Optional(Type.String({ description: 'Shared secret that clients must know', minLength: 1 })),
+});
+
+const fileStore = Type.Object(
+  {
+    kind: Type.Literal('file'),
+    path: Type.String({
+      description: 'Routing document (YAML or JSON); a relative path starts at the folder of the configuration file',
+      minLength: 1,
+      default: './routing.yaml',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+const redisStore = Type.Object(
+  {
+    kind: Type.Literal('redis'),
+    url: Type.String({
+      description: 'redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS',
+      pattern: '^rediss?://.',
+    }),
+    prefix: Type.String({ description: 'First part of every key', pattern: '^[^\\s]{1,64}$', default: 'tandem:' }),
+    snapshotPath: Type.String({
+      description: 'Last good routing table on disk, served from when Redis is out of reach at start',
+      minLength: 1,
+      default: './var/routing.snapshot.ndjson',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+const store = Type.Unsafe<Static<typeof fileStore> | Static<typeof redisStore>>({
+  type: 'object',
+  description: 'Where the routing document lives: {kind: file, path} or {kind: redis, url, prefix, snapshotPath}',
+  discriminator: { propertyName: 'kind' },
+  required: ['kind'],
+  oneOf: [fileStore, redisStore],
+  default: { kind: 'file', path: './routing.yaml' },
+});
+
+const calls = section('Bounds and rules of a call', {
+  maxSetupMs: milliseconds('Ring timeout: longest time from INVITE to answer of one destination', 60_000),
+  silenceTimeoutMs: milliseconds('A destination that sends nothing at all for this long is given up', 3000),
+  maxCallMs: milliseconds('Answered calls are ended after this long', 14_400_000),
+  maxCalls: Type.Integer({
+    description: 'Live calls on this node; more are refused with 503',
+    minimum: 1,
+    default: 10_000,
+  }),
+  drainSeconds: Type.Integer({
+    description: 'On SIGTERM: how long live calls may run on before they are ended',
+    minimum: 0,
+    maximum: 86_400,
+    default: 60,
+  }),
+  defaultCountryCode: Type.Optional(
+    Type.String({ description: 'Country code (digits) that national numbers get', pattern: '^[1-9][0-9]{0,3}$' }),
+  ),
+  nationalPrefix: Type.String({
+    description: 'Trunk prefix that is taken off national numbers before the country code is added',
+    pattern: '^[0-9]{0,4}$',
+    default: '0',
+  }),
+  failover: Type.Record(Type.String(), failoverAction, {
+    description:
+      'What a failed attempt leads to, by status (503), class (5xx) or event (transport_error, unresolved_host, silence, ring_timeout). Entries replace single defaults; trunks and carriers may have their own',
+    default: {},
+  }),
+  unlistedSources: Type.Enum(['reject', 'drop'], {
+    description: 'Requests from addresses that no trunk or carrier lists: reject answers 403, drop stays silent',
+    default: 'reject',
+  }),
+});
+
+const headers = section('Header fields that cross from one leg to the other', {
+  pass: Type.Array(
+    Type.String({ description: 'Field name; a trailing * matches any rest', pattern: "^[A-Za-z0-9.!%_`'~+-]+\\*?$" }),
+    {
+      description:
+        'Fields copied unchanged. Everything that routes, identifies a dialog or names a host is rebuilt instead',
+      default: [
+        'Accept',
+        'Accept-Language',
+        'Alert-Info',
+        'Allow-Events',
+        'Content-Disposition',
+        'Content-Language',
+        'Date',
+        'Info-Package',
+        'MIME-Version',
+        'Priority',
+        'Privacy',
+        'Reason',
+        'Recv-Info',
+        'Retry-After',
+        'Subject',
+        'User-to-User',
+        'Warning',
+      ],
+    },
+  ),
+});
+
+export const configSchema = Type.Object(
+  {
+    node: section('This process', {
+      id: Type.Optional(
+        Type.String({
+          description: 'Name in CDRs, logs and metrics; default: the host name',
+          pattern: '^[A-Za-z0-9._-]{1,64}$',
+        }),
+      ),
+    }),
+    sip,
+    drachtio,
+    store,
+    admin: section('Administration: health, metrics, REST', {
+      listen: hostPort('HTTP address. Account keys are asked for unless it is a loopback address', {
+        default: '127.0.0.1:8080',
+      }),
+    }),
+    cdr: section('Call detail records, JSON lines', {
+      path: Type.String({ description: 'Folder of the record files', minLength: 1, default: './var/cdr' }),
+      rotateBytes: Type.Integer({
+        description: 'A file that has grown to this size is closed and named by its date',
+        minimum: 4096,
+        default: 67_108_864,
+      }),
+      rotateDaily: Type.Boolean({ description: 'A new file each day (UTC)', default: true }),
+    }),
+    media: section('Media plane', {
+      engine: Type.Enum(['embedded', 'freeswitch'], { description: 'Where audio is handled', default: 'embedded' }),
+      rtpPorts: Type.Unsafe<readonly [number, number]>({
+        type: 'array',
+        description: 'First and last UDP port for audio',
+        items: { type: 'integer', minimum: 1024, maximum: 65_535 },
+        minItems: 2,
+        maxItems: 2,
+        default: [20_000, 29_999],
+      }),
+      address: Type.String({ description: 'Address that audio is sent to', minLength: 1, default: '127.0.0.1' }),
+    }),
+    calls,
+    headers,
+    log: section('Logging, JSON lines on standard output', {
+      level: Type.Enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'], {
+        description: 'info writes one line a call',
+        default: 'info',
+      }),
+    }),
+  },
+  { title: 'Tandem configuration', additionalProperties: false },
+);
+
+type DeepReadonly<T> = T extends readonly (infer E)[]
+  ? number extends T['length']
+    ? readonly DeepReadonly<E>[]
+    : T
+  : T extends object
+    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+    : T;
+
+type Loaded = DeepReadonly<Static<typeof configSchema>>;
+
+/** The configuration as the process uses it: complete, frozen, paths absolute. */
+export type Config = Omit<Loaded, 'node'> & { readonly node: { readonly id: string } };
+
+/** Built-in failover rules; entries of `calls.failover` replace them one by one. */
+export const defaultFailover: Config['calls']['failover'] = DEFAULT_FAILOVER as Config['calls']['failover'];
