@@ -25,8 +25,9 @@ export type ReasonCode =
   | 'routed'
   | 'source_not_allowed'
   | 'number_not_found'
-  | 'number_on_other_trunk'
+  | 'number_on_other_carrier'
   | 'number_invalid'
+  | 'trunk_not_found'
   | 'trunk_inactive'
   | 'trunk_has_no_destination'
   | 'carrier_not_found'
@@ -41,6 +42,7 @@ export type ReasonCode =
   | 'table_not_loaded'
   /** Given by the call session, before or instead of the table's word: */
   | 'draining'
+  | 'node_full'
   | 'too_many_hops'
   | 'internal_error';
 
@@ -90,6 +92,8 @@ export interface Decision {
   readonly destinations: readonly Destination[];
   readonly failover: FailoverPolicy;
   readonly limits: readonly LimitClaim[];
+  /** For a call refused by a rate: the value of a Retry-After header. */
+  readonly retryAfterSeconds?: number | undefined;
   readonly steps: readonly DecisionStep[];
 }
 
