@@ -1,0 +1,142 @@
+import { createSocket, type Socket } from 'node:dgram';
+import type { Clock, Timer } from '../kernel/index.js';
+import { answerAtOnce, errorCode } from './addresses.js';
+import type { DatagramSink, SocketAddress } from './ports.js';
+import { askBuffers } from './socketBuffers.js';
+
+/** Most peers that get a socket of their own; the rest share the main socket. */
+export const MAX_PEERS = 256;
+/** A peer's socket is closed after this long without traffic. */
+export const PEER_IDLE_MS = 60_000;
+/** A full table gives up no peer that had traffic within this time: its answers may be waiting in the socket. */
+const EVICTABLE_AFTER_MS = 5_000;
+
+interface Peer {
+  readonly key: string;
+  /** Undefined when the system refused the socket: such a peer is served by the main socket until it is idle. */
+  socket: Socket | undefined;
+  usedMs: number;
+  sent: (error: Error | null) => void;
+}
+
+/**
+ * Sockets connected to single peers, on the same local address and port as the main socket. The system tells only a
+ * connected UDP socket that a datagram was refused (ICMP port unreachable), and hands it what its peer sends; all
+ * other traffic stays with the main socket. Both feed the same sink, so it does not matter which of them is given a
+ * datagram that comes while the second one is being set up.
+ */
+export class ConnectedPeers {
+  readonly #local: SocketAddress;
+  readonly #sink: DatagramSink;
+  readonly #clock: Clock;
+  readonly #peers = new Map<string, Peer>();
+  #sweep: Timer | undefined;
+  #fullUntilMs = -Infinity;
+  #closed = false;
+
+  constructor(local: SocketAddress, sink: DatagramSink, clock: Clock) {
+    this.#local = local;
+    this.#sink = sink;
+    this.#clock = clock;
+  }
+
+  /** Sockets open now. */
+  get size(): number {
+    let open = 0;
+    for (const peer of this.#peers.values()) if (peer.socket !== undefined) open++;
+    return open;
+  }
+
+  /** Sends through the peer's own socket. False: there is none, and the caller must use the main socket. */
+  send(data: Buffer, address: string, port: number): boolean {
+    const key = `${address}|${port}`;
+    const nowMs = this.#clock.nowMs();
+    const peer = this.#peers.get(key) ?? this.#add(key, { address, port }, nowMs);
+    if (peer === undefined) return false;
+    peer.usedMs = nowMs;
+    if (peer.socket === undefined) return false;
+    try {
+      peer.socket.send(data, peer.sent);
+    } catch {
+      return false;
+    }
+    return true;
+  }
+
+  /** After this the sink hears nothing more. */
+  close(): void {
+    this.#closed = true;
+    this.#sweep?.cancel();
+    for (const peer of [...this.#peers.values()]) this.#drop(peer);
+  }
+
+  #add(key: string, remote: SocketAddress, nowMs: number): Peer | undefined {
+    if (this.#peers.size >= MAX_PEERS && !this.#makeRoom(nowMs)) return undefined;
+    const peer: Peer = { key, socket: undefined, usedMs: nowMs, sent: () => {} };
+    peer.sent = (error) => {
+      if (error !== null) this.#failed(remote, errorCode(error, 'EIO'));
+    };
+    peer.socket = this.#open(remote, peer);
+    this.#peers.set(key, peer);
+    this.#sweep ??= this.#armSweep();
+    return peer;
+  }
+
+  /** Binding and connecting numeric addresses completes within the calls (see answerAtOnce): nothing has to wait. */
+  #open(remote: SocketAddress, peer: Peer): Socket | undefined {
+    const v6 = this.#local.address.includes(':');
+    const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', reuseAddr: true, ipv6Only: v6, lookup: answerAtOnce });
+    let connected = false;
+    socket.on('error', (error) => {
+      if (connected) this.#failed(remote, errorCode(error, 'EIO'));
+    });
+    socket.on('message', (data, from) => {
+      peer.usedMs = this.#clock.nowMs();
+      if (!this.#closed) this.#sink.onDatagram(data, from.address, from.port);
+    });
+    try {
+      socket.bind({ address: this.#local.address, port: this.#local.port, exclusive: true });
+      socket.connect(remote.port, remote.address);
+      socket.remoteAddress();
+      connected = true;
+      askBuffers(socket);
+      return socket;
+    } catch {
+      socket.close();
+      return undefined;
+    }
+  }
+
+  #failed(remote: SocketAddress, code: string): void {
+    if (!this.#closed) this.#sink.onUnreachable(remote.address, remote.port, code);
+  }
+
+  #makeRoom(nowMs: number): boolean {
+    if (nowMs < this.#fullUntilMs) return false;
+    let oldest: Peer | undefined;
+    for (const peer of this.#peers.values()) if (oldest === undefined || peer.usedMs < oldest.usedMs) oldest = peer;
+    if (oldest === undefined || nowMs - oldest.usedMs < EVICTABLE_AFTER_MS) {
+      // Looking again for every datagram would make a flood to many peers quadratic.
+      this.#fullUntilMs = nowMs + 1_000;
+      return false;
+    }
+    this.#drop(oldest);
+    return true;
+  }
+
+  #armSweep(): Timer {
+    return this.#clock.setTimer('net.peers.idle', PEER_IDLE_MS / 2, () => {
+      const nowMs = this.#clock.nowMs();
+      for (const peer of [...this.#peers.values()]) if (nowMs - peer.usedMs >= PEER_IDLE_MS) this.#drop(peer);
+      this.#sweep = this.#peers.size === 0 ? undefined : this.#armSweep();
+    });
+  }
+
+  #drop(peer: Peer): void {
+    this.#peers.delete(peer.key);
+    const { socket } = peer;
+    peer.socket = undefined;
+    // dgram hands a datagram to the system one tick after send(); closing at once would lose it.
+    if (socket !== undefined) process.nextTick(() => socket.close());
+  }
+}

@@ -1,0 +1,18 @@
+export type {
+  DatagramSink,
+  DatagramSocket,
+  NameResolver,
+  Network,
+  ResolveOutcome,
+  SocketAddress,
+  StreamConnection,
+  StreamListener,
+  StreamSink,
+} from './ports.js';
+export { type NetworkDump, NodeNetwork, type NodeNetworkOptions } from './network.js';
+export { SystemResolver, type SystemResolverOptions } from './resolver.js';
+export { PERFECT_LINK, type SimLink } from './sim/link.js';
+export { type SimPacket, type TraceEntry, type Verdict } from './sim/packet.js';
+export { SimWorld, type SimWorldOptions } from './sim/world.js';
+export { type SimHost } from './sim/host.js';
+export { SimResolver } from './sim/resolver.js';

@@ -1,0 +1,69 @@
+/**
+ * The shapes that sockets take here. They are the same as in the ports of their users (`sip/ports.ts`), which this
+ * folder must not import: a test holds the two together.
+ */
+
+/** A numeric IP address (IPv6 without brackets) and a port. */
+export interface SocketAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A bound UDP socket. */
+export interface DatagramSocket {
+  /** The bound address; the port is the real one when 0 was asked for. */
+  readonly local: SocketAddress;
+  /**
+   * Sends one datagram; never throws and never waits.
+   * @param expectAnswer true asks for an ICMP refusal of this peer to be reported through `onUnreachable`.
+   */
+  send(data: Buffer, address: string, port: number, expectAnswer: boolean): void;
+  /** Datagrams already handed to `send` still leave. The sink hears nothing more. */
+  close(): void;
+}
+
+/** Receiver of a UDP socket's events. Must not throw. */
+export interface DatagramSink {
+  onDatagram(data: Buffer, address: string, port: number): void;
+  onUnreachable(address: string, port: number, code: string): void;
+}
+
+/** One stream connection: accepted or dialled. */
+export interface StreamConnection {
+  /** Of a dialled connection: port 0 until it is up. */
+  readonly local: SocketAddress;
+  readonly remote: SocketAddress;
+  /** False once closed; data is then dropped. Data written before the connection is up is queued, up to a bound. */
+  write(data: Buffer): boolean;
+  /** Flushes, then closes. */
+  close(): void;
+}
+
+/** Receiver of a stream's events. Must not throw. */
+export interface StreamSink {
+  onConnected?(): void;
+  onData(chunk: Buffer): void;
+  /** Exactly once, whoever closed. `code` as in errno when it ended by an error. */
+  onClose(code?: string): void;
+}
+
+/** A listening stream socket. Closing it leaves the accepted connections to their owners. */
+export interface StreamListener {
+  readonly local: SocketAddress;
+  close(): void;
+}
+
+/** What a program does with a network; `NodeNetwork` and `SimHost` are the two implementations. */
+export interface Network {
+  bindDatagram(local: SocketAddress, sink: DatagramSink): Promise<DatagramSocket>;
+  listenStream(local: SocketAddress, accept: (connection: StreamConnection) => StreamSink): Promise<StreamListener>;
+  connectStream(remote: SocketAddress, sink: StreamSink): StreamConnection;
+}
+
+export type ResolveOutcome =
+  { readonly ok: true; readonly addresses: readonly string[] } | { readonly ok: false; readonly code: string };
+
+/** Host name to addresses. May answer within the call when it knows; answers exactly once. */
+export interface NameResolver {
+  resolve(host: string, answer: (outcome: ResolveOutcome) => void): void;
+}
