@@ -1,0 +1,194 @@
+import type { Clock, Timer } from '../kernel/index.js';
+import type {
+  Dialog,
+  DialogEnd,
+  DialogListener,
+  IncomingInvite,
+  IncomingRequest,
+  OutgoingInvite,
+  Source,
+} from '../sip/face.js';
+import { SipRequest } from '../sip/message/message.js';
+import type { AppConnection } from './connection.js';
+import { dialogToken, ourEnd, timeOfDay, unsolicitedLeader } from './envelope.js';
+
+/** Longer than any retry of a BYE with credentials takes. */
+const BYE_RETRY_MS = 32_000;
+/** Unlike 481 it leaves the peer its dialog (RFC 5057 §5.1). */
+const OWNER_GONE = 480;
+
+/** How requests from the network reach an application. */
+export interface Inbound {
+  /** @param dialogId empty outside dialogs. */
+  request(owner: AppConnection, request: IncomingRequest, dialogId: string): void;
+  /** @param entry the dialog of a re-INVITE. */
+  invite(owner: AppConnection, invite: IncomingInvite, entry: DialogEntry | undefined): void;
+}
+
+/** Where dialogs are kept. */
+export interface DialogHome {
+  readonly clock: Clock;
+  readonly inbound: Inbound;
+  addDialog(entry: DialogEntry): void;
+  removeDialog(entry: DialogEntry): void;
+}
+
+export interface DialogOrigin {
+  /** `<Call-ID>;from-tag=<tag>` */
+  readonly id: string;
+  readonly callId: string;
+  /** Of the first INVITE: tells our end of the path. */
+  readonly source: Source;
+}
+
+interface Fork {
+  readonly dialog: Dialog;
+  /** RSeq of the last reliable provisional that was passed on. */
+  rseq: number | undefined;
+}
+
+/**
+ * A dialog under the id that its application knows. It exists from the first response (server) or from the INVITE
+ * (client) on; the early dialogs of a forked INVITE share one entry.
+ */
+export class DialogEntry implements DialogListener {
+  readonly id: string;
+  /** Our end of the path. */
+  readonly local: Source;
+  owner: AppConnection;
+  /** The confirmed dialog. */
+  dialog: Dialog | undefined;
+  /** INVITE of ours under way: the first one or a re-INVITE. */
+  invite: OutgoingInvite | undefined;
+  /** Its 2xx had no Contact, so the application cannot use it: it is released once acknowledged. */
+  releaseAfterAck = false;
+  readonly #home: DialogHome;
+  readonly #callId: string;
+  readonly #forks = new Map<string, Fork>();
+  /** Told when the ACK of our 2xx can no longer come. */
+  #onAckLost: (() => void) | undefined;
+  #hangupReason: string | undefined;
+  #byeRetry: Timer | undefined;
+
+  constructor(home: DialogHome, owner: AppConnection, origin: DialogOrigin) {
+    this.#home = home;
+    this.owner = owner;
+    this.id = dialogToken(origin.id);
+    this.#callId = origin.callId;
+    this.local = origin.source;
+    home.addDialog(this);
+  }
+
+  /** The dialog that an application's request goes out on: the confirmed one, else the latest early one. */
+  get target(): Dialog | undefined {
+    return this.dialog ?? [...this.#forks.values()].at(-1)?.dialog;
+  }
+
+  early(dialog: Dialog): void {
+    dialog.listener = this;
+    if (!this.#forks.has(dialog.remoteTag)) this.#forks.set(dialog.remoteTag, { dialog, rseq: undefined });
+  }
+
+  confirm(dialog: Dialog): void {
+    dialog.listener = this;
+    this.dialog = dialog;
+    this.#forks.clear();
+  }
+
+  /**
+   * Whether a reliable provisional is to be passed on: not when it repeats one or runs ahead of a lost one, which
+   * the peer will repeat (RFC 3262 §4).
+   */
+  acceptsRseq(dialog: Dialog, rseq: number): boolean {
+    const fork = this.#forks.get(dialog.remoteTag);
+    if (fork === undefined) return false;
+    if (fork.rseq !== undefined && rseq !== fork.rseq + 1) return false;
+    fork.rseq = rseq;
+    return true;
+  }
+
+  /** The early dialog whose reliable provisional a PRACK acknowledges. */
+  prackTarget(rseq: number): Dialog | undefined {
+    for (const fork of this.#forks.values()) if (fork.rseq === rseq) return fork.dialog;
+    return this.target;
+  }
+
+  /** Our 2xx went out. `onLost` is called if the dialog ends before the ACK. */
+  awaitAck(onLost: () => void): void {
+    this.#onAckLost = onLost;
+  }
+
+  ackReceived(): void {
+    this.#onAckLost = undefined;
+    if (this.#hangupReason !== undefined) this.hangup(this.#hangupReason);
+  }
+
+  remove(): void {
+    this.#byeRetry?.cancel();
+    this.#home.removeDialog(this);
+    const lost = this.#onAckLost;
+    this.#onAckLost = undefined;
+    lost?.();
+  }
+
+  /** Ends the dialog on behalf of an application that cannot. */
+  hangup(reason = 'application connection lost'): void {
+    this.#hangupReason = reason;
+    // RFC 3261 §15: the callee must not send BYE before the ACK. Without one the engine ends the dialog by itself.
+    if (this.dialog === undefined || this.#onAckLost !== undefined) return;
+    this.dialog.ack();
+    this.invite?.cancel();
+    const fields = { headers: [['Reason', `SIP;cause=200;text="${reason}"`]] as const };
+    this.dialog.request('BYE', fields, { onResponse: () => undefined });
+    this.remove();
+  }
+
+  /** The BYE that the application sent was challenged: it may come again with credentials. */
+  awaitByeRetry(): void {
+    this.#byeRetry?.cancel();
+    this.#byeRetry = this.#home.clock.setTimer('drachtio bye retry', BYE_RETRY_MS, () => this.remove());
+  }
+
+  onRequest(request: IncomingRequest): void {
+    const method = request.request.method;
+    if (!this.owner.open) {
+      request.respond(method === 'BYE' ? 200 : OWNER_GONE);
+      return;
+    }
+    if (method !== 'UPDATE' || this.dialog === undefined) {
+      this.#home.inbound.request(this.owner, request, this.id);
+      return;
+    }
+    // A drachtio-srf program with a request under way takes an UPDATE for one that belongs to that request, and
+    // never answers it.
+    this.owner.outstanding.whenIdle(this.#callId, () => {
+      if (this.dialog?.state === 'terminated' || !this.owner.open) request.respond(487);
+      else this.#home.inbound.request(this.owner, request, this.id);
+    });
+  }
+
+  onInvite(invite: IncomingInvite): void {
+    if (this.owner.open) this.#home.inbound.invite(this.owner, invite, this);
+    else invite.respond(OWNER_GONE);
+  }
+
+  onTerminated(end: DialogEnd, message: SipRequest | undefined): void {
+    // An application's own BYE: the entry stays until its outcome is known, for the sake of a challenge.
+    if (end === 'local_bye') return;
+    this.remove();
+    if (end === 'remote_bye' || end === 'shutdown') return;
+    const bytes = (message ?? this.#impliedBye(end)).toBuffer();
+    const leader = unsolicitedLeader(ourEnd(this.local, bytes.length), timeOfDay(this.#home.clock), this.id);
+    this.owner.send(leader, bytes);
+  }
+
+  /** The dialog ended without a BYE; the application understands nothing else. */
+  #impliedBye(end: DialogEnd): SipRequest {
+    const uri = this.dialog?.remoteTarget ?? 'sip:invalid';
+    const bye = new SipRequest('BYE', uri);
+    bye.set('From', `<sip:${this.local.localAddress}>;tag=${this.dialog?.localTag ?? ''}`);
+    bye.set('To', `<${uri}>;tag=${this.dialog?.remoteTag ?? ''}`);
+    bye.set('Call-ID', this.#callId).set('CSeq', '1 BYE');
+    return bye.set('Reason', `SIP;cause=481;text="dialog ${end}"`);
+  }
+}

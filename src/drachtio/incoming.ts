@@ -1,0 +1,208 @@
+/** Requests from the network that an application answers. */
+import type { Timer } from '../kernel/index.js';
+import type { IncomingInvite, IncomingInviteListener, IncomingRequest, RespondRefusal, Source } from '../sip/face.js';
+import { SipRequest, type SipResponse } from '../sip/message/message.js';
+import type { AppResponse } from './appMessage.js';
+import type { AppConnection } from './connection.js';
+import { DialogEntry, type Inbound } from './dialogEntry.js';
+import { dialogToken, networkLeader, responseSent, sender, timeOfDay } from './envelope.js';
+import { headerOf, responsePlan } from './headerRules.js';
+import type { Ledger, Transaction } from './ledger.js';
+import { REFUSALS, type Reply, nok } from './replies.js';
+
+const REFUSAL_TEXTS: Record<RespondRefusal, string> = {
+  unknown_transaction: REFUSALS.unknownTransaction,
+  not_100rel: REFUSALS.no100rel,
+  transport_closed: REFUSALS.transportClosed,
+};
+
+const answersCancel = (response: AppResponse): boolean => /\bCANCEL\b/i.test(headerOf(response, 'CSeq') ?? '');
+
+/** Id of the dialog that an INVITE makes: the tag is that of its From, whoever sent it. */
+const dialogIdOf = (request: SipRequest): string => dialogToken(`${request.callId};from-tag=${request.fromTag ?? ''}`);
+
+abstract class Served implements Transaction {
+  readonly id: string;
+  readonly owner: AppConnection;
+  protected readonly ledger: Ledger;
+  #parked: Timer | undefined;
+
+  protected constructor(ledger: Ledger, owner: AppConnection) {
+    this.ledger = ledger;
+    this.owner = owner;
+    this.id = ledger.random.uuid();
+    ledger.openTransaction(this);
+    this.#parked = ledger.clock.setTimer('drachtio answer', ledger.answerTimeoutMs, () => this.unanswered());
+  }
+
+  abstract respond(response: AppResponse): Reply;
+  abstract abandon(): void;
+
+  cancel(): undefined {
+    return undefined;
+  }
+
+  /** The application has been silent for too long. */
+  protected abstract unanswered(): void;
+
+  protected unpark(): void {
+    this.#parked?.cancel();
+    this.#parked = undefined;
+  }
+
+  protected close(): void {
+    this.unpark();
+    this.ledger.closeTransaction(this);
+  }
+
+  /** Sends the application a request that belongs to this transaction. */
+  protected tell(request: SipRequest, from: Source, dialogId: string, receivedOn?: Source): void {
+    const ids = { txnId: this.id, dialogId };
+    const leader = networkLeader(sender(from), timeOfDay(this.ledger.clock), ids, receivedOn);
+    this.owner.send(leader, request.toBuffer());
+  }
+
+  protected sent(response: SipResponse, peer: Source, dialogId: string): Reply {
+    const bytes = response.toBuffer();
+    const end = { ...sender(peer), bytes: bytes.length };
+    return responseSent(end, timeOfDay(this.ledger.clock), { txnId: this.id, dialogId }, bytes);
+  }
+}
+
+/** A request other than INVITE. */
+class RequestServed extends Served {
+  readonly #request: IncomingRequest;
+  readonly #dialogId: string;
+
+  constructor(ledger: Ledger, owner: AppConnection, request: IncomingRequest, dialogId: string) {
+    super(ledger, owner);
+    this.#request = request;
+    this.#dialogId = dialogId;
+    this.tell(request.request, request.source, dialogId, dialogId === '' ? request.source : undefined);
+  }
+
+  respond(response: AppResponse): Reply {
+    if (answersCancel(response)) return nok(REFUSALS.cancelAnswered);
+    const responded = this.#request.respond(response.status, responsePlan(response).fields);
+    if (response.status >= 200 || !responded.ok) this.close();
+    if (!responded.ok) return nok(REFUSAL_TEXTS[responded.refusal]);
+    const dialogId = this.#request.request.method === 'BYE' ? '' : this.#dialogId;
+    return this.sent(responded.sent, this.#request.source, dialogId);
+  }
+
+  abandon(): void {
+    this.close();
+    this.#request.respond(this.#request.request.method === 'BYE' ? 200 : 500);
+  }
+
+  // 408 would be no use to a non-INVITE client (RFC 4320 §4.2).
+  protected unanswered(): void {
+    this.close();
+    this.#request.respond(500);
+  }
+}
+
+/** An INVITE or re-INVITE. */
+class InviteServed extends Served implements IncomingInviteListener {
+  readonly #invite: IncomingInvite;
+  /** Known from the first response on; from the start for a re-INVITE. */
+  #entry: DialogEntry | undefined;
+  /** How our 2xx was reported: repeated to an application that answers twice. */
+  #answered: Reply | undefined;
+
+  constructor(ledger: Ledger, owner: AppConnection, invite: IncomingInvite, entry: DialogEntry | undefined) {
+    super(ledger, owner);
+    this.#invite = invite;
+    this.#entry = entry;
+    invite.listener = this;
+    this.tell(invite.request, invite.source, entry?.id ?? '', entry === undefined ? invite.source : undefined);
+  }
+
+  respond(response: AppResponse): Reply {
+    if (answersCancel(response)) return nok(REFUSALS.cancelAnswered);
+    if (this.#answered !== undefined) {
+      return response.status >= 200 ? this.#answered : nok(REFUSALS.unknownTransaction);
+    }
+    const dialogId = dialogIdOf(this.#invite.request);
+    if (this.#entry === undefined && response.status < 300 && this.ledger.dialog(dialogId) !== undefined) {
+      this.close();
+      this.#invite.respond(480);
+      return nok(REFUSALS.dialogExists);
+    }
+    const plan = responsePlan(response);
+    const responded = this.#invite.respond(response.status, plan.fields, plan.reliable);
+    if (!responded.ok) {
+      if (responded.refusal !== 'not_100rel') this.#fail();
+      return nok(REFUSAL_TEXTS[responded.refusal]);
+    }
+    this.unpark();
+    const reply = this.sent(responded.sent, this.#invite.source, this.#entry?.id ?? dialogId);
+    if (response.status >= 300) this.#fail();
+    else this.#track(response.status, reply);
+    return reply;
+  }
+
+  /** Keeps the dialog that a response below 300 made or confirmed. */
+  #track(status: number, reply: Reply): void {
+    const dialog = this.#invite.dialog;
+    if (dialog !== undefined && !this.#invite.isReinvite) {
+      const { id, callId } = dialog;
+      this.#entry ??= new DialogEntry(this.ledger, this.owner, { id, callId, source: this.#invite.source });
+      if (status < 200) this.#entry.early(dialog);
+      else this.#entry.confirm(dialog);
+    }
+    if (status < 200) return;
+    this.#answered = reply;
+    this.#entry?.awaitAck(() => this.close());
+  }
+
+  /** No dialog comes of it; a re-INVITE leaves its dialog as it was. */
+  #fail(): void {
+    this.close();
+    if (!this.#invite.isReinvite) this.#entry?.remove();
+  }
+
+  onCancel(cancel: SipRequest | undefined): void {
+    const request = cancel ?? this.#impliedCancel();
+    const from = { ...this.#invite.source, bytes: request.toBuffer().length };
+    this.tell(request, from, this.#entry?.id ?? '');
+    this.#fail();
+  }
+
+  /** The caller's connection broke: to the application that is a caller who gave up. */
+  #impliedCancel(): SipRequest {
+    const invite = this.#invite.request;
+    const cancel = new SipRequest('CANCEL', invite.uri);
+    for (const name of ['Via', 'From', 'To', 'Call-ID']) cancel.set(name, invite.header(name) ?? '');
+    return cancel.set('CSeq', `${invite.cseq.seq} CANCEL`).set('Reason', 'SIP;cause=500;text="connection lost"');
+  }
+
+  onAck(ack: SipRequest, source: Source): void {
+    this.tell(ack, source, this.#entry?.id ?? dialogIdOf(this.#invite.request));
+    this.close();
+    this.#entry?.ackReceived();
+  }
+
+  onPrack(prack: IncomingRequest): void {
+    const dialogId = this.#entry?.id ?? dialogIdOf(this.#invite.request);
+    if (this.owner.open) this.ledger.inbound.request(this.owner, prack, dialogId);
+    else prack.respond(200);
+  }
+
+  abandon(): void {
+    this.unpark();
+    if (this.#answered !== undefined) return;
+    this.#fail();
+    this.#invite.respond(480);
+  }
+
+  protected unanswered(): void {
+    this.#fail();
+    this.#invite.respond(408);
+  }
+}
+
+export const inboundOf = (ledger: Ledger): Inbound => ({
+  request: (owner, request, dialogId) => void new RequestServed(ledger, owner, request, dialogId),
+  invite: (owner, invite, entry) => void new InviteServed(ledger, owner, invite, entry),
+});

@@ -1,0 +1,199 @@
+/** Requests that an application sent, and the frames of their responses. */
+import type {
+  Dialog,
+  HeaderField,
+  OutgoingInvite,
+  OutgoingInviteListener,
+  OutgoingRequest,
+  OutgoingRequestListener,
+  ResponseOrigin,
+  Source,
+} from '../sip/face.js';
+import type { SipRequest, SipResponse } from '../sip/message/message.js';
+import type { AppConnection } from './connection.js';
+import { DialogEntry } from './dialogEntry.js';
+import {
+  type EndpointTokens,
+  dialogToken,
+  networkLeader,
+  nobody,
+  ourEnd,
+  requestSent,
+  sender,
+  timeOfDay,
+} from './envelope.js';
+import type { Ledger, Transaction } from './ledger.js';
+import { REFUSALS, type Reply, nok } from './replies.js';
+
+abstract class Sent implements Transaction {
+  readonly id: string;
+  readonly owner: AppConnection;
+  protected readonly ledger: Ledger;
+  #callId: string | undefined;
+  #closed = false;
+
+  protected constructor(ledger: Ledger, owner: AppConnection) {
+    this.ledger = ledger;
+    this.owner = owner;
+    this.id = ledger.random.uuid();
+  }
+
+  abstract abandon(): void;
+
+  cancel(_headers: readonly HeaderField[]): Reply | undefined {
+    return undefined;
+  }
+
+  respond(): Reply {
+    return nok(REFUSALS.unknownTransaction);
+  }
+
+  /** It is on its way. */
+  protected open(request: SipRequest, source: Source): Reply {
+    if (!this.#closed) {
+      this.#callId = request.callId;
+      this.ledger.openTransaction(this);
+      this.owner.outstanding.enter(request.callId);
+    }
+    const bytes = request.toBuffer();
+    return requestSent(ourEnd(source, bytes.length), timeOfDay(this.ledger.clock), this.id, bytes);
+  }
+
+  protected tell(response: SipResponse, end: EndpointTokens, dialogId: string): void {
+    const leader = networkLeader(end, timeOfDay(this.ledger.clock), { txnId: this.id, dialogId });
+    this.owner.send(leader, response.toBuffer());
+  }
+
+  /** The final response was passed on. */
+  protected close(): void {
+    this.#closed = true;
+    this.ledger.closeTransaction(this);
+    if (this.#callId !== undefined) this.owner.outstanding.leave(this.#callId);
+    this.#callId = undefined;
+  }
+}
+
+const NOWHERE: Source = { transport: 'udp', address: '', port: 0, localAddress: '', localPort: 0, bytes: 0 };
+
+const endOf = (source: Source | undefined, sentFrom: Source): EndpointTokens =>
+  source === undefined ? nobody(sentFrom) : sender(source);
+
+/** A request other than INVITE and ACK. */
+export class RequestSent extends Sent implements OutgoingRequestListener {
+  readonly #method: string;
+  readonly #entry: DialogEntry | undefined;
+  #outgoing: OutgoingRequest | undefined;
+  #dialogId = '';
+
+  constructor(ledger: Ledger, owner: AppConnection, method: string, entry: DialogEntry | undefined) {
+    super(ledger, owner);
+    this.#method = method;
+    this.#entry = entry;
+  }
+
+  /** @returns what the application is told. */
+  started(outgoing: OutgoingRequest): Reply {
+    const request = outgoing.request;
+    this.#outgoing = outgoing;
+    if (this.#entry !== undefined) this.#dialogId = this.#entry.id;
+    else if (this.#method === 'SUBSCRIBE') {
+      this.#dialogId = dialogToken(`${request.callId};from-tag=${request.fromTag ?? ''}`);
+    }
+    return this.open(request, outgoing.source);
+  }
+
+  onResponse(response: SipResponse, _origin: ResponseOrigin, source: Source | undefined): void {
+    this.tell(response, endOf(source, this.#outgoing?.source ?? NOWHERE), this.#dialogId);
+    if (response.status < 200) return;
+    if (this.#method === 'BYE' && this.#entry !== undefined) {
+      // The application may repeat a challenged BYE with credentials, in the same dialog.
+      if (response.status === 401 || response.status === 407) this.#entry.awaitByeRetry();
+      else this.#entry.remove();
+    }
+    this.close();
+  }
+
+  abandon(): void {
+    this.close();
+  }
+}
+
+/** An INVITE or re-INVITE. */
+export class InviteSent extends Sent implements OutgoingInviteListener {
+  #outgoing: OutgoingInvite | undefined;
+  #entry: DialogEntry | undefined;
+  readonly #isFirst: boolean;
+
+  /** @param entry the dialog, for a re-INVITE. */
+  constructor(ledger: Ledger, owner: AppConnection, entry: DialogEntry | undefined) {
+    super(ledger, owner);
+    this.#entry = entry;
+    this.#isFirst = entry === undefined;
+  }
+
+  /** @returns what the application is told. */
+  started(outgoing: OutgoingInvite): Reply {
+    const { request, source, dialogId } = outgoing;
+    this.#outgoing = outgoing;
+    this.#entry ??= new DialogEntry(this.ledger, this.owner, { id: dialogId, callId: request.callId, source });
+    this.#entry.invite = outgoing;
+    return this.open(request, source);
+  }
+
+  override cancel(headers: readonly HeaderField[]): Reply | undefined {
+    const cancelled = this.#outgoing?.cancel(headers);
+    if (cancelled === undefined) return undefined;
+    const bytes = cancelled.request.toBuffer();
+    const end = ourEnd(this.#source, cancelled.held ? 0 : bytes.length);
+    return requestSent(end, timeOfDay(this.ledger.clock), this.ledger.random.uuid(), bytes);
+  }
+
+  /** Where the INVITE left from. */
+  get #source(): Source {
+    return this.#outgoing?.source ?? NOWHERE;
+  }
+
+  onProvisional(response: SipResponse, dialog: Dialog | undefined, source: Source): void {
+    const entry = this.#entry;
+    if (dialog !== undefined && entry !== undefined && this.#isFirst) {
+      entry.early(dialog);
+      const rseq = Number(response.header('RSeq'));
+      if (Number.isInteger(rseq) && rseq > 0 && !entry.acceptsRseq(dialog, rseq)) return;
+    }
+    this.tell(response, sender(source), entry?.id ?? '');
+  }
+
+  onAnswered(response: SipResponse, dialog: Dialog, source: Source): void {
+    const entry = this.#entry;
+    if (entry !== undefined) {
+      entry.invite = undefined;
+      if (this.#isFirst) entry.confirm(dialog);
+      entry.releaseAfterAck = response.count('Contact') === 0 && this.#isFirst;
+    }
+    this.tell(response, sender(source), entry?.id ?? '');
+    this.close();
+    if (!this.owner.open) this.#answeredToNobody(dialog);
+  }
+
+  /** The application that asked for this call is gone. */
+  #answeredToNobody(dialog: Dialog): void {
+    dialog.ack();
+    if (this.#isFirst) this.#entry?.hangup();
+  }
+
+  onFailed(response: SipResponse, _origin: ResponseOrigin, source: Source | undefined): void {
+    const entry = this.#entry;
+    if (entry !== undefined) {
+      entry.invite = undefined;
+      // Before the frame: the application may answer a challenge with a new INVITE of the same dialog id.
+      if (this.#isFirst) entry.remove();
+    }
+    this.tell(response, endOf(source, this.#source), entry?.id ?? '');
+    this.close();
+  }
+
+  /** The attempt is withdrawn; what still comes of it is handled above. */
+  abandon(): void {
+    this.#outgoing?.cancel();
+  }
+}
