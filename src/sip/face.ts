@@ -37,8 +37,7 @@ export interface ResponseFields {
 export type RespondRefusal = 'unknown_transaction' | 'not_100rel' | 'transport_closed';
 
 export type Responded =
-  | { readonly ok: true; readonly sent: SipResponse }
-  | { readonly ok: false; readonly refusal: RespondRefusal };
+  { readonly ok: true; readonly sent: SipResponse } | { readonly ok: false; readonly refusal: RespondRefusal };
 
 /** A request awaiting our answer: out of dialog, or (with `dialog`) within one, BYE included. Not INVITE. */
 export interface IncomingRequest {

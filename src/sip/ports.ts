@@ -60,8 +60,7 @@ export interface SipNetwork {
 }
 
 export type ResolveOutcome =
-  | { readonly ok: true; readonly addresses: readonly string[] }
-  | { readonly ok: false; readonly code: string };
+  { readonly ok: true; readonly addresses: readonly string[] } | { readonly ok: false; readonly code: string };
 
 /** Host name to addresses (A and AAAA). May answer within the call when it knows; answers exactly once. */
 export interface HostResolver {

@@ -1,0 +1,263 @@
+import type {
+  Dialog,
+  DialogEnd,
+  DialogListener,
+  IncomingInvite,
+  OutgoingInvite,
+  OutgoingInviteListener,
+  OutgoingRequest,
+  OutgoingRequestListener,
+  Refusal,
+  ResponseFields,
+} from '../face.js';
+import { type NextHop, nextHopOfText } from '../locate/nextHop.js';
+import { SipRequest, type SipResponse } from '../message/message.js';
+import { parseNameAddr, splitList } from '../message/nameAddr.js';
+import { detach } from '../message/text.js';
+import { parseUri, uriParam } from '../message/uri.js';
+import type { Hop, Listener } from '../transport/hop.js';
+import { addUserFields, setBody } from './fields.js';
+import { type CoreHost, dialogKey } from './host.js';
+import type { IncomingInviteCall } from './incomingInvite.js';
+import { OutgoingInviteCall } from './outgoingInvite.js';
+import { type LaunchUser, OutgoingRequestCall, findHops } from './outgoing.js';
+
+export interface DialogParts {
+  readonly id: string;
+  readonly callId: string;
+  readonly localTag: string;
+  readonly remoteTag: string;
+  /** From field of our requests, tag included. */
+  readonly localField: string;
+  /** To field of our requests, tag included. */
+  readonly remoteField: string;
+  readonly remoteTarget: string;
+  readonly routeSet: readonly string[];
+  readonly localSeq: number;
+  readonly remoteSeq: number | undefined;
+  /** Where it was set up; requests leave from here. */
+  readonly listener: Listener;
+  /** The connection it was set up over, for streams. */
+  readonly hop: Hop | undefined;
+}
+
+/** RFC 3261 §12: the state that two user agents share, and the requests within it. */
+export class InviteDialog implements Dialog {
+  readonly id: string;
+  readonly key: string;
+  readonly callId: string;
+  readonly localTag: string;
+  readonly remoteTag: string;
+  state: 'early' | 'confirmed' | 'terminated' = 'early';
+  listener: DialogListener | undefined;
+  /** Our own INVITE in this dialog that has no final answer yet (glare, RFC 3261 §14.2). */
+  pendingOut: OutgoingInviteCall | undefined;
+  /** The INVITE whose 2xx awaits our ACK, or whose ACK may have to be repeated. */
+  lastOut: OutgoingInviteCall | undefined;
+  /** The peer's INVITE that has no final answer, or whose 2xx awaits an ACK. */
+  pendingIn: IncomingInviteCall | undefined;
+  readonly #core: CoreHost;
+  readonly #localField: string;
+  readonly #remoteField: string;
+  readonly #viaListener: Listener;
+  readonly #hop: Hop | undefined;
+  #remoteTarget: string;
+  #routeSet: readonly string[];
+  #localSeq: number;
+  #remoteSeq: number | undefined;
+
+  constructor(core: CoreHost, parts: DialogParts) {
+    this.#core = core;
+    this.id = parts.id;
+    this.callId = detach(parts.callId);
+    this.localTag = detach(parts.localTag);
+    this.remoteTag = detach(parts.remoteTag);
+    this.key = dialogKey(parts.callId, parts.localTag, parts.remoteTag);
+    this.#localField = detach(parts.localField);
+    this.#remoteField = detach(parts.remoteField);
+    this.#remoteTarget = detach(parts.remoteTarget);
+    this.#routeSet = parts.routeSet.map(detach);
+    this.#localSeq = parts.localSeq;
+    this.#remoteSeq = parts.remoteSeq;
+    this.#viaListener = parts.listener;
+    this.#hop = parts.hop;
+  }
+
+  get remoteTarget(): string {
+    return this.#remoteTarget;
+  }
+
+  // ------------------------------------------------------------------ requests from us
+
+  request(
+    method: string,
+    fields: ResponseFields & { readonly cseq?: number | undefined },
+    listener: OutgoingRequestListener,
+  ): OutgoingRequest | Refusal {
+    if (this.state === 'terminated') return gone(this.id);
+    const request = this.#build(method, this.#nextSeq(fields.cseq), fields);
+    const next = this.#nextHop(request);
+    if (next === undefined) return badTarget(this.#remoteTarget);
+    const watcher = method === 'UPDATE' ? this.#refreshing(listener) : listener;
+    const call = new OutgoingRequestCall(this.#core, request, this.#viaListener, watcher);
+    if (method === 'BYE') this.terminate('local_bye', undefined);
+    this.#findHops(next, call);
+    return call;
+  }
+
+  invite(fields: ResponseFields, listener: OutgoingInviteListener): OutgoingInvite | Refusal {
+    if (this.state === 'terminated') return gone(this.id);
+    if (this.pendingOut !== undefined || this.pendingIn?.open === true) {
+      return { refusal: 'request_pending', detail: 'another INVITE is pending in this dialog (RFC 3261 §14.1)' };
+    }
+    const request = this.#build('INVITE', this.#nextSeq(undefined), fields);
+    if (request.header('Contact') === undefined) request.set('Contact', `<${this.#viaListener.contactUri}>`);
+    const next = this.#nextHop(request);
+    if (next === undefined) return badTarget(this.#remoteTarget);
+    const call = new OutgoingInviteCall(this.#core, request, { listener: this.#viaListener, dialog: this }, listener);
+    this.pendingOut = call;
+    this.#findHops(next, call);
+    return call;
+  }
+
+  ack(fields: ResponseFields = {}): SipRequest | undefined {
+    return this.lastOut?.acknowledge(this, fields);
+  }
+
+  /** ACK of a 2xx: a request of its own, RFC 3261 §13.2.2.4. The CSeq is that of the INVITE it acknowledges. */
+  buildAck(seq: number, fields: ResponseFields): { readonly request: SipRequest; readonly next: NextHop | undefined } {
+    const request = this.#build('ACK', seq, fields);
+    return { request, next: this.#nextHop(request) };
+  }
+
+  /** Sends BYE on the engine's own account. The peer's answer interests nobody. */
+  bye(end: DialogEnd, reasonText: string): void {
+    if (this.state === 'terminated') return;
+    const reason = ['Reason', `SIP;cause=200;text="${reasonText}"`] as const;
+    const request = this.#build('BYE', this.#nextSeq(undefined), { headers: [reason] });
+    const next = this.#nextHop(request);
+    const call = new OutgoingRequestCall(this.#core, request, this.#viaListener, { onResponse: () => {} });
+    if (next !== undefined) this.#findHops(next, call);
+    this.terminate(end, request);
+  }
+
+  /** For the launch of an ACK or a CANCEL's relatives: the same way as every request of this dialog. */
+  findHopsFor(next: NextHop, user: LaunchUser): void {
+    this.#findHops(next, user);
+  }
+
+  // ------------------------------------------------------------------ state
+
+  confirm(): void {
+    if (this.state === 'early') this.state = 'confirmed';
+  }
+
+  terminate(end: DialogEnd, message: SipRequest | undefined): void {
+    if (this.state === 'terminated') return;
+    const wasConfirmed = this.state === 'confirmed';
+    this.state = 'terminated';
+    this.#core.removeDialog(this);
+    this.pendingIn?.dialogEnded();
+    this.pendingOut?.dialogEnded();
+    this.pendingIn = this.pendingOut = undefined;
+    if (end !== 'cancel_race') this.lastOut = undefined;
+    const { listener } = this;
+    if (wasConfirmed && listener !== undefined) this.#core.guard(() => listener.onTerminated(end, message));
+  }
+
+  /** RFC 3261 §12.2.2: false when the request is out of order. */
+  acceptSeq(seq: number): boolean {
+    if (this.#remoteSeq !== undefined && seq < this.#remoteSeq) return false;
+    this.#remoteSeq = seq;
+    return true;
+  }
+
+  /** Target refresh by the peer's Contact, RFC 3261 §12.2.1.2 and §12.2.2. */
+  refreshTarget(message: SipRequest | SipResponse): void {
+    const contact = message.contact;
+    if (contact !== undefined) this.#remoteTarget = detach(contact.uri);
+  }
+
+  /** The 2xx fixes what an early response only proposed, RFC 3261 §13.2.2.4. */
+  adoptAnswer(response: SipResponse): void {
+    this.refreshTarget(response);
+    this.#routeSet = routeSetOf(response, true).map(detach);
+  }
+
+  incoming(): IncomingInvite | undefined {
+    return this.pendingIn;
+  }
+
+  // ------------------------------------------------------------------ inside
+
+  #nextSeq(wanted: number | undefined): number {
+    this.#localSeq = wanted !== undefined && wanted > this.#localSeq ? wanted : this.#localSeq + 1;
+    return this.#localSeq;
+  }
+
+  #build(method: string, seq: number, fields: ResponseFields): SipRequest {
+    const routes = this.#routeSet;
+    const first = routes[0];
+    const strict = first !== undefined && !isLooseRoute(first);
+    // RFC 3261 §12.2.1.1: a strict router gets its own URI as Request-URI, and the target as the last route.
+    const request = new SipRequest(method, strict ? routeUri(first) : this.#remoteTarget);
+    for (let i = strict ? 1 : 0; i < routes.length; i++) request.add('Route', routes[i] as string);
+    if (strict) request.add('Route', `<${this.#remoteTarget}>`);
+    request.add('Max-Forwards', '70');
+    request.add('From', this.#localField);
+    request.add('To', this.#remoteField);
+    request.add('Call-ID', this.callId);
+    request.add('CSeq', `${seq} ${method}`);
+    if (fields.contact !== undefined) request.add('Contact', `<${fields.contact}>`);
+    else if (method === 'UPDATE' || method === 'SUBSCRIBE' || method === 'REFER') {
+      request.add('Contact', `<${this.#viaListener.contactUri}>`);
+    }
+    if (this.#core.userAgent !== undefined && method !== 'ACK') request.add('User-Agent', this.#core.userAgent);
+    addUserFields(request, fields.headers, this.#viaListener.sentBy);
+    setBody(request, fields.body);
+    return request;
+  }
+
+  #nextHop(request: SipRequest): NextHop | undefined {
+    const route = this.#routeSet[0];
+    return nextHopOfText(route === undefined ? request.uri : routeUri(route));
+  }
+
+  #findHops(next: NextHop, user: LaunchUser): void {
+    // RFC 3261 §18.1.1: a connection that is open to that host is used again.
+    const hop = this.#hop;
+    if (hop?.connection !== undefined && hop.transport === next.transport && hop.address === next.host) {
+      user.onHops([hop]);
+    } else {
+      findHops(this.#core, next, this.#viaListener, user);
+    }
+  }
+
+  #refreshing(listener: OutgoingRequestListener): OutgoingRequestListener {
+    return {
+      onResponse: (response, origin, source) => {
+        if (response.status >= 200 && response.status < 300) this.refreshTarget(response);
+        listener.onResponse(response, origin, source);
+      },
+    };
+  }
+}
+
+/** Record-Route fields as a route set: in order for the UAS, reversed for the UAC (RFC 3261 §12.1). */
+export const routeSetOf = (message: SipRequest | SipResponse, reversed: boolean): string[] => {
+  const routes = message.count('Record-Route') === 0 ? [] : message.headerList('Record-Route');
+  return reversed ? routes.reverse() : routes;
+};
+
+const routeUri = (route: string): string => parseNameAddr(splitList(route)[0] ?? '')?.uri ?? '';
+
+const isLooseRoute = (route: string): boolean => {
+  const uri = parseUri(routeUri(route));
+  return uri !== undefined && uriParam(uri, 'lr') !== undefined;
+};
+
+const gone = (id: string): Refusal => ({ refusal: 'dialog_gone', detail: `dialog ${id} has ended` });
+const badTarget = (target: string): Refusal => ({
+  refusal: 'invalid_uri',
+  detail: `cannot reach ${target}: no SIP URI or an unknown transport`,
+});

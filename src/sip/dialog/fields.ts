@@ -1,0 +1,90 @@
+/** How users' header fields get into messages, and which are the engine's own. */
+import type { HeaderField } from '../face.js';
+import type { SipMessage } from '../message/message.js';
+import { canonicalName } from '../message/headerNames.js';
+
+/** Fields that only the engine writes, whatever a user supplies. */
+const ENGINE_FIELDS: ReadonlySet<string> = new Set([
+  'Via',
+  'From',
+  'To',
+  'Call-ID',
+  'CSeq',
+  'Route',
+  'Record-Route',
+  'RSeq',
+  'Content-Length',
+]);
+
+/** Of which a message has exactly one, so that a user's value replaces the engine's. */
+const REPLACED_FIELDS: ReadonlySet<string> = new Set([
+  'Contact',
+  'Max-Forwards',
+  'Content-Type',
+  'User-Agent',
+  'Server',
+]);
+
+/** Fields in which the host part `localhost` stands for our own address. */
+const ADDRESS_FIELDS: ReadonlySet<string> = new Set(['Contact', 'P-Asserted-Identity']);
+
+const TOKEN = new Set("!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~");
+
+const isToken = (text: string): boolean => {
+  if (text.length === 0 || text.length > 256) return false;
+  for (const char of text) if (!TOKEN.has(char)) return false;
+  return true;
+};
+
+/** True when the value can break out of its line. */
+export const breaksLine = (value: string): boolean => {
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i);
+    if (code === 13 || code === 10 || code === 0) return true;
+  }
+  return false;
+};
+
+/**
+ * Adds a user's fields. Names that are no token and values that would break the line are left out: nothing that a
+ * user passes through can become a header of its own.
+ */
+export const addUserFields = (
+  message: SipMessage,
+  fields: readonly HeaderField[] | undefined,
+  sentBy: string,
+): void => {
+  if (fields === undefined) return;
+  for (const [rawName, rawValue] of fields) {
+    const name = canonicalName(rawName);
+    if (ENGINE_FIELDS.has(name) || !isToken(name) || breaksLine(rawValue)) continue;
+    const value = ADDRESS_FIELDS.has(name) ? replaceLocalhost(rawValue, sentBy) : rawValue;
+    if (REPLACED_FIELDS.has(name)) message.set(name, value);
+    else message.add(name, value);
+  }
+};
+
+/** `sip:alice@localhost` and `sip:localhost` name us before we know by which address we leave. */
+export const replaceLocalhost = (value: string, sentBy: string): string => {
+  for (const before of ['@', 'sip:', 'sips:']) {
+    const at = value.indexOf(`${before}localhost`);
+    if (at < 0) continue;
+    const end = at + before.length + 'localhost'.length;
+    const next = value[end];
+    if (next === undefined || next === '>' || next === ';' || next === '?' || next === ' ') {
+      return value.slice(0, at + before.length) + sentBy + value.slice(end);
+    }
+  }
+  return value;
+};
+
+const SDP_START = Buffer.from('v=0');
+
+/** Sets body and, for a body that is plainly SDP, its type where the user gave none. */
+export const setBody = (message: SipMessage, body: Buffer | undefined): void => {
+  if (body === undefined || body.length === 0) return;
+  message.body = body;
+  if (message.header('Content-Type') === undefined && body.subarray(0, 3).equals(SDP_START)) {
+    message.set('Content-Type', 'application/sdp');
+  }
+};

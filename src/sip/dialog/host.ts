@@ -1,0 +1,41 @@
+import type { Source } from '../face.js';
+import type { SipRequest } from '../message/message.js';
+import type { HostResolver } from '../ports.js';
+import type { TransactionLayer } from '../transaction/layer.js';
+import type { Hop, Listener } from '../transport/hop.js';
+import type { Arrival } from '../transport/layer.js';
+import type { DialogParts, InviteDialog } from './dialog.js';
+
+/** What dialogs and requests need of the core that holds them. */
+export interface CoreHost {
+  readonly layer: TransactionLayer;
+  readonly resolver: HostResolver;
+  readonly userAgent: string | undefined;
+  newTag(): string;
+  /** Makes an early dialog and registers it under its key. */
+  newDialog(parts: DialogParts): InviteDialog;
+  removeDialog(dialog: InviteDialog): void;
+  /** Calls into the user; what it throws becomes an event, never our failure. Returns false when it threw. */
+  guard(call: () => void): boolean;
+  stopped(): boolean;
+}
+
+export const sourceOf = (arrival: Arrival): Source => arrival;
+
+/** The local side of something that we send. */
+export const outboundSource = (listener: Listener, hop: Hop | undefined, bytes: number): Source => ({
+  transport: listener.transport,
+  address: hop?.address ?? '',
+  port: hop?.port ?? 0,
+  localAddress: listener.local.address,
+  localPort: listener.local.port,
+  bytes,
+});
+
+/** The key under which both ends' requests find a dialog, RFC 3261 §12. */
+export const dialogKey = (callId: string, localTag: string, remoteTag: string): string =>
+  `${callId};${localTag};${remoteTag}`;
+
+/** As the peer wrote it: our tag is in To. */
+export const dialogKeyOfRequest = (request: SipRequest): string =>
+  dialogKey(request.callId, request.toTag ?? '', request.fromTag ?? '');

@@ -1,0 +1,85 @@
+import type { SipRequest } from '../message/message.js';
+import type { Arrival } from '../transport/layer.js';
+import type { InviteDialog } from './dialog.js';
+import type { CoreHost } from './host.js';
+import { IncomingInviteCall } from './incomingInvite.js';
+import { IncomingRequestCall } from './incomingRequest.js';
+
+interface InDialogContext {
+  readonly arrival: Arrival;
+  readonly key: string;
+}
+
+/** A request within a known dialog, RFC 3261 §12.2.2. */
+export const receiveInDialog = (
+  core: CoreHost,
+  dialog: InviteDialog,
+  request: SipRequest,
+  context: InDialogContext,
+): void => {
+  if (request.method === 'INVITE') return receiveReinvite(core, dialog, request, context);
+  const transaction = core.layer.newServer(request, context.arrival, context.key, false);
+  const call = new IncomingRequestCall(core, transaction, request, { source: context.arrival, dialog });
+  if (!dialog.acceptSeq(request.cseq.seq)) {
+    call.respond(500, { reason: 'CSeq out of order' });
+    return;
+  }
+  if (request.method === 'PRACK') {
+    const { pendingIn } = dialog;
+    if (pendingIn === undefined || !pendingIn.prack(call)) call.respond(481);
+    return;
+  }
+  if (request.method === 'BYE') return receiveBye(core, dialog, call);
+  if (request.method === 'UPDATE') dialog.refreshTarget(request); // RFC 3311 §5.2
+  const { listener } = dialog;
+  if (listener === undefined) {
+    call.respond(dialog.state === 'early' ? 481 : 500);
+  } else if (core.guard(() => listener.onRequest(call))) {
+    call.watch();
+  } else {
+    call.abort();
+  }
+};
+
+const receiveBye = (core: CoreHost, dialog: InviteDialog, call: IncomingRequestCall): void => {
+  const { listener, pendingIn } = dialog;
+  if (dialog.state === 'early') {
+    // RFC 3261 §15.1.2: the caller may end an early dialog by BYE; its INVITE gets 487.
+    call.respond(200);
+    if (pendingIn !== undefined && !pendingIn.isReinvite) pendingIn.cancelled(call.request);
+    return;
+  }
+  if (listener === undefined) {
+    call.respond(200);
+  } else if (core.guard(() => listener.onRequest(call))) {
+    call.watch();
+  } else {
+    call.abort();
+  }
+  dialog.terminate('remote_bye', call.request);
+};
+
+/** RFC 3261 §14.2. */
+const receiveReinvite = (
+  core: CoreHost,
+  dialog: InviteDialog,
+  request: SipRequest,
+  { arrival, key }: InDialogContext,
+): void => {
+  const transaction = core.layer.newServerInvite(request, arrival, key, false);
+  const invite = new IncomingInviteCall(core, transaction, request, { arrival, dialog });
+  const retryAfter = String(Math.floor(core.layer.random.float() * 10));
+  if (!dialog.acceptSeq(request.cseq.seq)) {
+    invite.respond(500, { reason: 'CSeq out of order' });
+  } else if (dialog.pendingIn?.open === true) {
+    invite.respond(500, { headers: [['Retry-After', retryAfter]] });
+  } else if (dialog.pendingOut !== undefined || dialog.pendingIn !== undefined || dialog.state !== 'confirmed') {
+    invite.respond(491);
+  } else {
+    const { listener } = dialog;
+    invite.respond(100);
+    dialog.pendingIn = invite;
+    if (listener === undefined) invite.respond(488);
+    else if (!core.guard(() => listener.onInvite(invite))) invite.respond(500);
+  }
+};

@@ -1,0 +1,57 @@
+import type { Refusal, RequestSpec } from '../face.js';
+import { type NextHop, nextHopOfText } from '../locate/nextHop.js';
+import { SipRequest } from '../message/message.js';
+import { param, parseNameAddr } from '../message/nameAddr.js';
+import { parseUri } from '../message/uri.js';
+import type { Listener } from '../transport/hop.js';
+import { addUserFields, breaksLine, replaceLocalhost, setBody } from './fields.js';
+import { isNumericHost } from '../locate/nextHop.js';
+import type { CoreHost } from './host.js';
+
+export interface BuiltRequest {
+  readonly request: SipRequest;
+  readonly next: NextHop;
+  readonly listener: Listener;
+}
+
+const refuse = (refusal: Refusal['refusal'], detail: string): Refusal => ({ refusal, detail });
+
+/** RFC 3261 §8.1.1: a request outside any dialog, complete but for its Via. */
+export const buildOutOfDialog = (core: CoreHost, spec: RequestSpec): BuiltRequest | Refusal => {
+  const uri = parseUri(spec.uri);
+  if (uri === undefined || breaksLine(spec.uri)) return refuse('invalid_uri', `not a URI: ${spec.uri}`);
+  const next = nextHopOfText(spec.nextHop ?? spec.uri);
+  if (next === undefined) return refuse('invalid_uri', `no SIP next hop: ${spec.nextHop ?? spec.uri}`);
+  const { transport } = core.layer;
+  if (spec.nextHop === undefined && transport.isLocal(next.host, next.port)) {
+    return refuse('self', `${spec.uri} is an address of this server`);
+  }
+  const listener = transport.listenerFor(next.transport, isNumericHost(next.host) ? next.host : '0.0.0.0');
+  if (listener === undefined) return refuse('no_transport', `nothing listens on ${next.transport} for ${next.host}`);
+
+  const from = replaceLocalhost(spec.from ?? `<${listener.contactUri}>`, listener.sentBy);
+  const to = replaceLocalhost(spec.to ?? `<${spec.uri}>`, listener.sentBy);
+  const parsedFrom = parseNameAddr(from);
+  if (parsedFrom === undefined || breaksLine(from)) return refuse('invalid_header', `From: ${from}`);
+  if (parseNameAddr(to) === undefined || breaksLine(to)) return refuse('invalid_header', `To: ${to}`);
+
+  const request = new SipRequest(spec.method, spec.uri);
+  const tagged = param(parsedFrom.params, 'tag') !== undefined;
+  request.add('Max-Forwards', '70');
+  request.add('From', tagged ? from : `${bracketed(from, parsedFrom.bracketed)};tag=${core.newTag()}`);
+  request.add('To', to);
+  request.add('Call-ID', spec.callId ?? core.layer.random.uuid());
+  request.add('CSeq', `${spec.cseq ?? 1} ${spec.method}`);
+  if (spec.contact !== undefined) request.add('Contact', `<${spec.contact}>`);
+  else if (spec.method === 'INVITE' || spec.method === 'SUBSCRIBE') request.add('Contact', `<${listener.contactUri}>`);
+  if (core.userAgent !== undefined) request.add('User-Agent', core.userAgent);
+  addUserFields(request, spec.headers, listener.sentBy);
+  setBody(request, spec.body);
+  if (request.body.length > 0 && request.header('Content-Type') === undefined) {
+    return refuse('missing_content_type', 'a body needs a Content-Type');
+  }
+  return { request, next, listener };
+};
+
+/** A tag behind an addr-spec that has parameters would be read as one of the URI's: bracket it. */
+const bracketed = (field: string, hasBrackets: boolean): string => (hasBrackets ? field : `<${field.trim()}>`);

@@ -1,0 +1,314 @@
+import type { Timer } from '../../kernel/index.js';
+import type {
+  HeaderField,
+  OutgoingInvite,
+  OutgoingInviteListener,
+  ResponseFields,
+  ResponseOrigin,
+  Source,
+} from '../face.js';
+import { SipRequest, type SipResponse } from '../message/message.js';
+import type { ClientInviteTransaction, ClientUser } from '../transaction/clientInvite.js';
+import { patienceMs } from '../transaction/timers.js';
+import type { Hop, Listener } from '../transport/hop.js';
+import type { Arrival } from '../transport/layer.js';
+import { type InviteDialog, routeSetOf } from './dialog.js';
+import { addUserFields } from './fields.js';
+import { type CoreHost, outboundSource } from './host.js';
+import { type LaunchUser, stampOutgoingVia, synthesise } from './outgoing.js';
+
+export interface InviteOrigin {
+  readonly listener: Listener;
+  /** For a re-INVITE: its dialog. */
+  readonly dialog: InviteDialog | undefined;
+}
+
+const IGNORE_ANSWER: ClientUser = { onResponse: () => {}, onTimeout: () => {}, onTransportError: () => {} };
+
+/**
+ * An INVITE or re-INVITE that we sent: RFC 3261 §13.2 and §14.1, from the first datagram to the last 2xx of the last
+ * fork. It may outlive its answer, to repeat the ACK and to release late forks.
+ */
+export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUser {
+  readonly request: SipRequest;
+  readonly dialogId: string;
+  source: Source;
+  readonly #core: CoreHost;
+  readonly #listener: OutgoingInviteListener;
+  readonly #from: Listener;
+  readonly #reinviteOf: InviteDialog | undefined;
+  readonly #seq: number;
+  #transaction: ClientInviteTransaction | undefined;
+  #hops: readonly Hop[] = [];
+  #next = 0;
+  #outcome: 'pending' | 'answered' | 'failed' = 'pending';
+  #provisional = false;
+  #cancel: { readonly request: SipRequest; sent: boolean } | undefined;
+  #timer: Timer | undefined;
+  #early: Map<string, InviteDialog> | undefined;
+  #answeredBy: InviteDialog | undefined;
+  #lastRSeq: Map<string, number> | undefined;
+  #ack: { readonly data: Buffer; hop: Hop | undefined } | undefined;
+
+  constructor(core: CoreHost, request: SipRequest, origin: InviteOrigin, listener: OutgoingInviteListener) {
+    this.#core = core;
+    this.request = request;
+    this.#listener = listener;
+    this.#from = origin.listener;
+    this.#reinviteOf = origin.dialog;
+    this.#seq = request.cseq.seq;
+    this.dialogId = origin.dialog?.id ?? `${request.callId};from-tag=${request.fromTag ?? ''}`;
+    this.source = outboundSource(origin.listener, undefined, 0);
+  }
+
+  // ------------------------------------------------------------------ launch
+
+  onHops(hops: readonly Hop[]): void {
+    this.#hops = hops;
+    this.#launch();
+  }
+
+  onUnresolved(): void {
+    this.#fail(synthesise(this.#core, this.request, 503, 'DNS Error'), 'dns', undefined);
+  }
+
+  #launch(): void {
+    if (this.#outcome !== 'pending') return;
+    if (this.#cancel !== undefined) return this.#fail(synthesise(this.#core, this.request, 487), 'timeout', undefined);
+    const hop = this.#hops[this.#next++] as Hop;
+    const branch = stampOutgoingVia(this.#core, this.request, hop);
+    this.source = outboundSource(hop.listener, hop, 0);
+    this.#transaction = this.#core.layer.sendInvite(this.request, branch, hop, this);
+  }
+
+  // ------------------------------------------------------------------ answers
+
+  onResponse(response: SipResponse, arrival: Arrival): void {
+    if (response.status < 200) this.#onProvisional(response, arrival);
+    else if (response.status < 300) this.#onSuccess(response, arrival);
+    else this.#fail(response, 'network', arrival);
+  }
+
+  onTimeout(): void {
+    this.#fail(synthesise(this.#core, this.request, 408), 'timeout', undefined);
+  }
+
+  onTransportError(): void {
+    // RFC 3263 §4.3: the next address, as long as nobody has answered.
+    if (!this.#provisional && this.#next < this.#hops.length) this.#launch();
+    else this.#fail(synthesise(this.#core, this.request, 503), 'transport', undefined);
+  }
+
+  #onProvisional(response: SipResponse, arrival: Arrival): void {
+    if (this.#outcome !== 'pending') return;
+    this.#provisional = true;
+    if (this.#cancel !== undefined) {
+      if (!this.#cancel.sent) this.#sendCancel();
+    } else {
+      this.#startTimerC();
+    }
+    if (response.status === 100) {
+      const { onTrying } = this.#listener;
+      if (onTrying !== undefined) this.#core.guard(() => onTrying.call(this.#listener));
+      return;
+    }
+    if (this.#repeatsReliable(response)) return;
+    const dialog = this.#reinviteOf ?? this.#earlyDialog(response, arrival);
+    this.#core.guard(() => this.#listener.onProvisional(response, dialog, arrival));
+  }
+
+  #onSuccess(response: SipResponse, arrival: Arrival): void {
+    const tag = response.toTag ?? '';
+    if (this.#outcome === 'answered') {
+      if (this.#answeredBy?.remoteTag === tag) this.#repeatAck();
+      else this.#releaseFork(response, arrival);
+      return;
+    }
+    if (this.#outcome === 'failed') return this.#releaseFork(response, arrival);
+    this.#settle('answered');
+    const dialog = this.#reinviteOf ?? this.#earlyDialog(response, arrival) ?? this.#dialogFrom(response, arrival);
+    this.#answeredBy = dialog;
+    if (this.#reinviteOf === undefined) {
+      dialog.adoptAnswer(response);
+      this.#dropEarly(dialog);
+    } else {
+      dialog.refreshTarget(response); // RFC 3261 §12.2.1.2
+    }
+    dialog.confirm();
+    dialog.lastOut = this;
+    const heard = this.#core.guard(() => this.#listener.onAnswered(response, dialog, arrival));
+    if (!heard && this.#ack === undefined) {
+      dialog.ack();
+      dialog.bye('failed', 'internal error');
+    }
+  }
+
+  #fail(response: SipResponse, origin: ResponseOrigin, source: Source | undefined): void {
+    if (this.#outcome !== 'pending') return;
+    this.#settle('failed');
+    this.#dropEarly(undefined);
+    this.#core.guard(() => this.#listener.onFailed(response, origin, source));
+    // RFC 3261 §12.2.1.2: the peer has forgotten the dialog, or nobody is there.
+    const status = response.status;
+    if (this.#reinviteOf !== undefined && (status === 481 || status === 408) && origin !== 'dns') {
+      this.#reinviteOf.bye('lost', 'dialog lost');
+    }
+  }
+
+  #settle(outcome: 'answered' | 'failed'): void {
+    this.#outcome = outcome;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#reinviteOf?.pendingOut === this) this.#reinviteOf.pendingOut = undefined;
+  }
+
+  /** The dialog of a re-INVITE ended before its answer: 487 as if it had been withdrawn. */
+  dialogEnded(): void {
+    this.#fail(synthesise(this.#core, this.request, 487), 'timeout', undefined);
+  }
+
+  // ------------------------------------------------------------------ ACK
+
+  /** @returns the ACK; undefined when no 2xx is unacknowledged. */
+  acknowledge(dialog: InviteDialog, fields: ResponseFields): SipRequest | undefined {
+    if (this.#outcome !== 'answered' || this.#answeredBy !== dialog || this.#ack !== undefined) return undefined;
+    const ack = this.#sendAck(dialog, fields);
+    if (this.#cancel !== undefined) dialog.bye('cancel_race', 'ACK-BYE due to cancel race condition');
+    return ack;
+  }
+
+  #sendAck(dialog: InviteDialog, fields: ResponseFields): SipRequest {
+    const { request, next } = dialog.buildAck(this.#seq, fields);
+    if (next === undefined) return request;
+    dialog.findHopsFor(next, {
+      onHops: (hops) => {
+        const hop = hops[0] as Hop;
+        stampOutgoingVia(this.#core, request, hop);
+        const ack = { data: request.toBuffer(), hop };
+        if (this.#answeredBy === dialog) this.#ack = ack;
+        this.#core.layer.counters.requestsOut++;
+        this.#core.layer.transport.send(hop, ack.data, false);
+      },
+      onUnresolved: () => {},
+    });
+    // Owed no more, even while its host name is still being looked up.
+    if (this.#answeredBy === dialog) this.#ack ??= { data: Buffer.alloc(0), hop: undefined };
+    return request;
+  }
+
+  /** RFC 3261 §13.2.2.4: each repeated 2xx gets the same ACK again. */
+  #repeatAck(): void {
+    if (this.#ack?.hop === undefined) return;
+    this.#core.layer.resend(this.#ack.hop, this.#ack.data, false);
+  }
+
+  /** A 2xx that nobody waits for, from another branch of a fork or after we gave up: ACK and BYE. */
+  #releaseFork(response: SipResponse, arrival: Arrival): void {
+    if (this.#reinviteOf !== undefined) return;
+    const dialog = this.#early?.get(response.toTag ?? '') ?? this.#dialogFrom(response, arrival);
+    if (dialog.state === 'terminated') return;
+    dialog.adoptAnswer(response);
+    this.#sendAck(dialog, {});
+    dialog.confirm();
+    dialog.bye('local_bye', 'answered elsewhere');
+  }
+
+  // ------------------------------------------------------------------ CANCEL
+
+  cancel(headers?: readonly HeaderField[]): { readonly request: SipRequest; readonly held: boolean } | undefined {
+    if (this.#outcome !== 'pending' || this.#cancel !== undefined) return undefined;
+    const cancel = this.#buildCancel(headers);
+    this.#cancel = { request: cancel, sent: false };
+    if (this.#provisional) this.#sendCancel();
+    return { request: cancel, held: !this.#cancel.sent };
+  }
+
+  /** RFC 3261 §9.1: the INVITE's Request-URI, Via, From, To, Call-ID, CSeq number and Route. */
+  #buildCancel(headers: readonly HeaderField[] | undefined): SipRequest {
+    const { request } = this;
+    const cancel = new SipRequest('CANCEL', request.uri);
+    const via = request.header('Via');
+    if (via !== undefined) cancel.add('Via', via);
+    for (const route of request.headerAll('Route')) cancel.add('Route', route);
+    cancel.add('Max-Forwards', '70');
+    cancel.add('From', request.header('From') ?? '');
+    cancel.add('To', request.header('To') ?? '');
+    cancel.add('Call-ID', request.callId);
+    cancel.add('CSeq', `${this.#seq} CANCEL`);
+    addUserFields(cancel, headers, this.#from.sentBy);
+    return cancel;
+  }
+
+  #sendCancel(): void {
+    const cancel = this.#cancel;
+    const transaction = this.#transaction;
+    if (cancel === undefined || transaction === undefined) return;
+    cancel.sent = true;
+    this.#timer?.cancel();
+    const via = this.request.header('Via') ?? '';
+    if (cancel.request.count('Via') === 0) cancel.request.prepend('Via', via);
+    else cancel.request.replaceTopVia(via);
+    const branch = this.request.topVia.branch ?? '';
+    this.#core.layer.sendRequest(cancel.request, branch, transaction.hop, IGNORE_ANSWER);
+    // §9.1: without a final answer in 64*T1 the request counts as cancelled.
+    this.#timer = this.#core.layer.clock.setTimer('cancelled_invite', patienceMs(this.#core.layer.timers), () =>
+      this.#fail(synthesise(this.#core, this.request, 487), 'timeout', undefined),
+    );
+  }
+
+  /** RFC 3261 §16.6 step 11: who rings for ever is cancelled. */
+  #startTimerC(): void {
+    this.#timer?.cancel();
+    this.#timer = this.#core.layer.clock.setTimer('C', this.#core.layer.timers.timerCMs, () => void this.cancel());
+  }
+
+  // ------------------------------------------------------------------ early dialogs
+
+  #earlyDialog(response: SipResponse, arrival: Arrival): InviteDialog | undefined {
+    const tag = response.toTag;
+    if (tag === undefined) return undefined;
+    let dialog = this.#early?.get(tag);
+    if (dialog === undefined) {
+      dialog = this.#dialogFrom(response, arrival);
+      (this.#early ??= new Map()).set(dialog.remoteTag, dialog);
+    } else if (response.status < 200) {
+      dialog.refreshTarget(response);
+    }
+    return dialog;
+  }
+
+  #dialogFrom(response: SipResponse, arrival: Arrival): InviteDialog {
+    const contact = response.contact;
+    return this.#core.newDialog({
+      id: this.dialogId,
+      callId: this.request.callId,
+      localTag: this.request.fromTag ?? '',
+      remoteTag: response.toTag ?? '',
+      localField: this.request.header('From') ?? '',
+      remoteField: response.header('To') ?? '',
+      remoteTarget: contact?.uri ?? this.request.uri,
+      routeSet: routeSetOf(response, true),
+      localSeq: this.#seq,
+      remoteSeq: undefined,
+      listener: this.#transaction?.hop.listener ?? arrival.listener,
+      hop: arrival.hop,
+    });
+  }
+
+  #dropEarly(except: InviteDialog | undefined): void {
+    if (this.#early === undefined) return;
+    for (const dialog of this.#early.values()) if (dialog !== except) dialog.terminate('failed', undefined);
+    this.#early = undefined;
+  }
+
+  /** RFC 3262 §4: a reliable provisional counts once. */
+  #repeatsReliable(response: SipResponse): boolean {
+    const rseq = Number(response.header('RSeq') ?? NaN);
+    if (Number.isNaN(rseq)) return false;
+    const tag = response.toTag ?? '';
+    const last = this.#lastRSeq?.get(tag);
+    if (last !== undefined && rseq <= last) return true;
+    (this.#lastRSeq ??= new Map()).set(tag, rseq);
+    return false;
+  }
+}

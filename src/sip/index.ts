@@ -1,0 +1,11 @@
+export type * from './face.js';
+export type * from './ports.js';
+export { createEngine, type EngineOptions } from './engine.js';
+export type { ListenSpec } from './transport/hop.js';
+export { DEFAULT_TIMERS, type TimerSettings } from './transaction/timers.js';
+export { SipMessage, SipRequest, SipResponse } from './message/message.js';
+export { type MessageLimits, type ParseFailure, parseMessage } from './message/parse.js';
+export { type SipUri, equalUri, parseUri, printUri, unescapeUser, uriParam } from './message/uri.js';
+export { type NameAddr, param, parseNameAddr, splitList } from './message/nameAddr.js';
+export { canonicalName } from './message/headerNames.js';
+export { reasonPhrase } from './message/reasons.js';

@@ -1,0 +1,51 @@
+import type { HostResolver, TransportName } from '../ports.js';
+import { type SipUri, parseUri, uriParam } from '../message/uri.js';
+
+/** A URI's next hop before its host is looked up. */
+export interface NextHop {
+  readonly host: string;
+  readonly port: number;
+  readonly transport: TransportName;
+}
+
+const TRANSPORTS: ReadonlySet<string> = new Set(['udp', 'tcp', 'tls', 'ws', 'wss']);
+
+/**
+ * Transport and port of a SIP URI by RFC 3263 §4.1 and §4.2, as far as the URI itself tells. `maddr` is not followed.
+ * @returns undefined when the URI is no SIP URI or names an unknown transport.
+ */
+export const nextHopOf = (uri: SipUri): NextHop | undefined => {
+  if (uri.scheme !== 'sip' && uri.scheme !== 'sips') return undefined;
+  if (uri.host === '') return undefined;
+  const named = uriParam(uri, 'transport')?.toLowerCase();
+  if (named !== undefined && !TRANSPORTS.has(named)) return undefined;
+  const transport = (named ?? (uri.scheme === 'sips' ? 'tls' : 'udp')) as TransportName;
+  const port = uri.port ?? (transport === 'tls' || transport === 'wss' ? 5061 : 5060);
+  return { host: uri.host, port, transport };
+};
+
+export const nextHopOfText = (text: string): NextHop | undefined => {
+  const uri = parseUri(text);
+  return uri === undefined ? undefined : nextHopOf(uri);
+};
+
+export type Located =
+  { readonly ok: true; readonly addresses: readonly string[] } | { readonly ok: false; readonly code: string };
+
+/** Calls back within the call for numeric hosts and cached names. */
+export const locate = (hop: NextHop, resolver: HostResolver, done: (located: Located) => void): void => {
+  if (isNumericHost(hop.host)) done({ ok: true, addresses: [hop.host] });
+  else resolver.resolve(hop.host, done);
+};
+
+/** Dotted IPv4 or anything with a colon (IPv6): no look-up needed. */
+export const isNumericHost = (host: string): boolean => {
+  if (host.includes(':')) return true;
+  let dots = 0;
+  for (let i = 0; i < host.length; i++) {
+    const code = host.charCodeAt(i);
+    if (code === 46) dots++;
+    else if (code < 48 || code > 57) return false;
+  }
+  return dots === 3;
+};

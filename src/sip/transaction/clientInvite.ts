@@ -1,0 +1,141 @@
+import type { Timer } from '../../kernel/index.js';
+import type { SipRequest, SipResponse } from '../message/message.js';
+import type { Hop, HopUser } from '../transport/hop.js';
+import type { Arrival } from '../transport/layer.js';
+import type { TransactionHost } from './host.js';
+import { INVITE_CLIENT, type InviteClientAction, type InviteClientEvent, type InviteClientState } from './tables.js';
+import { patienceMs } from './timers.js';
+
+/** The core's side of a client transaction. After `onTimeout` or `onTransportError` nothing follows. */
+export interface ClientUser {
+  onResponse(response: SipResponse, arrival: Arrival): void;
+  onTimeout(): void;
+  onTransportError(code: string): void;
+}
+
+/** Timer D for unreliable transports: "at least 32 seconds", RFC 3261 §17.1.1.2. */
+const TIMER_D_T1S = 64;
+
+/** RFC 3261 §17.1.1, RFC 6026 §7.2. */
+export class ClientInviteTransaction implements HopUser {
+  readonly key: string;
+  readonly hop: Hop;
+  state: InviteClientState = 'calling';
+  request: SipRequest | undefined;
+  readonly #host: TransactionHost;
+  #user: ClientUser | undefined;
+  #data: Buffer | undefined;
+  #response: SipResponse | undefined;
+  #arrival: Arrival | undefined;
+  #errorCode = '';
+  #ack: Buffer | undefined;
+  #resendMs: number;
+  #resendTimer: Timer | undefined;
+  #timer: Timer | undefined;
+
+  constructor(host: TransactionHost, key: string, request: SipRequest, hop: Hop, user: ClientUser) {
+    this.#host = host;
+    this.key = key;
+    this.request = request;
+    this.hop = hop;
+    this.#user = user;
+    this.#resendMs = host.timers.t1Ms;
+  }
+
+  start(data: Buffer): void {
+    this.#data = data;
+    this.hop.waiting.add(this);
+    if (!this.hop.reliable) this.#resendTimer = this.#host.clock.setTimer('A', this.#resendMs, this.#onA);
+    this.#timer = this.#host.clock.setTimer('B', patienceMs(this.#host.timers), this.#onB);
+    this.#host.send(this.hop, data, true);
+  }
+
+  receive(response: SipResponse, arrival: Arrival): void {
+    this.#response = response;
+    this.#arrival = arrival;
+    this.#handle(response.status < 200 ? '1xx' : response.status < 300 ? '2xx' : '3xx_6xx');
+    this.#response = undefined;
+    this.#arrival = undefined;
+  }
+
+  onTransportError(code: string): void {
+    this.#errorCode = code;
+    this.#handle('transport_error');
+  }
+
+  /** Ends at once and in silence: the core has taken over (a hop that failed before anything was sent). */
+  abandon(): void {
+    this.#stopTimers();
+    this.state = 'terminated';
+    this.#end();
+  }
+
+  readonly #onA = (): void => this.#handle('timer_a');
+  readonly #onB = (): void => this.#handle('timer_b');
+  readonly #onLinger = (): void => this.#handle(this.state === 'accepted' ? 'timer_m' : 'timer_d');
+
+  #handle(event: InviteClientEvent): void {
+    const cell = INVITE_CLIENT[this.state][event];
+    if (cell.next !== undefined) this.state = cell.next;
+    for (const action of cell.actions) this.#perform(action);
+  }
+
+  #perform(action: InviteClientAction): void {
+    switch (action) {
+      case 'resend':
+        this.#resendMs *= 2;
+        this.#resendTimer = this.#host.clock.setTimer('A', this.#resendMs, this.#onA);
+        if (this.#data !== undefined) this.#host.resend(this.hop, this.#data, true);
+        return;
+      case 'stop_timers':
+        return this.#stopTimers();
+      case 'start_m':
+        this.#data = undefined;
+        this.#timer = this.#host.clock.setTimer('M', patienceMs(this.#host.timers), this.#onLinger);
+        return;
+      case 'start_d':
+        this.#data = undefined;
+        if (this.hop.reliable) this.#end();
+        else this.#timer = this.#host.clock.setTimer('D', TIMER_D_T1S * this.#host.timers.t1Ms, this.#onLinger);
+        return;
+      case 'send_ack':
+        return this.#sendAck();
+      case 'tell_response':
+        if (this.#response !== undefined && this.#arrival !== undefined) {
+          this.#user?.onResponse(this.#response, this.#arrival);
+          if (this.state === 'completed') this.#user = undefined;
+        }
+        return;
+      case 'tell_timeout':
+        return this.#user?.onTimeout();
+      case 'tell_error':
+        return this.#user?.onTransportError(this.#errorCode);
+      case 'end':
+        return this.#end();
+    }
+  }
+
+  /** RFC 3261 §17.1.1.3: same branch, same hop, To of the response. */
+  #sendAck(): void {
+    if (this.#ack === undefined && this.request !== undefined && this.#response !== undefined) {
+      this.#ack = this.#host.buildFailureAck(this.request, this.#response);
+      this.request = undefined;
+    }
+    if (this.#ack !== undefined) this.#host.send(this.hop, this.#ack, false);
+  }
+
+  #stopTimers(): void {
+    this.hop.waiting.delete(this);
+    this.#resendTimer?.cancel();
+    this.#timer?.cancel();
+    this.#resendTimer = this.#timer = undefined;
+  }
+
+  #end(): void {
+    this.#timer?.cancel();
+    this.state = 'terminated';
+    this.#host.endClient(this.key);
+    this.#data = this.#ack = undefined;
+    if (this.#response === undefined) this.#user = undefined;
+  }
+}

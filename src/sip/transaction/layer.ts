@@ -1,0 +1,277 @@
+import type { Clock, Random } from '../../kernel/index.js';
+import { SipRequest, type SipResponse } from '../message/message.js';
+import type { ParseFailure } from '../message/parse.js';
+import { bracketHost } from '../message/uri.js';
+import type { Hop, Listener } from '../transport/hop.js';
+import type { ReplyPath, TransactionHost } from './host.js';
+import { type Arrival, TransportLayer, type TransportOptions, type TransportSink } from '../transport/layer.js';
+import { responsePort, stampVia } from '../transport/responsePath.js';
+import { ClientTransaction } from './client.js';
+import { ClientInviteTransaction, type ClientUser } from './clientInvite.js';
+import { ServerTransaction } from './server.js';
+import { ServerInviteTransaction } from './serverInvite.js';
+import type { TimerSettings } from './timers.js';
+
+/** The core above: told of what no transaction absorbs. */
+export interface TransactionCore {
+  /** A new request, not ACK or CANCEL. `key` and `mergeKey` are for the server transaction that the core may start. */
+  onRequest(request: SipRequest, arrival: Arrival, key: string): void;
+  /** ACK outside any transaction: of a 2xx, or stray. */
+  onAck(ack: SipRequest, arrival: Arrival): void;
+  /** `invite`: the transaction that it withdraws, if any is known. */
+  onCancel(cancel: SipRequest, arrival: Arrival, key: string, invite: ServerInviteTransaction | undefined): void;
+  onMalformed(failure: ParseFailure, arrival: Arrival): void;
+}
+
+export interface TransactionCounters {
+  requestsIn: number;
+  requestsOut: number;
+  responsesIn: number;
+  responsesOut: number;
+  retransmissionsIn: number;
+  retransmissionsOut: number;
+  strayResponses: number;
+  strayAcks: number;
+  malformed: number;
+}
+
+export interface TransactionOptions extends TransportOptions {
+  readonly random: Random;
+  readonly timers: TimerSettings;
+}
+
+/** RFC 3261 §8.1.1.7: what a branch must begin with to identify a transaction by itself. */
+export const MAGIC_COOKIE = 'z9hG4bK';
+
+/** Matches messages to transactions, RFC 3261 §17.1.3 and §17.2.3. */
+export class TransactionLayer implements TransportSink, TransactionHost {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly timers: TimerSettings;
+  readonly transport: TransportLayer;
+  readonly counters: TransactionCounters = {
+    requestsIn: 0,
+    requestsOut: 0,
+    responsesIn: 0,
+    responsesOut: 0,
+    retransmissionsIn: 0,
+    retransmissionsOut: 0,
+    strayResponses: 0,
+    strayAcks: 0,
+    malformed: 0,
+  };
+  readonly #core: TransactionCore;
+  readonly #clients = new Map<string, ClientTransaction | ClientInviteTransaction>();
+  readonly #servers = new Map<string, ServerTransaction | ServerInviteTransaction>();
+  readonly #merges = new Map<string, string>();
+
+  constructor(options: TransactionOptions, core: TransactionCore) {
+    this.clock = options.clock;
+    this.random = options.random;
+    this.timers = options.timers;
+    this.#core = core;
+    this.transport = new TransportLayer(options, this);
+  }
+
+  // ------------------------------------------------------------------ from the transport
+
+  onRequest(request: SipRequest, arrival: Arrival): void {
+    this.counters.requestsIn++;
+    stampVia(request, arrival);
+    const isAck = request.method === 'ACK';
+    const key = serverKey(request, isAck ? 'INVITE' : request.method);
+    const known = this.#servers.get(key);
+    if (isAck) {
+      if (known instanceof ServerInviteTransaction) known.receiveAck(request, arrival);
+      else this.#core.onAck(request, arrival);
+    } else if (known !== undefined) {
+      this.counters.retransmissionsIn++;
+      known.retransmitted();
+    } else if (request.method === 'CANCEL') {
+      const invite = this.#servers.get(serverKey(request, 'INVITE'));
+      const target = invite instanceof ServerInviteTransaction ? invite : undefined;
+      this.#core.onCancel(request, arrival, key, target);
+    } else {
+      this.#core.onRequest(request, arrival, key);
+    }
+  }
+
+  onResponse(response: SipResponse, arrival: Arrival): void {
+    this.counters.responsesIn++;
+    const transaction = this.#clients.get(clientKey(response));
+    if (transaction === undefined) this.counters.strayResponses++;
+    else transaction.receive(response, arrival);
+  }
+
+  onMalformed(failure: ParseFailure, arrival: Arrival): void {
+    this.counters.malformed++;
+    this.#core.onMalformed(failure, arrival);
+  }
+
+  // ------------------------------------------------------------------ for the core
+
+  /**
+   * The key of another live transaction for the same request that came by a different way (RFC 3261 §8.2.2.2), or
+   * undefined.
+   */
+  mergedWith(request: SipRequest): string | undefined {
+    return this.#merges.get(mergeKeyOf(request));
+  }
+
+  /** @param merge remember the request so that a merged copy is recognised: for requests without a To tag. */
+  newServer(request: SipRequest, arrival: Arrival, key: string, merge: boolean): ServerTransaction {
+    const mergeKey = merge ? mergeKeyOf(request) : '';
+    const transaction = new ServerTransaction(this, key, mergeKey, replyPath(request, arrival));
+    this.#addServer(transaction);
+    return transaction;
+  }
+
+  newServerInvite(request: SipRequest, arrival: Arrival, key: string, merge: boolean): ServerInviteTransaction {
+    const mergeKey = merge ? mergeKeyOf(request) : '';
+    const transaction = new ServerInviteTransaction(this, key, mergeKey, replyPath(request, arrival));
+    this.#addServer(transaction);
+    return transaction;
+  }
+
+  newBranch(): string {
+    return MAGIC_COOKIE + this.random.hex(12);
+  }
+
+  /** The Via value for a request that leaves by this hop; `rport` as in RFC 3581 §3. */
+  viaFor(listener: Listener, branch: string): string {
+    return `SIP/2.0/${listener.transport.toUpperCase()} ${listener.sentBy};rport;branch=${branch}`;
+  }
+
+  /** Starts a client transaction: the request already carries its Via. */
+  sendInvite(request: SipRequest, branch: string, hop: Hop, user: ClientUser): ClientInviteTransaction {
+    const transaction = new ClientInviteTransaction(this, `${branch}|INVITE`, request, hop, user);
+    this.#clients.set(transaction.key, transaction);
+    this.counters.requestsOut++;
+    transaction.start(request.toBuffer());
+    return transaction;
+  }
+
+  sendRequest(request: SipRequest, branch: string, hop: Hop, user: ClientUser): ClientTransaction {
+    const transaction = new ClientTransaction(this, `${branch}|${request.method}`, hop, user);
+    this.#clients.set(transaction.key, transaction);
+    this.counters.requestsOut++;
+    transaction.start(request.toBuffer());
+    return transaction;
+  }
+
+  /** An answer outside any transaction, RFC 3261 §8.2.7: no state, no repetition. */
+  replyStatelessly(request: SipRequest, arrival: Arrival, response: SipResponse): void {
+    this.reply(replyPath(request, arrival), response.toBuffer());
+  }
+
+  // ------------------------------------------------------------------ for the transactions
+
+  reply(path: ReplyPath, data: Buffer): void {
+    this.counters.responsesOut++;
+    if (path.listener.socket !== undefined) {
+      path.listener.socket.send(data, path.address, path.port, false);
+      return;
+    }
+    // RFC 3261 §18.2.2: the connection of the request, or a new one to where its Via says.
+    const connection = path.hop?.connection;
+    if (connection !== undefined && connection.write(data)) return;
+    this.transport.send(this.transport.hopTo(path.listener, path.address, path.port), data, false);
+  }
+
+  replyAgain(path: ReplyPath, data: Buffer): void {
+    this.counters.retransmissionsOut++;
+    this.reply(path, data);
+  }
+
+  send(hop: Hop, data: Buffer, expectAnswer: boolean): void {
+    this.transport.send(hop, data, expectAnswer);
+  }
+
+  resend(hop: Hop, data: Buffer, expectAnswer: boolean): void {
+    this.counters.retransmissionsOut++;
+    this.transport.send(hop, data, expectAnswer);
+  }
+
+  endClient(key: string): void {
+    this.#clients.delete(key);
+  }
+
+  endServer(key: string, mergeKey: string): void {
+    this.#servers.delete(key);
+    if (mergeKey !== '') this.#merges.delete(mergeKey);
+  }
+
+  /** RFC 3261 §17.1.1.3. */
+  buildFailureAck(request: SipRequest, response: SipResponse): Buffer {
+    const ack = new SipRequest('ACK', request.uri);
+    ack.add('Via', request.header('Via') ?? '');
+    for (const route of request.headerAll('Route')) ack.add('Route', route);
+    ack.add('Max-Forwards', '70');
+    ack.add('From', request.header('From') ?? '');
+    ack.add('To', response.header('To') ?? '');
+    ack.add('Call-ID', request.callId);
+    ack.add('CSeq', `${request.cseq.seq} ACK`);
+    return ack.toBuffer();
+  }
+
+  dump(): Record<string, unknown> {
+    return {
+      clientTransactions: this.#clients.size,
+      serverTransactions: this.#servers.size,
+      ...this.counters,
+      transport: this.transport.dump(),
+    };
+  }
+
+  stop(): void {
+    this.transport.stop();
+    this.#clients.clear();
+    this.#servers.clear();
+    this.#merges.clear();
+  }
+
+  #addServer(transaction: ServerTransaction | ServerInviteTransaction): void {
+    this.#servers.set(transaction.key, transaction);
+    if (transaction.mergeKey !== '') this.#merges.set(transaction.mergeKey, transaction.key);
+  }
+}
+
+/**
+ * RFC 3261 §17.2.3. Concatenation also frees the key from the message it was cut from, which would otherwise live as
+ * long as the key.
+ */
+const serverKey = (request: SipRequest, method: string): string => {
+  const via = request.topVia;
+  const branch = via.branch;
+  if (branch !== undefined && branch.length > MAGIC_COOKIE.length && branch.startsWith(MAGIC_COOKIE)) {
+    return `${branch}|${via.host}:${via.port ?? 0}|${method}`;
+  }
+  // RFC 2543 peers: no branch worth the name.
+  return `${request.callId}|${request.fromTag ?? ''}|${request.cseq.seq}|${method}|${via.host}:${via.port ?? 0}`;
+};
+
+const clientKey = (response: SipResponse): string => `${response.topVia.branch ?? ''}|${response.cseq.method}`;
+
+const mergeKeyOf = (request: SipRequest): string =>
+  `${request.callId}|${request.fromTag ?? ''}|${request.cseq.seq}|${request.method}`;
+
+const replyPath = (request: SipRequest, arrival: Arrival): ReplyPath =>
+  arrival.transport === 'udp'
+    ? {
+        reliable: false,
+        listener: arrival.listener,
+        address: arrival.address,
+        port: responsePort(request, arrival),
+        hop: undefined,
+      }
+    : {
+        reliable: true,
+        listener: arrival.listener,
+        address: arrival.address,
+        port: request.topVia.port ?? 5060,
+        hop: arrival.hop,
+      };
+
+/** `host:port` for a URI or Via. */
+export const hostPort = (host: string, port: number | undefined): string =>
+  port === undefined ? bracketHost(host) : `${bracketHost(host)}:${port}`;

@@ -1,0 +1,61 @@
+import type { ReplyPath, TransactionHost } from './host.js';
+import { SERVER, type ServerAction, type ServerEvent, type ServerState } from './tables.js';
+import { patienceMs } from './timers.js';
+
+/** RFC 3261 §17.2.2: any request but INVITE and ACK. */
+export class ServerTransaction {
+  readonly key: string;
+  readonly mergeKey: string;
+  readonly path: ReplyPath;
+  state: ServerState = 'trying';
+  readonly #host: TransactionHost;
+  #last: Buffer | undefined;
+
+  constructor(host: TransactionHost, key: string, mergeKey: string, path: ReplyPath) {
+    this.#host = host;
+    this.key = key;
+    this.mergeKey = mergeKey;
+    this.path = path;
+  }
+
+  /** @returns false when a final response was already given. */
+  respond(status: number, data: Buffer): boolean {
+    const event = status < 200 ? 'send_1xx' : 'send_final';
+    if (SERVER[this.state][event].actions.length === 0) return false;
+    this.#last = data;
+    this.#handle(event);
+    return true;
+  }
+
+  retransmitted(): void {
+    this.#handle('request');
+  }
+
+  readonly #onJ = (): void => this.#handle('timer_j');
+
+  #handle(event: ServerEvent): void {
+    const cell = SERVER[this.state][event];
+    if (cell.next !== undefined) this.state = cell.next;
+    for (const action of cell.actions) this.#perform(action);
+  }
+
+  #perform(action: ServerAction): void {
+    switch (action) {
+      case 'send':
+        if (this.#last !== undefined) this.#host.reply(this.path, this.#last);
+        return;
+      case 'resend':
+        if (this.#last !== undefined) this.#host.replyAgain(this.path, this.#last);
+        return;
+      case 'start_j':
+        if (this.path.reliable) this.#handle('timer_j');
+        else this.#host.clock.setTimer('J', patienceMs(this.#host.timers), this.#onJ);
+        return;
+      case 'tell_error':
+        return;
+      case 'end':
+        this.#last = undefined;
+        this.#host.endServer(this.key, this.mergeKey);
+    }
+  }
+}
