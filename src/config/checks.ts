@@ -49,7 +49,8 @@ const drachtioSecret = (config: Config): ConfigProblem[] =>
         },
       ];
 
-const FAILOVER_KEY = /^(?:[3-6]\d\d|[3-6]xx|transport_error|unresolved_host|silence|ring_timeout)$/;
+const FAILOVER_KEY =
+  /^(?:[3-6]\d\d|[3-6]xx|transport_error|unresolved_host|silence|timeout|ring_timeout|invalid_request)$/;
 
 const failover = (config: Config): ConfigProblem[] =>
   Object.keys(config.calls.failover)

@@ -1,4 +1,4 @@
-export { type Config, configSchema, defaultFailover } from './schema.js';
+export { type Config, configSchema } from './schema.js';
 export { type ConfigSources, loadConfig, sipListeners } from './load.js';
 export { ConfigError, type ConfigProblem } from './problems.js';
 export { type SplitArguments, configKeys, splitArguments, variableOf } from './overlay.js';

@@ -7,7 +7,7 @@ import { type SipListener, parseAdvertised, parseListener } from './address.js';
 import { checkConfig } from './checks.js';
 import { FILE_VARIABLE, type Tree, configKeys, isTree, merge, overlayFromEnv, overlayFromFlags } from './overlay.js';
 import { ConfigError, type ConfigProblem, problemOf } from './problems.js';
-import { type Config, configSchema, defaultFailover } from './schema.js';
+import { type Config, configSchema } from './schema.js';
 
 export interface ConfigSources {
   /** Path of a YAML or JSON file; default: the variable TANDEM_CONFIG; neither: defaults alone. */
@@ -138,7 +138,6 @@ const complete = (tree: Tree): Config => {
   return {
     ...loaded,
     node: { id: loaded.node.id ?? hostId() },
-    calls: { ...loaded.calls, failover: { ...defaultFailover, ...loaded.calls.failover } },
   };
 };
 

@@ -26,23 +26,6 @@ const failoverAction = Type.Unsafe<'next' | 'stop' | { readonly rewrite: number 
   else: { enum: ['next', 'stop'] },
 });
 
-/** design: only what says "this way is closed, another may be open" moves on to the next destination. */
-const DEFAULT_FAILOVER = {
-  408: 'next',
-  480: 'next',
-  500: 'next',
-  502: 'next',
-  503: 'next',
-  504: 'next',
-  transport_error: 'next',
-  unresolved_host: 'next',
-  silence: 'next',
-  ring_timeout: 'next',
-  '4xx': 'stop',
-  '5xx': 'stop',
-  '6xx': 'stop',
-};
-
 const sip = section('SIP signalling', {
   engine: Type.Enum(['embedded', 'drachtio'], {
     description: 'embedded: our own SIP stack in this process; drachtio: an external drachtio-server',
@@ -145,7 +128,7 @@ const calls = section('Bounds and rules of a call', {
   }),
   failover: Type.Record(Type.String(), failoverAction, {
     description:
-      'What a failed attempt leads to, by status (503), class (5xx) or event (transport_error, unresolved_host, silence, ring_timeout). Entries replace single defaults; trunks and carriers may have their own',
+      'Rules over the built-in ones on what a failed attempt leads to, by status (503), class (5xx) or event (transport_error, unresolved_host, silence, ring_timeout). Trunks may have their own',
     default: {},
   }),
   unlistedSources: Type.Enum(['reject', 'drop'], {
@@ -246,6 +229,3 @@ type Loaded = DeepReadonly<Static<typeof configSchema>>;
 
 /** The configuration as the process uses it: complete, frozen, paths absolute. */
 export type Config = Omit<Loaded, 'node'> & { readonly node: { readonly id: string } };
-
-/** Built-in failover rules; entries of `calls.failover` replace them one by one. */
-export const defaultFailover: Config['calls']['failover'] = DEFAULT_FAILOVER as Config['calls']['failover'];

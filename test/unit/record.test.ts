@@ -1,0 +1,274 @@
+import { spawnSync } from 'node:child_process';
+import {
+  appendFileSync,
+  existsSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { CallRecord } from '../../src/call/record/cdr.js';
+import { FileCallRecorder, type FileRecorderOptions, type RecorderAlarm } from '../../src/call/record/fileRecorder.js';
+import { MemoryCallRecorder } from '../../src/call/record/memoryRecorder.js';
+import { endedByOf, outcomeOf, q850OfStatus } from '../../src/call/record/outcome.js';
+import { recordLine } from '../../src/call/record/recordLine.js';
+import { ManualClock } from '../../src/kernel/index.js';
+import { callRecord } from '../support/callRecord.js';
+
+const setUp = (t: Test, options: Partial<FileRecorderOptions> = {}) => {
+  const folder = options.folder ?? t.testdir({});
+  const clock = new ManualClock(Date.UTC(2026, 10, 22, 23, 59, 58));
+  const alarms: RecorderAlarm[] = [];
+  const recorder = new FileCallRecorder({
+    folder,
+    rotateBytes: 1_000_000,
+    rotateDaily: true,
+    clock,
+    onAlarm: (alarm) => alarms.push(alarm),
+    ...options,
+  });
+  const open = join(folder, 'cdr.jsonl');
+  const closed = () =>
+    readdirSync(folder)
+      .filter((name) => /^cdr\.2.*jsonl$/.test(name))
+      .sort();
+  return { folder, clock, alarms, recorder, open, closed };
+};
+
+const idsIn = (path: string): string[] =>
+  readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => (JSON.parse(line) as CallRecord).callId);
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+t.test('a record is in the file at the end of the turn, one line each, in order', async (t) => {
+  const { recorder, open } = setUp(t);
+  recorder.write(callRecord({ callId: 'one', callerReceived: 'line\nbreak' }));
+  recorder.write(callRecord({ callId: 'two' }));
+  t.equal(readFileSync(open, 'utf8'), '', 'the caller is not kept waiting');
+  await Promise.resolve();
+  t.same(idsIn(open), ['one', 'two']);
+  t.equal(recorder.pending, 0);
+  await recorder.flush();
+  await recorder.close();
+  t.match(JSON.parse(readFileSync(open, 'utf8').split('\n')[0] as string), { callerReceived: 'line\nbreak' });
+});
+
+t.test('a process killed in the very turn that follows loses nothing', async (t) => {
+  const folder = t.testdir({});
+  const from = (path: string) => JSON.stringify(new URL(`../../${path}`, import.meta.url).href);
+  const script = `
+    import { FileCallRecorder } from ${from('src/call/record/fileRecorder.js')};
+    import { SystemClock } from ${from('src/kernel/index.js')};
+    const recorder = new FileCallRecorder({ folder: process.argv[1], rotateBytes: 1e6, rotateDaily: true,
+      clock: new SystemClock(), onAlarm() {} });
+    for (let i = 0; i < 50; i++) recorder.write({ callId: 'c' + i });
+    Promise.resolve().then(() => process.kill(process.pid, 'SIGKILL'));`;
+  const child = spawnSync(process.execPath, ['--input-type=module', '-e', script, folder]);
+  t.equal(child.signal, 'SIGKILL', child.stderr.toString());
+  t.equal(idsIn(join(folder, 'cdr.jsonl')).length, 50);
+});
+
+t.test('what a crash cut off is moved aside, whole lines stay', async (t) => {
+  const folder = t.testdir({});
+  const path = join(folder, 'cdr.jsonl');
+  for (const [before, after] of [
+    ['{"callId":"a"}\n{"callId":"b', ['a', 'new']],
+    ['{"callId":"torn', ['new']],
+    [`{"callId":"a"}\n{"x":"${'y'.repeat(200_000)}`, ['a', 'new']],
+  ] as const) {
+    writeFileSync(path, before);
+    const { recorder, alarms } = setUp(t, { folder, rotateDaily: false });
+    recorder.write(callRecord({ callId: 'new' }));
+    await recorder.close();
+    t.same(idsIn(path), after);
+    const [alarm] = alarms;
+    if (alarm?.type !== 'partial_line_moved') return t.fail('no alarm');
+    t.ok(readFileSync(alarm.path, 'utf8').endsWith(before.slice(before.lastIndexOf('\n') + 1)));
+    unlinkSync(alarm.path);
+  }
+  const { recorder, alarms } = setUp(t, { folder, rotateDaily: false });
+  await recorder.close();
+  t.same(alarms, [], 'a file in order is left as it is');
+  t.same(idsIn(path), ['a', 'new']);
+});
+
+t.test('files are rotated by size and by day, and no record is lost or split', async (t) => {
+  const { recorder, clock, closed, folder, open } = setUp(t, { rotateBytes: 5000 });
+  for (let i = 0; i < 10; i++) {
+    recorder.write(callRecord({ callId: `size-${i}` }));
+    await Promise.resolve();
+  }
+  const bySize = closed().length;
+  t.ok(bySize >= 2, `${bySize} files`);
+  t.match(closed()[0], /^cdr\.2026-11-22T23-59-58\.000Z(\.\d)?\.jsonl$/);
+  clock.advance(3000);
+  recorder.write(callRecord({ callId: 'tomorrow' }));
+  await Promise.resolve();
+  t.same(idsIn(open), ['tomorrow']);
+  t.equal(closed().length, bySize + 1);
+  await recorder.close();
+  const ids = [...closed().map((name) => join(folder, name)), open].flatMap(idsIn).sort();
+  t.same(ids, [...Array.from({ length: 10 }, (_, i) => `size-${i}`), 'tomorrow']);
+});
+
+t.test('with the disk full records wait, in bounds, and calls go on', async (t) => {
+  const folder = t.testdir({});
+  const open = join(folder, 'cdr.jsonl');
+  symlinkSync('/dev/full', open);
+  const { recorder, alarms, clock } = setUp(t, { folder, maxPending: 3, rotateDaily: false });
+  for (const callId of ['1', '2', '3', '4']) {
+    recorder.write(callRecord({ callId }));
+    await Promise.resolve();
+  }
+  t.match(alarms, [
+    { type: 'write_failed', code: 'ENOSPC', pending: 1 },
+    { type: 'record_dropped', callId: '4', line: /"callId":"4"/ },
+  ]);
+  clock.advance(1500);
+  t.equal(alarms.length, 2, 'one alarm, not one a second');
+  t.equal(recorder.pending, 3);
+  await t.rejects(recorder.flush(), { code: 'cdr_not_written' });
+  unlinkSync(open);
+  clock.advance(1000);
+  t.match(alarms[2], { type: 'write_recovered', written: 3 });
+  t.same(idsIn(open), ['1', '2', '3']);
+  recorder.write(callRecord({ callId: '5' }));
+  await recorder.close();
+  t.same(idsIn(open), ['1', '2', '3', '5']);
+  t.equal(clock.pending, 0);
+});
+
+t.test('closing with the disk still full reports every record', async (t) => {
+  const folder = t.testdir({});
+  symlinkSync('/dev/full', join(folder, 'cdr.jsonl'));
+  const { recorder, alarms, clock } = setUp(t, { folder });
+  recorder.write(callRecord({ callId: '1' }));
+  await recorder.close();
+  t.match(alarms.at(-1), { type: 'record_dropped', line: /"callId":"1"/ });
+  t.equal(clock.pending, 0);
+  recorder.write(callRecord({ callId: 'late' }));
+  t.match(alarms.at(-1), { type: 'record_dropped', callId: 'late' });
+});
+
+t.test('disk flushes are grouped, and a file moved away is followed by a new one', async (t) => {
+  const { recorder, clock, open, folder } = setUp(t);
+  recorder.write(callRecord({ callId: '1' }));
+  recorder.write(callRecord({ callId: '2' }));
+  await Promise.resolve();
+  t.same(clock.dump(), { 'cdr.sync': 1 });
+  renameSync(open, join(folder, 'taken-away'));
+  clock.advance(200);
+  await recorder.flush();
+  for (let i = 0; i < 100 && !existsSync(open); i++) await turn();
+  recorder.write(callRecord({ callId: '3' }));
+  await recorder.close();
+  t.same(idsIn(open), ['3']);
+  t.same(idsIn(join(folder, 'taken-away')), ['1', '2']);
+  t.equal(clock.pending, 0);
+});
+
+t.test('a folder that cannot be used is refused at start, with what to do', async (t) => {
+  const folder = t.testdir({ file: 'x' });
+  t.throws(() => setUp(t, { folder: join(folder, 'file') }), { code: 'cdr_path_unusable', message: /cdr\.path/ });
+});
+
+t.test('an existing file of today is continued', async (t) => {
+  const folder = t.testdir({});
+  const path = join(folder, 'cdr.jsonl');
+  appendFileSync(path, '{"callId":"earlier"}\n');
+  const { recorder } = setUp(t, { folder, rotateDaily: false });
+  recorder.write(callRecord({ callId: 'later' }));
+  await recorder.close();
+  t.same(idsIn(path), ['earlier', 'later']);
+});
+
+t.test('a record costs microseconds', async (t) => {
+  const { recorder } = setUp(t, { rotateBytes: 1e9 });
+  const record = callRecord({});
+  const count = 2000;
+  const start = performance.now();
+  for (let i = 0; i < count; i++) {
+    recorder.write(record);
+    await Promise.resolve();
+  }
+  const each = ((performance.now() - start) * 1000) / count;
+  await recorder.close();
+  t.comment(`${each.toFixed(1)} us a record of ${recordLine(record).length} bytes`);
+  t.ok(each < 500);
+});
+
+t.test('the recorder in memory keeps what it gets until it is closed', async (t) => {
+  const recorder = new MemoryCallRecorder();
+  recorder.write(callRecord({ callId: 'x' }));
+  await recorder.flush();
+  await recorder.close();
+  recorder.write(callRecord({ callId: 'y' }));
+  t.same(
+    recorder.records.map((r) => r.callId),
+    ['x'],
+  );
+});
+
+t.test('SIP status to Q.850 cause', async (t) => {
+  const expected = {
+    200: 16,
+    302: 23,
+    403: 21,
+    404: 1,
+    408: 102,
+    480: 18,
+    484: 28,
+    486: 17,
+    487: 16,
+    499: 127,
+    500: 41,
+  };
+  for (const [status, cause] of Object.entries({
+    ...expected,
+    502: 38,
+    503: 41,
+    555: 41,
+    600: 17,
+    603: 21,
+    604: 1,
+    699: 21,
+  })) {
+    t.equal(q850OfStatus(Number(status)), cause, status);
+  }
+  for (let status = 300; status < 700; status++) {
+    const cause = q850OfStatus(status);
+    if (!(cause >= 1 && cause <= 127)) t.fail(`${status} -> ${cause}`);
+  }
+});
+
+t.test('every end has one outcome', async (t) => {
+  const facts = { answered: false, cancelled: false, accepted: true, sipStatus: 503, lastResult: 'response' };
+  const outcome = (over: Partial<typeof facts>) => outcomeOf({ ...facts, ...over });
+  t.equal(outcome({ answered: true, sipStatus: 200 }), 'answered');
+  t.equal(outcome({ cancelled: true, sipStatus: 487 }), 'cancelled');
+  t.equal(outcome({ accepted: false, sipStatus: 480 }), 'rejected');
+  t.equal(outcome({ sipStatus: 486 }), 'busy');
+  t.equal(outcome({ sipStatus: 600 }), 'busy');
+  t.equal(outcome({ sipStatus: 480 }), 'no_answer');
+  t.equal(outcome({ sipStatus: 480, lastResult: 'ring_timeout' }), 'no_answer');
+  t.equal(outcome({ sipStatus: 408, lastResult: 'silence' }), 'failed');
+  t.equal(outcome({ sipStatus: 603 }), 'rejected');
+  t.equal(outcome({ sipStatus: 404 }), 'failed');
+  t.equal(outcome({ sipStatus: 503, lastResult: 'transport_error' }), 'failed');
+});
+
+t.test('the side that ended a call', async (t) => {
+  t.equal(endedByOf({ leg: 'tandem', direction: undefined, deliberate: true }), 'tandem');
+  t.equal(endedByOf({ leg: 'a', direction: 'outbound', deliberate: true }), 'caller');
+  t.equal(endedByOf({ leg: 'a', direction: 'inbound', deliberate: false }), 'carrier');
+  t.equal(endedByOf({ leg: 'b', direction: 'inbound', deliberate: false }), 'callee');
+  t.equal(endedByOf({ leg: 'b', direction: 'outbound', deliberate: true }), 'callee');
+  t.equal(endedByOf({ leg: 'b', direction: 'outbound', deliberate: false }), 'carrier');
+});
