@@ -1,0 +1,350 @@
+import { decimal, isToken, skipClass, skipSpace, sameLetters, TOKEN } from './chars.js';
+import { knownName } from './headerNames.js';
+import { type NameAddr, param, parseNameAddr, splitList } from './nameAddr.js';
+import { reasonPhrase } from './reasons.js';
+import { lineSafe, sliceTrimmed, trimSpace, writeByteString } from './text.js';
+import { parseUri, type SipUri } from './uri.js';
+import { type FirstVia, firstVia, type Via } from './via.js';
+
+export { detach } from './text.js';
+
+export interface CSeq {
+  readonly seq: number;
+  readonly method: string;
+}
+
+const NO_BODY = Buffer.alloc(0);
+const NO_ADDRESS: NameAddr = { display: undefined, uri: '', params: '', bracketed: false };
+const NO_CSEQ: CSeq = { seq: 0, method: '' };
+const NO_VIA: Via = {
+  transport: '',
+  host: '',
+  port: undefined,
+  branch: undefined,
+  received: undefined,
+  rport: undefined,
+  maddr: undefined,
+  raw: '',
+};
+
+/** `1*DIGIT LWS Method`, up to 2**32-1 (RFC 3261 §20.16 says 2**31-1, §8.1.1.5 for senders; receivers are lenient). */
+export function parseCSeq(value: string): CSeq | undefined {
+  const start = skipSpace(value, 0);
+  const space = skipClass(value, start, TOKEN);
+  const methodStart = skipSpace(value, space);
+  const methodEnd = skipClass(value, methodStart, TOKEN);
+  const seq = decimal(value, start, space, 0xffff_ffff);
+  if (seq < 0 || methodStart === space || methodEnd === methodStart) return undefined;
+  if (skipSpace(value, methodEnd) !== value.length) return undefined;
+  return { seq, method: value.slice(methodStart, methodEnd) };
+}
+
+/**
+ * A request or response: header fields in order, names canonical, values unfolded byte strings; structured values are
+ * parsed when first asked for. Text given to the building methods is made line-safe; a field whose name is no token is
+ * not added.
+ */
+export abstract class SipMessage {
+  /** Byte-exact; may be a view into the received packet. */
+  body: Buffer = NO_BODY;
+  private names: string[] = [];
+  private values: string[] = [];
+  private fromRead: NameAddr | undefined;
+  private toRead: NameAddr | undefined;
+  private cseqRead: CSeq | undefined;
+  private viaRead: FirstVia | undefined;
+  private contactRead: NameAddr | undefined;
+  private fromTagRead: string | undefined;
+  private toTagRead: string | undefined;
+
+  /** Start line without its line end. */
+  abstract startLine(): string;
+
+  /** Takes fields over as they are: canonical names, clean values. For the parser and for `responseTo`. */
+  adoptFields(names: string[], values: string[]): void {
+    this.names = names;
+    this.values = values;
+  }
+
+  /** Hands each field to the visitor, in order. */
+  eachField(visit: (canonical: string, value: string) => void): void {
+    for (let i = 0; i < this.names.length; i++) visit(this.names[i]!, this.values[i]!);
+  }
+
+  /** First field of this name (any spelling); trimmed and unfolded. */
+  header(name: string): string | undefined {
+    const i = this.find(knownName(name), name, 0);
+    return i < 0 ? undefined : this.values[i];
+  }
+
+  /** Values of all field lines of this name. */
+  headerAll(name: string): string[] {
+    const known = knownName(name);
+    const out: string[] = [];
+    for (let i = this.find(known, name, 0); i >= 0; i = this.find(known, name, i + 1)) out.push(this.values[i]!);
+    return out;
+  }
+
+  /** All lines of this name, split at commas outside quotes and angle brackets. */
+  headerList(name: string): string[] {
+    const lines = this.headerAll(name);
+    return lines.length === 1 ? splitList(lines[0]!) : lines.flatMap(splitList);
+  }
+
+  /** All fields in order, with canonical names. */
+  headers(): [string, string][] {
+    return this.names.map((name, i) => [name, this.values[i]!]);
+  }
+
+  /** Number of field lines of this name. */
+  count(name: string): number {
+    const known = knownName(name);
+    let n = 0;
+    for (let i = this.find(known, name, 0); i >= 0; i = this.find(known, name, i + 1)) n++;
+    return n;
+  }
+
+  /** Replaces all fields of this name by one, at the place of the first. */
+  set(name: string, value: string): this {
+    const known = knownName(name);
+    const first = this.find(known, name, 0);
+    if (first < 0) return this.add(name, value);
+    this.values[first] = trimSpace(lineSafe(value));
+    this.removeFrom(known, name, first + 1);
+    this.forget(known);
+    return this;
+  }
+
+  /** Appends a field. */
+  add(name: string, value: string): this {
+    const known = knownName(name);
+    if (known === undefined && !isToken(name)) return this;
+    this.names.push(known ?? name);
+    this.values.push(trimSpace(lineSafe(value)));
+    this.forget(known);
+    return this;
+  }
+
+  /** Puts a field before those of its name, or, when it is the first, before all others. */
+  prepend(name: string, value: string): this {
+    const known = knownName(name);
+    if (known === undefined && !isToken(name)) return this;
+    const first = this.find(known, name, 0);
+    this.names.splice(first < 0 ? 0 : first, 0, known ?? name);
+    this.values.splice(first < 0 ? 0 : first, 0, trimSpace(lineSafe(value)));
+    this.forget(known);
+    return this;
+  }
+
+  /** Removes all fields of this name. */
+  remove(name: string): this {
+    const known = knownName(name);
+    this.removeFrom(known, name, 0);
+    this.forget(known);
+    return this;
+  }
+
+  /** Replaces the first Via value; those after it, in the same line or not, stay untouched. */
+  replaceTopVia(value: string): void {
+    const i = this.find('Via', 'Via', 0);
+    if (i < 0) return;
+    const line = this.values[i]!;
+    const end = this.readTopVia()?.end ?? line.length;
+    this.values[i] = trimSpace(lineSafe(value)) + line.slice(end);
+    this.viaRead = undefined;
+  }
+
+  /** Removes the first Via value, and its line when it was alone in it. */
+  removeTopVia(): void {
+    const i = this.find('Via', 'Via', 0);
+    if (i < 0) return;
+    const line = this.values[i]!;
+    const end = this.readTopVia()?.end ?? line.length;
+    if (end < line.length) this.values[i] = sliceTrimmed(line, end + 1, line.length);
+    else {
+      this.names.splice(i, 1);
+      this.values.splice(i, 1);
+    }
+    this.viaRead = undefined;
+  }
+
+  /** '' when absent. */
+  get callId(): string {
+    return this.header('Call-ID') ?? '';
+  }
+
+  get fromTag(): string | undefined {
+    return (this.fromTagRead ??= param(this.from.params, 'tag'));
+  }
+
+  get toTag(): string | undefined {
+    return (this.toTagRead ??= param(this.to.params, 'tag'));
+  }
+
+  /** An address with an empty URI when absent or malformed, which no parsed message is. */
+  get from(): NameAddr {
+    return this.readFrom() ?? NO_ADDRESS;
+  }
+
+  get to(): NameAddr {
+    return this.readTo() ?? NO_ADDRESS;
+  }
+
+  /** `{seq: 0, method: ''}` when absent or malformed, which no parsed message is. */
+  get cseq(): CSeq {
+    return this.readCSeq() ?? NO_CSEQ;
+  }
+
+  /** A Via with an empty transport when absent or malformed, which no parsed message is. */
+  get topVia(): Via {
+    return this.readTopVia()?.via ?? NO_VIA;
+  }
+
+  /** The first contact; undefined for none, for `*` and for a malformed one. */
+  get contact(): NameAddr | undefined {
+    if (this.contactRead !== undefined) return this.contactRead;
+    const value = this.header('Contact');
+    if (value === undefined) return undefined;
+    this.contactRead = parseNameAddr(value.includes(',') ? (splitList(value)[0] ?? '') : value);
+    return this.contactRead;
+  }
+
+  /** True when `value` is the first Contact field and well formed; keeps what was parsed for `contact`. */
+  isFirstContact(value: string): boolean {
+    return this.header('Contact') === value && this.contact !== undefined;
+  }
+
+  /** Undefined when absent or malformed. */
+  readFrom(): NameAddr | undefined {
+    return (this.fromRead ??= this.parsed('From', parseNameAddr));
+  }
+
+  readTo(): NameAddr | undefined {
+    return (this.toRead ??= this.parsed('To', parseNameAddr));
+  }
+
+  readCSeq(): CSeq | undefined {
+    return (this.cseqRead ??= this.parsed('CSeq', parseCSeq));
+  }
+
+  readTopVia(): FirstVia | undefined {
+    return (this.viaRead ??= this.parsed('Via', firstVia));
+  }
+
+  /** Start line and header fields with the empty line; Content-Length is that of the body. */
+  headBytes(): Buffer {
+    return Buffer.from(this.head(), 'latin1');
+  }
+
+  /** The message as it goes on the wire. Content-Length is that of the body, the body is byte-exact. */
+  toBuffer(): Buffer {
+    const head = this.head();
+    const body = this.body;
+    const out = Buffer.allocUnsafe(head.length + body.length);
+    writeByteString(out, head, 0);
+    if (body.length > 0) body.copy(out, head.length);
+    return out;
+  }
+
+  private head(): string {
+    const names = this.names;
+    const values = this.values;
+    let out = this.startLine() + '\r\n';
+    let sized = false;
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i]!;
+      if (name === 'Content-Length') {
+        if (!sized) out += 'Content-Length: ' + this.body.length + '\r\n';
+        sized = true;
+      } else out += name + ': ' + values[i]! + '\r\n';
+    }
+    return sized ? out + '\r\n' : out + 'Content-Length: ' + this.body.length + '\r\n\r\n';
+  }
+
+  private parsed<T>(canonical: string, parse: (value: string) => T | undefined): T | undefined {
+    const i = this.find(canonical, canonical, 0);
+    return i < 0 ? undefined : parse(this.values[i]!);
+  }
+
+  /** Index of the next field: `known` where the name is a registered one, else any spelling of `name`. */
+  private find(known: string | undefined, name: string, from: number): number {
+    const names = this.names;
+    if (known !== undefined) {
+      for (let i = from; i < names.length; i++) if (names[i] === known) return i;
+      return -1;
+    }
+    for (let i = from; i < names.length; i++) if (sameLetters(names[i]!, name)) return i;
+    return -1;
+  }
+
+  private removeFrom(known: string | undefined, name: string, from: number): void {
+    let kept = from;
+    for (let i = from; i < this.names.length; i++) {
+      const here = this.names[i]!;
+      if (known === undefined ? sameLetters(here, name) : here === known) continue;
+      this.names[kept] = here;
+      this.values[kept++] = this.values[i]!;
+    }
+    this.names.length = kept;
+    this.values.length = kept;
+  }
+
+  private forget(known: string | undefined): void {
+    if (known === 'Via') this.viaRead = undefined;
+    else if (known === 'From') this.fromRead = this.fromTagRead = undefined;
+    else if (known === 'To') this.toRead = this.toTagRead = undefined;
+    else if (known === 'CSeq') this.cseqRead = undefined;
+    else if (known === 'Contact') this.contactRead = undefined;
+  }
+}
+
+export class SipRequest extends SipMessage {
+  readonly method: string;
+  /** Request-URI as written. */
+  uri: string;
+  private uriOf: string | undefined;
+  private uriRead: SipUri | undefined;
+
+  constructor(method: string, uri: string) {
+    super();
+    this.method = method;
+    this.uri = uri;
+  }
+
+  /** The Request-URI parsed; undefined when malformed. */
+  get parsedUri(): SipUri | undefined {
+    if (this.uriOf !== this.uri) {
+      this.uriOf = this.uri;
+      this.uriRead = parseUri(this.uri);
+    }
+    return this.uriRead;
+  }
+
+  /** 0-255; undefined when absent or malformed: then 70 applies (RFC 3261 §20.22 and §16.3). */
+  get maxForwards(): number | undefined {
+    const value = this.header('Max-Forwards');
+    const hops = value === undefined ? -1 : decimal(value, 0, value.length, 255);
+    return hops < 0 ? undefined : hops;
+  }
+
+  override startLine(): string {
+    return lineSafe(this.method) + ' ' + lineSafe(this.uri) + ' SIP/2.0';
+  }
+}
+
+export class SipResponse extends SipMessage {
+  /** 100-699 */
+  readonly status: number;
+  /** Byte string; may be empty. */
+  readonly reason: string;
+
+  constructor(status: number, reason?: string) {
+    super();
+    this.status = status;
+    this.reason = reason ?? reasonPhrase(status);
+  }
+
+  override startLine(): string {
+    return 'SIP/2.0 ' + this.status + ' ' + lineSafe(this.reason);
+  }
+}

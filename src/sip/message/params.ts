@@ -1,0 +1,105 @@
+import {
+  CLASS,
+  COMMA,
+  EQUAL,
+  matchesWord,
+  QUOTE,
+  SEMI,
+  skipClass,
+  skipQuoted,
+  skipSpace,
+  TOKEN,
+  VALUE,
+} from './chars.js';
+import { unquote } from './text.js';
+
+/** Walks header parameters, `;name[=value]` with spaces where RFC 3261 §25.1 allows them. Positions, no strings. */
+export class ParamCursor {
+  readonly text: string;
+  /** Where the walk stands; after the last parameter: the end of the text or the comma that ended the list. */
+  at: number;
+  nameStart = 0;
+  nameEnd = 0;
+  /** -1: a flag, no value. Quotes of a quoted value lie within. */
+  valueStart = -1;
+  valueEnd = -1;
+
+  constructor(text: string, at: number) {
+    this.text = text;
+    this.at = at;
+  }
+
+  /** @returns 1: a parameter was read; 0: no more; -1: malformed here */
+  next(): 1 | 0 | -1 {
+    const text = this.text;
+    let i = skipSpace(text, this.at);
+    this.at = i;
+    if (i >= text.length) return 0;
+    const c = text.charCodeAt(i);
+    if (c === COMMA) return 0;
+    if (c !== SEMI) return -1;
+    this.nameStart = skipSpace(text, i + 1);
+    i = this.nameEnd = skipClass(text, this.nameStart, TOKEN);
+    if (this.nameEnd === this.nameStart) return -1;
+    this.valueStart = this.valueEnd = -1;
+    if (i < text.length && text.charCodeAt(i) !== SEMI) {
+      i = skipSpace(text, i);
+      if (text.charCodeAt(i) === EQUAL) return this.readValue(i + 1);
+    }
+    this.at = i;
+    return 1;
+  }
+
+  private readValue(i: number): 1 | -1 {
+    const text = this.text;
+    i = this.valueStart = skipSpace(text, i);
+    const end = i < text.length && text.charCodeAt(i) === QUOTE ? skipQuoted(text, i) : skipClass(text, i, VALUE);
+    if (end < 0 || end === i) return -1;
+    this.valueEnd = this.at = end;
+    return 1;
+  }
+
+  /** Compares the name, in lower case, without regard to case. */
+  is(lower: string): boolean {
+    return matchesWord(this.text, this.nameStart, this.nameEnd, lower);
+  }
+
+  /** The value without quotes; '' for a flag. */
+  value(): string {
+    if (this.valueStart < 0) return '';
+    const raw = this.text.slice(this.valueStart, this.valueEnd);
+    return raw.charCodeAt(0) === QUOTE ? unquote(raw) : raw;
+  }
+}
+
+/** @returns where the parameters that begin at `i` end (end of text, or a comma); -1 when malformed */
+export function paramsEnd(text: string, i: number): number {
+  if (i >= text.length) return i;
+  const cursor = new ParamCursor(text, i);
+  let step = cursor.next();
+  while (step === 1) step = cursor.next();
+  return step === 0 ? cursor.at : -1;
+}
+
+/**
+ * Value of the first parameter of this name in `;a=b;c` (case-insensitive).
+ * @returns '' for a flag, quoted values without quotes, undefined when absent
+ */
+export function param(params: string, name: string): string | undefined {
+  if (params.length === 0) return undefined;
+  const lower = name.toLowerCase();
+  const cursor = new ParamCursor(params, 0);
+  while (cursor.next() === 1) {
+    if (cursor.is(lower)) return cursor.value();
+  }
+  return undefined;
+}
+
+/** True where a byte of `text` may stand in an unquoted parameter value; for those who print parameters. */
+export function isPlainValue(text: string): boolean {
+  if (text.length === 0) return false;
+  for (let i = 0; i < text.length; i++) {
+    if ((CLASS[text.charCodeAt(i)]! & VALUE) === 0) return false;
+  }
+  return true;
+}
