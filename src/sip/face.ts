@@ -29,7 +29,7 @@ export interface ResponseFields {
   readonly body?: Buffer | undefined;
   /** Tag for To, honoured on the first response that carries one; generated otherwise. */
   readonly toTag?: string | undefined;
-  /** Contact URI instead of the engine's own. */
+  /** Contact field value instead of the engine's own: name-addr or addr-spec; `localhost` is our address. */
   readonly contact?: string | undefined;
 }
 
@@ -87,6 +87,7 @@ export interface RequestSpec {
   readonly to?: string | undefined;
   readonly callId?: string | undefined;
   readonly cseq?: number | undefined;
+  /** As in ResponseFields. */
   readonly contact?: string | undefined;
   readonly headers?: readonly HeaderField[] | undefined;
   readonly body?: Buffer | undefined;
@@ -169,7 +170,10 @@ export interface Dialog {
   readonly remoteTarget: string;
   readonly state: 'early' | 'confirmed' | 'terminated';
   listener: DialogListener | undefined;
-  /** Any method but INVITE, ACK, CANCEL. BYE terminates the dialog (cause `local_bye`) when it is sent. */
+  /**
+   * Any method but INVITE, ACK, CANCEL. BYE terminates the dialog (cause `local_bye`) when it is sent; a BYE that was
+   * challenged (401, 407) may be sent once more.
+   */
   request(
     method: string,
     fields: ResponseFields & { readonly cseq?: number | undefined },

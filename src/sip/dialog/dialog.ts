@@ -65,6 +65,7 @@ export class InviteDialog implements Dialog {
   #routeSet: readonly string[];
   #localSeq: number;
   #remoteSeq: number | undefined;
+  #byeChallenged = false;
 
   constructor(core: CoreHost, parts: DialogParts) {
     this.#core = core;
@@ -94,11 +95,13 @@ export class InviteDialog implements Dialog {
     fields: ResponseFields & { readonly cseq?: number | undefined },
     listener: OutgoingRequestListener,
   ): OutgoingRequest | Refusal {
-    if (this.state === 'terminated') return gone(this.id);
+    const retry = method === 'BYE' && this.#byeChallenged;
+    if (this.state === 'terminated' && !retry) return gone(this.id);
+    this.#byeChallenged = false;
     const request = this.#build(method, this.#nextSeq(fields.cseq), fields);
     const next = this.#nextHop(request);
     if (next === undefined) return badTarget(this.#remoteTarget);
-    const watcher = method === 'UPDATE' ? this.#refreshing(listener) : listener;
+    const watcher = method === 'UPDATE' || method === 'BYE' ? this.#watching(method, listener) : listener;
     const call = new OutgoingRequestCall(this.#core, request, this.#viaListener, watcher);
     if (method === 'BYE') this.terminate('local_bye', undefined);
     this.#findHops(next, call);
@@ -208,7 +211,7 @@ export class InviteDialog implements Dialog {
     request.add('To', this.#remoteField);
     request.add('Call-ID', this.callId);
     request.add('CSeq', `${seq} ${method}`);
-    if (fields.contact !== undefined) request.add('Contact', `<${fields.contact}>`);
+    if (fields.contact !== undefined) addUserFields(request, [['Contact', fields.contact]], this.#viaListener.sentBy);
     else if (method === 'UPDATE' || method === 'SUBSCRIBE' || method === 'REFER') {
       request.add('Contact', `<${this.#viaListener.contactUri}>`);
     }
@@ -233,10 +236,12 @@ export class InviteDialog implements Dialog {
     }
   }
 
-  #refreshing(listener: OutgoingRequestListener): OutgoingRequestListener {
+  #watching(method: string, listener: OutgoingRequestListener): OutgoingRequestListener {
     return {
       onResponse: (response, origin, source) => {
-        if (response.status >= 200 && response.status < 300) this.refreshTarget(response);
+        const { status } = response;
+        if (method === 'UPDATE' && status >= 200 && status < 300) this.refreshTarget(response); // RFC 3311 §5.1
+        if (method === 'BYE') this.#byeChallenged = status === 401 || status === 407;
         listener.onResponse(response, origin, source);
       },
     };

@@ -55,11 +55,14 @@ export const addUserFields = (
   sentBy: string,
 ): void => {
   if (fields === undefined) return;
+  let contacts = 0;
   for (const [rawName, rawValue] of fields) {
     const name = canonicalName(rawName);
     if (ENGINE_FIELDS.has(name) || !isToken(name) || breaksLine(rawValue)) continue;
     const value = ADDRESS_FIELDS.has(name) ? replaceLocalhost(rawValue, sentBy) : rawValue;
-    if (REPLACED_FIELDS.has(name)) message.set(name, value);
+    // A REGISTER's answer or a redirection lists several contacts; the first displaces ours.
+    if (name === 'Contact' && contacts++ > 0) message.add(name, value);
+    else if (REPLACED_FIELDS.has(name)) message.set(name, value);
     else message.add(name, value);
   }
 };

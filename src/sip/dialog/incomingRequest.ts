@@ -25,7 +25,7 @@ export const buildResponse = (
   if (tag !== undefined && status > 100 && request.toTag === undefined) {
     response.set('To', `${request.header('To') ?? ''};tag=${tag}`);
   }
-  if (fields.contact !== undefined) response.add('Contact', `<${fields.contact}>`);
+  if (fields.contact !== undefined) addUserFields(response, [['Contact', fields.contact]], listener.sentBy);
   else if (parts.contact) response.add('Contact', `<${listener.contactUri}>`);
   if (core.userAgent !== undefined) response.add('Server', core.userAgent);
   addUserFields(response, fields.headers, listener.sentBy);

@@ -42,7 +42,7 @@ export const buildOutOfDialog = (core: CoreHost, spec: RequestSpec): BuiltReques
   request.add('To', to);
   request.add('Call-ID', spec.callId ?? core.layer.random.uuid());
   request.add('CSeq', `${spec.cseq ?? 1} ${spec.method}`);
-  if (spec.contact !== undefined) request.add('Contact', `<${spec.contact}>`);
+  if (spec.contact !== undefined) addUserFields(request, [['Contact', spec.contact]], listener.sentBy);
   else if (spec.method === 'INVITE' || spec.method === 'SUBSCRIBE') request.add('Contact', `<${listener.contactUri}>`);
   if (core.userAgent !== undefined) request.add('User-Agent', core.userAgent);
   addUserFields(request, spec.headers, listener.sentBy);

@@ -72,9 +72,11 @@ export class OutgoingRequestCall implements OutgoingRequest, ClientUser, LaunchU
     this.#launch();
   }
 
-  onUnresolved(code: string): void {
-    void code;
-    this.#finish(synthesise(this.#core, this.request, 503, 'DNS Error'), 'dns', undefined);
+  /** May come within the call that made us: nobody is told before that has returned. */
+  onUnresolved(): void {
+    this.#core.layer.clock.setTimer('unresolved', 0, () =>
+      this.#finish(synthesise(this.#core, this.request, 503, 'DNS Error'), 'dns', undefined),
+    );
   }
 
   onResponse(response: SipResponse, arrival: Arrival): void {

@@ -68,8 +68,11 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     this.#launch();
   }
 
+  /** May come within the call that made us: nobody is told before that has returned. */
   onUnresolved(): void {
-    this.#fail(synthesise(this.#core, this.request, 503, 'DNS Error'), 'dns', undefined);
+    this.#core.layer.clock.setTimer('unresolved', 0, () =>
+      this.#fail(synthesise(this.#core, this.request, 503, 'DNS Error'), 'dns', undefined),
+    );
   }
 
   #launch(): void {

@@ -1,0 +1,158 @@
+import type {
+  Dialog,
+  DialogEnd,
+  DialogListener,
+  IncomingInvite as EngineInvite,
+  IncomingRequest as EngineRequest,
+  OutgoingInvite as EngineOutgoingInvite,
+  SipRequest,
+  SipResponse,
+} from '../../sip/index.js';
+import type {
+  HeaderEntry,
+  InDialogSpec,
+  IncomingReinvite,
+  Leg,
+  LegEnd,
+  LegEvents,
+  ReinviteOutcome,
+  RequestOutcome,
+  ResponseSpec,
+} from '../port.js';
+import { DirectMessage, toFields } from './message.js';
+
+/** What a leg needs of the adapter that holds it. */
+export interface LegHost {
+  remove(leg: DirectLeg): void;
+  /** Runs soon, but not within the present call. */
+  soon(work: () => void): void;
+}
+
+const lostStatus = (status: number): boolean => status === 481 || status === 408;
+
+/** What both kinds of leg share once there is a dialog. */
+export abstract class DirectLeg implements Leg, DialogListener {
+  readonly id: string;
+  abstract readonly callId: string;
+  protected readonly host: LegHost;
+  protected dialog: Dialog | undefined;
+  protected ended = false;
+
+  constructor(host: LegHost, id: string) {
+    this.host = host;
+    this.id = id;
+  }
+
+  protected abstract get events(): LegEvents;
+
+  get localTag(): string {
+    return this.dialog?.localTag ?? '';
+  }
+
+  get remoteTag(): string {
+    return this.dialog?.remoteTag ?? '';
+  }
+
+  // ------------------------------------------------------------------ from the application
+
+  request(spec: InDialogSpec, done: (outcome: RequestOutcome) => void): void {
+    const { dialog } = this;
+    if (this.ended || dialog === undefined) return this.host.soon(() => done({ kind: 'leg_ended' }));
+    const sent = dialog.request(spec.method, toFields(spec), {
+      onResponse: (response, origin) => {
+        if (response.status < 200) return;
+        done(outcomeOf(response, origin));
+        if (response.status === 481 || origin === 'timeout') this.#lost(response.status);
+      },
+    });
+    if ('refusal' in sent) this.host.soon(() => done({ kind: 'leg_ended' }));
+  }
+
+  reinvite(spec: ResponseSpec, done: (outcome: ReinviteOutcome) => void): void {
+    const { dialog } = this;
+    if (this.ended || dialog === undefined) return this.host.soon(() => done({ kind: 'leg_ended' }));
+    const sent: EngineOutgoingInvite | { refusal: string } = dialog.invite(toFields(spec), {
+      onProvisional: () => {},
+      onAnswered: (response) => {
+        const message = new DirectMessage(response);
+        done({ kind: 'answered', message, ack: (content) => void dialog.ack(toFields(content ?? {})) });
+      },
+      onFailed: (response, origin) => done(this.ended ? { kind: 'leg_ended' } : outcomeOf(response, origin)),
+    });
+    if (!('refusal' in sent)) return;
+    // Another INVITE is under way in this dialog: what the peer itself would have said (RFC 3261 §14.2).
+    this.host.soon(() => done({ kind: 'transport_error', code: sent.refusal }));
+  }
+
+  bye(headers?: readonly HeaderEntry[]): void {
+    const { dialog } = this;
+    if (this.ended || dialog === undefined || dialog.state !== 'confirmed') return;
+    dialog.request('BYE', { headers }, { onResponse: () => {} });
+  }
+
+  dump(): object {
+    return { id: this.id, callId: this.callId, dialog: this.dialog?.state ?? 'none', ended: this.ended };
+  }
+
+  // ------------------------------------------------------------------ from the engine
+
+  onRequest(request: EngineRequest): void {
+    if (request.request.method === 'BYE') {
+      request.respond(200);
+      return;
+    }
+    this.events.onRequest(this, {
+      message: new DirectMessage(request.request),
+      respond: (status, spec) => void request.respond(status, toFields(spec ?? {})),
+    });
+  }
+
+  onInvite(invite: EngineInvite): void {
+    const reinvite: IncomingReinvite = {
+      message: new DirectMessage(invite.request),
+      respond: (status, spec) => void invite.respond(status, toFields(spec ?? {})),
+    };
+    invite.listener = {
+      onCancel: () => this.events.onReinviteCancelled(this, reinvite),
+      onAck: (ack) => this.events.onAck(this, new DirectMessage(ack), reinvite),
+    };
+    this.events.onReinvite(this, reinvite);
+  }
+
+  onTerminated(end: DialogEnd, message: SipRequest | undefined): void {
+    switch (end) {
+      case 'remote_bye':
+        if (message !== undefined) return this.end({ kind: 'remote_bye', message: new DirectMessage(message) });
+        return this.end({ kind: 'dialog_lost', status: undefined });
+      case 'local_bye':
+      case 'cancel_race':
+        return this.end({ kind: 'local_bye' });
+      case 'ack_timeout':
+        return this.end({ kind: 'ack_timeout' });
+      case 'lost':
+      case 'failed':
+        return this.end({ kind: 'dialog_lost', status: undefined });
+      case 'shutdown':
+        return this.end({ kind: 'engine_lost' });
+    }
+  }
+
+  protected end(end: LegEnd): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.host.remove(this);
+    this.events.onEnded(this, end);
+  }
+
+  #lost(status: number): void {
+    if (this.ended || !lostStatus(status)) return;
+    this.dialog?.request('BYE', {}, { onResponse: () => {} });
+    this.end({ kind: 'dialog_lost', status });
+  }
+}
+
+const outcomeOf = (response: SipResponse, origin: string): RequestOutcome => {
+  if (origin === 'timeout') return { kind: 'timeout' };
+  if (origin === 'transport' || origin === 'dns') return { kind: 'transport_error', code: origin };
+  return { kind: 'response', message: new DirectMessage(response) };
+};
