@@ -87,7 +87,11 @@ export interface Decision {
   readonly trunkSid: string | undefined;
   readonly carrierId: string | undefined;
   readonly calledNumber: { readonly received: string; readonly e164: string | undefined };
-  readonly callerNumber: { readonly received: string; readonly e164: string | undefined; readonly sent: string | undefined };
+  readonly callerNumber: {
+    readonly received: string;
+    readonly e164: string | undefined;
+    readonly sent: string | undefined;
+  };
   /** In the order in which they are to be tried. */
   readonly destinations: readonly Destination[];
   readonly failover: FailoverPolicy;
@@ -103,4 +107,13 @@ export interface LimitsView {
   concurrent(key: string): number;
   /** Whether one more call may start now under this rate. */
   rateAllows(key: string, callsPerSecond: number, nowMs: number): boolean;
+}
+
+/** What `decide` needs besides the table and the request. */
+export interface DecideContext {
+  readonly limits: LimitsView;
+  /** Monotonic, the clock of the limiter. */
+  readonly nowMs: number;
+  /** Uniform in [0, 1): draws the order of targets of equal priority. */
+  readonly random: () => number;
 }

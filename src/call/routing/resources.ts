@@ -33,6 +33,8 @@ export interface Carrier {
   readonly gateways: readonly Gateway[];
   readonly credentials?: { readonly user_name: string; readonly password: string };
   readonly limits?: Limits;
+  /** For calls that leave through this carrier. */
+  readonly failover?: FailoverPolicy;
 }
 
 export interface Limits {
@@ -56,8 +58,9 @@ export interface Trunk {
   }[];
   readonly settings?: {
     readonly trunk_external_alias?: string;
-    /** Trunk dial plan: digits of national numbers are prefixed with this country code, `national_prefix` removed. */
+    /** Trunk dial plan: the country code that completes national numbers, digits only. */
     readonly country_code?: string;
+    /** What marks a national number and is removed; default `0`. Empty: every number without `+` or `00` is national. */
     readonly national_prefix?: string;
   };
   readonly limits?: Limits;

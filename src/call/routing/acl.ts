@@ -1,0 +1,194 @@
+import { type Network, formatIpv4, formatIpv6, newAddressWords, parseAddress, wordMask } from './ipAddress.js';
+import { NumberKeyMap } from './shardedMap.js';
+
+/** Who a source address belongs to. */
+export interface AclOwner {
+  readonly kind: 'carrier' | 'trunk';
+  readonly id: string;
+}
+
+/** The rule that let a source in: the longest prefix, and everybody who listed it. */
+export interface AclMatch {
+  readonly cidr: string;
+  readonly owners: readonly AclOwner[];
+}
+
+/** One IPv6 network. Networks whose hashes collide hang in a chain: the table's answer rests on the words alone. */
+interface Ipv6Entry {
+  readonly words: Network['words'];
+  readonly length: number;
+  readonly owners: readonly AclOwner[];
+  readonly next: Ipv6Entry | undefined;
+}
+
+const ipv4Key = (prefix: number, length: number): number => length * 4294967296 + prefix + 1;
+
+function ipv6Key(words: ArrayLike<number>, length: number): number {
+  let high = Math.imul(length + 1, 0x9e3779b1);
+  let low = length;
+  for (let i = 0; i < 4; i++) {
+    const word = (words[i] as number) & wordMask(length, i);
+    high = Math.imul(high ^ word, 0x85ebca6b);
+    high ^= high >>> 15;
+    low = Math.imul(low ^ word, 0xc2b2ae35);
+    low ^= low >>> 13;
+  }
+  return (high >>> 0) * 1048576 + (low >>> 12) + 1;
+}
+
+function covers(entry: Ipv6Entry, words: ArrayLike<number>, length: number): boolean {
+  if (entry.length !== length) return false;
+  for (let i = 0; i < 4; i++) {
+    if (entry.words[i] !== ((words[i] as number) & wordMask(length, i)) >>> 0) return false;
+  }
+  return true;
+}
+
+/**
+ * Longest-prefix match over IPv4 and IPv6 networks: one hash lookup for each prefix length in use, longest first.
+ * Written by the table's builder, then frozen.
+ */
+export class Acl {
+  readonly #ipv4: NumberKeyMap<readonly AclOwner[]>;
+  readonly #ipv6: NumberKeyMap<Ipv6Entry>;
+  /** Networks by prefix length. */
+  readonly #counts4: Int32Array;
+  readonly #counts6: Int32Array;
+  #lengths4: readonly number[];
+  #lengths6: readonly number[];
+  /** Lists that this version made itself and may extend in place; sorted when it is frozen. */
+  #ownLists: Set<AclOwner[]> = new Set();
+  #size: number;
+
+  constructor(from?: Acl) {
+    this.#ipv4 = from === undefined ? new NumberKeyMap() : from.#ipv4.fork();
+    this.#ipv6 = from === undefined ? new NumberKeyMap() : from.#ipv6.fork();
+    this.#counts4 = from === undefined ? new Int32Array(33) : from.#counts4.slice();
+    this.#counts6 = from === undefined ? new Int32Array(129) : from.#counts6.slice();
+    this.#lengths4 = from === undefined ? [] : from.#lengths4;
+    this.#lengths6 = from === undefined ? [] : from.#lengths6;
+    this.#size = from === undefined ? 0 : from.#size;
+  }
+
+  /** Distinct networks. */
+  get size(): number {
+    return this.#size;
+  }
+
+  fork(): Acl {
+    return new Acl(this);
+  }
+
+  freeze(): this {
+    for (const list of this.#ownLists) list.sort(byKindAndId);
+    this.#ownLists = new Set();
+    this.#lengths4 = lengthsInUse(this.#counts4);
+    this.#lengths6 = lengthsInUse(this.#counts6);
+    this.#ipv4.freeze();
+    this.#ipv6.freeze();
+    return this;
+  }
+
+  /** @param address a socket's address; text that is none matches nothing. */
+  match(address: string): AclMatch | undefined {
+    if (!parseAddress(address, source)) return undefined;
+    return source.family === 4 ? this.#match4(source.words[3] as number) : this.#match6(source.words);
+  }
+
+  /** Like `match`, for callers that need only yes or no. */
+  has(address: string): boolean {
+    return this.match(address) !== undefined;
+  }
+
+  /** @param self a list of one owner, shared by all networks that are this owner's alone. */
+  add(network: Network, self: readonly [AclOwner]): void {
+    const owners = this.#ownersOf(network);
+    if (owners === undefined) {
+      this.#put(network, self);
+      return;
+    }
+    const same = (owner: AclOwner | undefined) => owner?.kind === self[0].kind && owner.id === self[0].id;
+    const list = owners as AclOwner[];
+    if (this.#ownLists.has(list)) {
+      // An owner's networks come in one go, so a repeated one finds itself last; a search here would be quadratic.
+      if (!same(list[list.length - 1])) list.push(self[0]);
+      return;
+    }
+    if (owners.some(same)) return;
+    const extended = [...owners, self[0]];
+    this.#ownLists.add(extended);
+    this.#put(network, extended);
+  }
+
+  remove(network: Network, owner: AclOwner): void {
+    const owners = this.#ownersOf(network);
+    if (owners === undefined) return;
+    const rest = owners.filter((other) => other.kind !== owner.kind || other.id !== owner.id);
+    if (rest.length === owners.length) return;
+    this.#put(network, rest.length === 0 ? undefined : rest);
+  }
+
+  #match4(address: number): AclMatch | undefined {
+    for (const length of this.#lengths4) {
+      const prefix = (address & wordMask(length, 0)) >>> 0;
+      const owners = this.#ipv4.get(ipv4Key(prefix, length));
+      if (owners !== undefined) return { cidr: `${formatIpv4(prefix)}/${length}`, owners };
+    }
+    return undefined;
+  }
+
+  #match6(words: Uint32Array): AclMatch | undefined {
+    for (const length of this.#lengths6) {
+      const entry = this.#find6(words, length);
+      if (entry !== undefined) return { cidr: `${formatIpv6(entry.words)}/${length}`, owners: entry.owners };
+    }
+    return undefined;
+  }
+
+  #find6(words: ArrayLike<number>, length: number): Ipv6Entry | undefined {
+    let entry = this.#ipv6.get(ipv6Key(words, length));
+    while (entry !== undefined && !covers(entry, words, length)) entry = entry.next;
+    return entry;
+  }
+
+  #ownersOf(network: Network): readonly AclOwner[] | undefined {
+    return network.family === 4
+      ? this.#ipv4.get(ipv4Key(network.words[3], network.length))
+      : this.#find6(network.words, network.length)?.owners;
+  }
+
+  #put(network: Network, owners: readonly AclOwner[] | undefined): void {
+    const had = this.#ownersOf(network) !== undefined;
+    const change = (owners === undefined ? 0 : 1) - (had ? 1 : 0);
+    this.#size += change;
+    const counts = network.family === 4 ? this.#counts4 : this.#counts6;
+    counts[network.length] = (counts[network.length] as number) + change;
+    if (network.family === 4) {
+      const key = ipv4Key(network.words[3], network.length);
+      if (owners === undefined) this.#ipv4.delete(key);
+      else this.#ipv4.set(key, owners);
+      return;
+    }
+    const key = ipv6Key(network.words, network.length);
+    let chain: Ipv6Entry | undefined;
+    for (let entry = this.#ipv6.get(key); entry !== undefined; entry = entry.next) {
+      if (!covers(entry, network.words, network.length)) chain = { ...entry, next: chain };
+    }
+    if (owners !== undefined) chain = { words: network.words, length: network.length, owners, next: chain };
+    if (chain === undefined) this.#ipv6.delete(key);
+    else this.#ipv6.set(key, chain);
+  }
+}
+
+const source = newAddressWords();
+
+function lengthsInUse(counts: Int32Array): number[] {
+  const lengths: number[] = [];
+  for (let length = counts.length - 1; length >= 0; length--) if ((counts[length] as number) > 0) lengths.push(length);
+  return lengths;
+}
+
+function byKindAndId(a: AclOwner, b: AclOwner): number {
+  if (a.kind !== b.kind) return a.kind < b.kind ? -1 : 1;
+  return a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
+}

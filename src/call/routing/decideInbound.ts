@@ -1,0 +1,116 @@
+/** A carrier delivers a call: number -> trunk -> mode -> destinations. */
+import type { CallRequest, DecideContext, Decision, LimitClaim } from './decision.js';
+import { type Draft, kept } from './draft.js';
+import { checkLimits, destinationsOf } from './finish.js';
+import { nearestNumber } from './nearestMiss.js';
+import { describeNumberProblem, normaliseNumber } from './numbers.js';
+import type { CarrierRecord, NumberRoute, RoutingTable, TrunkRecord } from './table.js';
+
+/** Shorter calling numbers are short codes or internal, and are passed on as they came. */
+const MIN_CALLER_LENGTH = 9;
+
+export function decideInbound(
+  table: RoutingTable,
+  request: CallRequest,
+  draft: Draft,
+  context: DecideContext,
+): Decision {
+  const called = normaliseNumber(request.calledNumber, table.format);
+  if (!called.ok) {
+    const data = { received: kept(request.calledNumber), problem: called.error };
+    draft.fail('called_number', data, (d) => `'${d.received}' is no number: ${describeNumberProblem(d.problem)}`);
+    return draft.reject('number_invalid');
+  }
+  draft.calledE164 = called.value;
+  draft.pass(
+    'called_number',
+    { received: kept(request.calledNumber), e164: called.value },
+    (d) => `'${d.received}' is ${d.e164}`,
+  );
+  const route = table.number(called.value);
+  if (route === undefined) {
+    draft.fail('did', { number: called.value }, (d) => `${d.number} is mapped to no trunk`);
+    return draft.reject('number_not_found', { nearestMiss: nearestNumber(table, called.value) });
+  }
+  draft.trunkSid = route.trunkSid;
+  draft.pass(
+    'did',
+    { number: called.value, trunk: route.trunkSid },
+    (d) => `${d.number} is mapped to trunk ${d.trunk}`,
+  );
+  if (route.carrier !== undefined && route.carrier !== draft.carrierId) {
+    const data = { number: called.value, expected: route.carrier, source: draft.carrierId ?? '' };
+    const say = (d: typeof data) =>
+      `${d.number} is delivered by carrier ${d.expected}, the source is carrier ${d.source}`;
+    draft.fail('carrier', data, say);
+    return draft.reject('number_on_other_carrier', { nearestMiss: say(data) });
+  }
+  const trunk = table.trunk(route.trunkSid);
+  if (trunk === undefined) {
+    draft.fail('trunk', { trunk: route.trunkSid }, (d) => `trunk ${d.trunk} does not exist`);
+    return draft.reject('trunk_not_found');
+  }
+  return toTrunk(table, request, { draft, context, trunk, route, user: called.value });
+}
+
+interface Arrived {
+  readonly draft: Draft;
+  readonly context: DecideContext;
+  readonly trunk: TrunkRecord;
+  readonly route: NumberRoute;
+  readonly user: string;
+}
+
+function toTrunk(table: RoutingTable, request: CallRequest, { draft, context, trunk, route, user }: Arrived): Decision {
+  const { trunk_sid: trunkSid, trunk_name: name, account_sid: accountSid } = trunk.trunk;
+  draft.accountSid = accountSid;
+  if (trunk.trunk.status === 'inactive') {
+    draft.fail('trunk', { trunk: trunkSid, name }, (d) => `trunk ${d.trunk} (${d.name}) is inactive`);
+    return draft.reject('trunk_inactive');
+  }
+  draft.pass('trunk', { trunk: trunkSid, name }, (d) => `trunk ${d.trunk} (${d.name}) is active`);
+  draft.mode = route.mode;
+  if (route.mode === 'flow') {
+    draft.fail(
+      'mode',
+      { mode: 'flow', flow: route.flow ?? '' },
+      (d) => `mode flow (${d.flow}): flows are not available`,
+    );
+    return draft.reject('flow_not_available');
+  }
+  draft.pass('mode', { mode: 'pstn' }, () => 'mode pstn: straight to the destinations of the trunk');
+  presentCaller(table, request, draft);
+  draft.failover = trunk.failover;
+  if (trunk.targets.length === 0) {
+    draft.fail('destinations', { trunk: trunkSid }, (d) => `trunk ${d.trunk} has no destination URI`);
+    return draft.reject('trunk_has_no_destination');
+  }
+  draft.destinations = destinationsOf(trunk.targets, user, context.random, draft);
+  return checkLimits(draft, context, claims(trunk, table.carrier(draft.carrierId ?? '')));
+}
+
+function claims(trunk: TrunkRecord, carrier: CarrierRecord | undefined): LimitClaim[] {
+  return carrier === undefined ? [trunk.claim] : [trunk.claim, carrier.claim];
+}
+
+/** The caller is the carrier's word: shown in E.164 where it can be, else as received. */
+function presentCaller(table: RoutingTable, request: CallRequest, draft: Draft): void {
+  const received = kept(request.callerNumber);
+  const caller = normaliseNumber(request.callerNumber, table.format);
+  if (caller.ok && caller.value.length >= MIN_CALLER_LENGTH) draft.callerE164 = caller.value;
+  const presentable = draft.callerE164 ?? (isDialString(received) ? received : '');
+  draft.callerSent = presentable === '' ? undefined : presentable;
+  draft.info('caller_id', { received, sent: presentable }, (d) =>
+    d.sent === '' ? 'no calling number is shown' : `the calling number '${d.received}' is shown as ${d.sent}`,
+  );
+}
+
+/** Digits, `+`, `*`, `#` only: safe in any header, and nothing else is a calling number. */
+function isDialString(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    const digit = code >= 0x30 && code <= 0x39;
+    if (!digit && code !== 0x2b && code !== 0x2a && code !== 0x23) return false;
+  }
+  return text.length > 0 && text.length <= 32;
+}

@@ -1,0 +1,105 @@
+/** What a reason code means: for SIP, for people, for docs/errors.md. */
+import type { ReasonCode } from './decision.js';
+
+export interface Reason {
+  readonly code: ReasonCode;
+  /** Undefined for `routed`, which is no refusal. */
+  readonly sipStatus: number | undefined;
+  readonly sentence: string;
+  /** What an operator does about it. */
+  readonly remedy: string | undefined;
+}
+
+type Entry = readonly [sipStatus: number | undefined, sentence: string, remedy: string | undefined];
+
+const REASONS: { readonly [code in ReasonCode]: Entry } = {
+  routed: [undefined, 'The call is routed.', undefined],
+  source_not_allowed: [
+    403,
+    "The source address is in no carrier's source_acl and in no trunk's whitelisted_ips.",
+    'Add the address to whitelisted_ips of the trunk, or to source_acl of the carrier, that sends from it.',
+  ],
+  number_not_found: [
+    404,
+    'The called number is mapped to no trunk.',
+    'Add the number to phone_numbers of a trunk, or have the carrier stop delivering it here.',
+  ],
+  number_on_other_carrier: [
+    403,
+    'The called number belongs to another carrier than the one that sent the call.',
+    "Set the number's carrier to the one that delivers it, or leave it out to accept the number from every carrier.",
+  ],
+  number_invalid: [
+    484,
+    'The called number cannot be brought to E.164.',
+    "Dial + and 3 to 15 digits, or set country_code and national_prefix in the trunk's settings.",
+  ],
+  trunk_not_found: [
+    480,
+    'The number is mapped to a trunk that does not exist.',
+    'Create the trunk, or map the number to another one.',
+  ],
+  trunk_inactive: [480, 'The trunk is inactive.', "Set the trunk's status to active."],
+  trunk_has_no_destination: [
+    480,
+    'The trunk has no destination URI to send the call to.',
+    'Add an entry to destination_uris of the trunk.',
+  ],
+  carrier_not_found: [
+    480,
+    'No carrier is known for the call.',
+    'Set the carrier of the calling number (phone_numbers[].carrier) to an existing carrier.',
+  ],
+  carrier_has_no_gateway: [480, 'The carrier has no gateway.', 'Add an entry to gateways of the carrier.'],
+  caller_id_not_mapped: [
+    403,
+    'The calling number is not mapped to the trunk, and the trunk has no alias to replace it.',
+    'Send a number of the trunk in From or P-Asserted-Identity, map the number to the trunk, or set trunk_external_alias.',
+  ],
+  destination_not_enabled: [
+    403,
+    'The network group of the called number is disabled.',
+    'Enable the network group that holds the prefix.',
+  ],
+  flow_not_available: [
+    480,
+    'The number is answered by a flow, and flows are not available.',
+    'Set mode pstn on the number.',
+  ],
+  trunk_calls_per_second: [
+    503,
+    'The trunk starts more calls per second than it may.',
+    'Slow the sender down, or raise limits.calls_per_second of the trunk.',
+  ],
+  trunk_concurrent_calls: [
+    503,
+    'The trunk has as many calls up as it may.',
+    'Wait for calls to end, or raise limits.concurrent_calls of the trunk.',
+  ],
+  carrier_calls_per_second: [
+    503,
+    'The carrier is given more calls per second than it may.',
+    'Slow the senders down, or raise limits.calls_per_second of the carrier.',
+  ],
+  carrier_concurrent_calls: [
+    503,
+    'The carrier has as many calls up as it may.',
+    'Wait for calls to end, or raise limits.concurrent_calls of the carrier.',
+  ],
+  table_not_loaded: [
+    503,
+    'No routing table is loaded yet.',
+    'Look at the log of the store: no valid routing document has been read since the start.',
+  ],
+  draining: [503, 'The process is shutting down and takes no new calls.', 'Send the call to another node.'],
+};
+
+export function reason(code: ReasonCode): Reason {
+  const [sipStatus, sentence, remedy] = REASONS[code];
+  return { code, sipStatus, sentence, remedy };
+}
+
+/** All reasons, in the order in which a call can meet them; docs/errors.md is made from this. */
+export function describeReasons(): Reason[] {
+  return (Object.keys(REASONS) as ReasonCode[]).map(reason);
+}

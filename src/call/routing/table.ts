@@ -1,0 +1,191 @@
+/** The compiled routing table: what the call path reads. Immutable; a change is a new table that shares the rest. */
+import { Acl, type AclMatch } from './acl.js';
+import { DigitTrie, type PrefixMatch } from './digitTrie.js';
+import { type NumberFormat, e164Key } from './numbers.js';
+import type { LimitClaim } from './decision.js';
+import type { Account, Carrier, FailoverPolicy, Flow, NetworkGroup, Trunk } from './resources.js';
+import { NumberKeyMap, TextKeyMap } from './shardedMap.js';
+
+/** Where a number leads. One record serves all numbers of a trunk that are set alike. */
+export interface NumberRoute {
+  readonly trunkSid: string;
+  readonly mode: 'pstn' | 'flow';
+  readonly flow: string | undefined;
+  readonly carrier: string | undefined;
+}
+
+/** A destination or gateway, ready to have a number put before it. */
+export interface Target {
+  /** `host[:port][;transport=x]`. */
+  readonly text: string;
+  readonly priority: number;
+  readonly weight: number;
+}
+
+export interface TrunkRecord {
+  readonly trunk: Trunk;
+  /** By priority; order among equals is drawn per call. */
+  readonly targets: readonly Target[];
+  readonly format: NumberFormat;
+  readonly failover: FailoverPolicy;
+  readonly claim: LimitClaim;
+}
+
+export interface CarrierRecord {
+  readonly carrier: Carrier;
+  readonly targets: readonly Target[];
+  /** Undefined: the trunk's policy holds. */
+  readonly failover: FailoverPolicy | undefined;
+  readonly claim: LimitClaim;
+}
+
+/** The parts of a table. The builder writes them through forks of their own; a table only reads. */
+export interface TableParts {
+  readonly acl: Acl;
+  readonly numbers: NumberKeyMap<NumberRoute>;
+  readonly trunks: TextKeyMap<TrunkRecord>;
+  readonly carriers: TextKeyMap<CarrierRecord>;
+  readonly accounts: TextKeyMap<Account>;
+  readonly flows: TextKeyMap<Flow>;
+  readonly groups: TextKeyMap<NetworkGroup>;
+  /** Network groups of each carrier by prefix. Several groups may claim one prefix. */
+  readonly prefixes: TextKeyMap<DigitTrie<readonly NetworkGroup[]>>;
+}
+
+export function emptyParts(): TableParts {
+  return {
+    acl: new Acl(),
+    numbers: new NumberKeyMap(),
+    trunks: new TextKeyMap(),
+    carriers: new TextKeyMap(),
+    accounts: new TextKeyMap(),
+    flows: new TextKeyMap(),
+    groups: new TextKeyMap(),
+    prefixes: new TextKeyMap(),
+  };
+}
+
+export interface TableSize {
+  readonly numbers: number;
+  readonly trunks: number;
+  readonly carriers: number;
+  readonly accounts: number;
+  readonly flows: number;
+  readonly networkGroups: number;
+  readonly aclNetworks: number;
+}
+
+export class RoutingTable {
+  readonly revision: string;
+  /** False for the table before the first load: every call is refused with `table_not_loaded`. */
+  readonly loaded: boolean;
+  /** How numbers are written where no trunk says otherwise. */
+  readonly format: NumberFormat;
+  readonly #parts: TableParts;
+  readonly #soleCarrier: CarrierRecord | undefined;
+
+  /** @param parts frozen; see `TableBuilder` */
+  constructor(
+    parts: TableParts,
+    revision: string,
+    options: { readonly loaded: boolean; readonly format: NumberFormat },
+  ) {
+    this.#parts = parts;
+    this.revision = revision;
+    this.loaded = options.loaded;
+    this.format = options.format;
+    this.#soleCarrier = parts.carriers.size === 1 ? parts.carriers.values().next().value : undefined;
+  }
+
+  /** The table of a process that has not loaded one yet. */
+  static unloaded(format: NumberFormat = {}): RoutingTable {
+    return new RoutingTable(emptyParts(), 'none', { loaded: false, format });
+  }
+
+  /** Longest-prefix match of a socket's address over carriers' and trunks' networks. */
+  matchSource(address: string): AclMatch | undefined {
+    return this.#parts.acl.match(address);
+  }
+
+  /** @param e164 `+` and digits; anything else finds nothing */
+  number(e164: string): NumberRoute | undefined {
+    const key = e164Key(e164);
+    return key === 0 ? undefined : this.#parts.numbers.get(key);
+  }
+
+  trunk(trunkSid: string): TrunkRecord | undefined {
+    return this.#parts.trunks.get(trunkSid);
+  }
+
+  carrier(id: string): CarrierRecord | undefined {
+    return this.#parts.carriers.get(id);
+  }
+
+  /** The carrier of a table that has exactly one. */
+  soleCarrier(): CarrierRecord | undefined {
+    return this.#soleCarrier;
+  }
+
+  account(sid: string): Account | undefined {
+    return this.#parts.accounts.get(sid);
+  }
+
+  flow(id: string): Flow | undefined {
+    return this.#parts.flows.get(id);
+  }
+
+  /** Whether the carrier has network groups at all. */
+  hasNetworkGroups(carrierId: string): boolean {
+    return (this.#parts.prefixes.get(carrierId)?.size ?? 0) > 0;
+  }
+
+  /** The network groups of a carrier that hold the longest prefix of a number. */
+  networkGroups(carrierId: string, e164: string): PrefixMatch<readonly NetworkGroup[]> | undefined {
+    return this.#parts.prefixes.get(carrierId)?.match(e164, 1);
+  }
+
+  trunks(): Iterable<TrunkRecord> {
+    return this.#parts.trunks.values();
+  }
+
+  carriers(): Iterable<CarrierRecord> {
+    return this.#parts.carriers.values();
+  }
+
+  /** All numbers, in no order; for dumps, never for a call. */
+  *numbers(): Generator<{ readonly e164: string; readonly route: NumberRoute }> {
+    for (const [key, route] of this.#parts.numbers.entries()) yield { e164: `+${key}`, route };
+  }
+
+  size(): TableSize {
+    const parts = this.#parts;
+    return {
+      numbers: parts.numbers.size,
+      trunks: parts.trunks.size,
+      carriers: parts.carriers.size,
+      accounts: parts.accounts.size,
+      flows: parts.flows.size,
+      networkGroups: parts.groups.size,
+      aclNetworks: parts.acl.size,
+    };
+  }
+
+  dump(): { readonly revision: string; readonly loaded: boolean; readonly size: TableSize } {
+    return { revision: this.revision, loaded: this.loaded, size: this.size() };
+  }
+
+  /** Writable copies that share everything until written: for the builder of the next table. */
+  fork(): TableParts {
+    const parts = this.#parts;
+    return {
+      acl: parts.acl.fork(),
+      numbers: parts.numbers.fork(),
+      trunks: parts.trunks.fork(),
+      carriers: parts.carriers.fork(),
+      accounts: parts.accounts.fork(),
+      flows: parts.flows.fork(),
+      groups: parts.groups.fork(),
+      prefixes: parts.prefixes.fork(),
+    };
+  }
+}

@@ -1,0 +1,238 @@
+/** Writes resources into the parts of a table that is being built. Costs are counted, so that builders can pause. */
+import { TandemError } from '../../kernel/index.js';
+import type { AclOwner } from './acl.js';
+import type { LimitClaim } from './decision.js';
+import { DigitTrie } from './digitTrie.js';
+import { parseEndpoint } from './endpoint.js';
+import { parseNetwork } from './ipAddress.js';
+import { type NumberFormat, e164Key } from './numbers.js';
+import type { Carrier, IpRange, Limits, NetworkGroup, PhoneNumber, Resource, ResourceKey, Trunk } from './resources.js';
+import { groupId } from './semantics.js';
+import { type NumberRoute, RoutingTable, type TableParts, type Target } from './table.js';
+
+/** Called with the number of entries just written; a promise means: wait, the thread is needed elsewhere. */
+export type Spend = (entries: number) => Promise<void> | undefined;
+
+const NO_FAILOVER = Object.freeze({});
+
+export class TableWriter {
+  readonly #parts: TableParts;
+  readonly #format: NumberFormat;
+  readonly #routes = new Map<string, NumberRoute>();
+  readonly #tries = new Set<DigitTrie<readonly NetworkGroup[]>>();
+  #lastRoute: NumberRoute | undefined;
+
+  constructor(parts: TableParts, format: NumberFormat) {
+    this.#parts = parts;
+    this.#format = format;
+  }
+
+  /**
+   * Stores a resource in place of the one of the same identity.
+   * @throws TandemError `routing_update_invalid` for a number, address or target that cannot be read
+   */
+  *upsert(resource: Resource): Generator<number> {
+    switch (resource.type) {
+      case 'phone_number':
+        this.number(resource.value);
+        yield 1;
+        break;
+      case 'trunk':
+        yield* this.#trunk(resource.value);
+        break;
+      case 'carrier':
+        yield* this.#carrier(resource.value);
+        break;
+      case 'network_group':
+        yield* this.#removeGroup(groupId(resource.value));
+        yield* this.#addGroup(resource.value);
+        break;
+      case 'account':
+        this.#parts.accounts.set(resource.value.sid, resource.value);
+        yield 1;
+        break;
+      case 'flow':
+        this.#parts.flows.set(resource.value.id, resource.value);
+        yield 1;
+        break;
+    }
+  }
+
+  /** Removes a resource; one that is not there is no error. */
+  *remove(key: ResourceKey): Generator<number> {
+    switch (key.type) {
+      case 'phone_number':
+        this.#parts.numbers.delete(e164Key(key.id));
+        yield 1;
+        break;
+      case 'trunk':
+        yield* this.#replaceAcl(
+          { kind: 'trunk', id: key.id },
+          this.#parts.trunks.get(key.id)?.trunk.whitelisted_ips,
+          [],
+        );
+        this.#parts.trunks.delete(key.id);
+        break;
+      case 'carrier':
+        yield* this.#replaceAcl(
+          { kind: 'carrier', id: key.id },
+          this.#parts.carriers.get(key.id)?.carrier.source_acl,
+          [],
+        );
+        this.#parts.carriers.delete(key.id);
+        break;
+      case 'network_group':
+        yield* this.#removeGroup(key.id);
+        break;
+      case 'account':
+        this.#parts.accounts.delete(key.id);
+        yield 1;
+        break;
+      case 'flow':
+        this.#parts.flows.delete(key.id);
+        yield 1;
+        break;
+    }
+  }
+
+  /** The common case apart, without a generator: a million numbers pass here. */
+  number(number: PhoneNumber): void {
+    const key = e164Key(number.phone_number);
+    if (key === 0) throw invalid('phone_number', number.phone_number, 'is not E.164');
+    this.#parts.numbers.set(key, this.#route(number));
+  }
+
+  finish(revision: string): RoutingTable {
+    for (const trie of this.#tries) trie.freeze();
+    const parts = this.#parts;
+    parts.acl.freeze();
+    parts.numbers.freeze();
+    for (const map of [parts.trunks, parts.carriers, parts.accounts, parts.flows, parts.groups, parts.prefixes])
+      map.freeze();
+    return new RoutingTable(parts, revision, { loaded: true, format: this.#format });
+  }
+
+  #route(number: PhoneNumber): NumberRoute {
+    const mode = number.mode ?? 'pstn';
+    const last = this.#lastRoute;
+    const { trunk_sid: trunkSid, flow, carrier } = number;
+    if (last?.trunkSid === trunkSid && last.mode === mode && last.flow === flow && last.carrier === carrier)
+      return last;
+    const name = JSON.stringify([trunkSid, mode, flow, carrier]);
+    let route = this.#routes.get(name);
+    if (route === undefined) {
+      route = { trunkSid, mode, flow, carrier };
+      this.#routes.set(name, route);
+    }
+    this.#lastRoute = route;
+    return route;
+  }
+
+  *#trunk(trunk: Trunk): Generator<number> {
+    const owner: AclOwner = { kind: 'trunk', id: trunk.trunk_sid };
+    const before = this.#parts.trunks.get(trunk.trunk_sid)?.trunk.whitelisted_ips;
+    const targets = readTargets(
+      'trunk',
+      trunk.trunk_sid,
+      trunk.destination_uris.map(({ destination, ...rest }) => ({ ...rest, uri: destination })),
+    );
+    yield* this.#replaceAcl(owner, before, trunk.whitelisted_ips);
+    const { country_code: countryCode, national_prefix: nationalPrefix } = trunk.settings ?? {};
+    this.#parts.trunks.set(trunk.trunk_sid, {
+      trunk,
+      targets,
+      format: countryCode === undefined ? this.#format : { ...this.#format, countryCode, nationalPrefix },
+      failover: trunk.failover ?? NO_FAILOVER,
+      claim: claim(`trunk:${trunk.trunk_sid}`, trunk.limits),
+    });
+  }
+
+  *#carrier(carrier: Carrier): Generator<number> {
+    const targets = readTargets('carrier', carrier.id, carrier.gateways);
+    const before = this.#parts.carriers.get(carrier.id)?.carrier.source_acl;
+    yield* this.#replaceAcl({ kind: 'carrier', id: carrier.id }, before, carrier.source_acl);
+    this.#parts.carriers.set(carrier.id, {
+      carrier,
+      targets,
+      failover: carrier.failover,
+      claim: claim(`carrier:${carrier.id}`, carrier.limits),
+    });
+  }
+
+  *#replaceAcl(owner: AclOwner, before: readonly IpRange[] | undefined, after: readonly IpRange[]): Generator<number> {
+    yield 2;
+    if (before !== undefined && sameRanges(before, after)) return;
+    for (const range of before ?? []) {
+      this.#parts.acl.remove(network(owner, range), owner);
+      yield 1;
+    }
+    const self = [owner] as const;
+    for (const range of after) {
+      this.#parts.acl.add(network(owner, range), self);
+      yield 1;
+    }
+  }
+
+  *#addGroup(group: NetworkGroup): Generator<number> {
+    this.#parts.groups.set(groupId(group), group);
+    const trie = this.#trieOf(group.carrier);
+    for (const prefix of group.prefixes) {
+      trie.set(prefix, [...(trie.get(prefix) ?? []), group]);
+      yield 1;
+    }
+  }
+
+  *#removeGroup(id: string): Generator<number> {
+    yield 1;
+    const group = this.#parts.groups.get(id);
+    if (group === undefined) return;
+    this.#parts.groups.delete(id);
+    const trie = this.#trieOf(group.carrier);
+    for (const prefix of group.prefixes) {
+      const rest = (trie.get(prefix) ?? []).filter((other) => other !== group);
+      trie.set(prefix, rest.length === 0 ? undefined : rest);
+      yield 1;
+    }
+  }
+
+  #trieOf(carrierId: string): DigitTrie<readonly NetworkGroup[]> {
+    const stored = this.#parts.prefixes.get(carrierId);
+    if (stored !== undefined && this.#tries.has(stored)) return stored;
+    const trie = stored === undefined ? new DigitTrie<readonly NetworkGroup[]>() : stored.fork();
+    this.#tries.add(trie);
+    this.#parts.prefixes.set(carrierId, trie);
+    return trie;
+  }
+}
+
+function readTargets(
+  kind: string,
+  id: string,
+  configured: readonly { readonly uri: string; readonly priority: number; readonly weight: number }[],
+): Target[] {
+  const targets = configured.map(({ uri, priority, weight }) => {
+    const endpoint = parseEndpoint(uri);
+    if (!endpoint.ok) throw invalid(kind, id, `has a target '${uri}' that ${endpoint.error}`);
+    return { text: endpoint.value.text, priority: priority ?? 0, weight: weight ?? 1 };
+  });
+  return targets.sort((a, b) => a.priority - b.priority);
+}
+
+function claim(key: string, limits: Limits | undefined): LimitClaim {
+  return { key, callsPerSecond: limits?.calls_per_second, concurrentCalls: limits?.concurrent_calls };
+}
+
+function network(owner: AclOwner, range: IpRange) {
+  const parsed = parseNetwork(range.ip, range.mask);
+  if (parsed === undefined)
+    throw invalid(owner.kind, owner.id, `lists ${range.ip}/${range.mask ?? ''}, which is no network`);
+  return parsed;
+}
+
+function sameRanges(a: readonly IpRange[], b: readonly IpRange[]): boolean {
+  return a.length === b.length && a.every((range, i) => range.ip === b[i]?.ip && range.mask === b[i]?.mask);
+}
+
+function invalid(kind: string, id: string, what: string): TandemError {
+  return new TandemError({ code: 'routing_update_invalid', message: `${kind} ${id} ${what}` });
+}
