@@ -1,0 +1,86 @@
+import { Gauge, type Registry } from 'prom-client';
+
+/** What is read when the metrics page is asked for. Each may be left out. */
+export interface MetricsSources {
+  readonly liveCalls?: () => number;
+  /** Counts of living objects in the SIP engine; nested objects are flattened with dots, lists count as their length. */
+  readonly engine?: () => object;
+  /** Timers by name. */
+  readonly timers?: () => { readonly [name: string]: number };
+  readonly table?: () => { readonly revision: string; readonly loaded: boolean; readonly size: object };
+  /** Call records that have not reached the kernel. */
+  readonly recordsPending?: () => number;
+  readonly store?: () => { readonly connected: boolean; readonly stale: boolean };
+  readonly draining?: () => boolean;
+}
+
+/** `{transport: {hops: 3}}` -> `transport.hops` 3. */
+export const flattenCounts = (dump: object, prefix = ''): [string, number][] =>
+  Object.entries(dump).flatMap(([name, value]: [string, unknown]): [string, number][] => {
+    if (typeof value === 'number') return [[prefix + name, value]];
+    if (Array.isArray(value)) return [[prefix + name, value.length]];
+    return typeof value === 'object' && value !== null ? flattenCounts(value, `${prefix}${name}.`) : [];
+  });
+
+class Gauges {
+  readonly #registers: Registry[];
+
+  constructor(registry: Registry) {
+    this.#registers = [registry];
+  }
+
+  number(name: string, help: string, read: (() => number | boolean) | undefined): void {
+    if (read === undefined) return;
+    new Gauge({
+      name,
+      help,
+      registers: this.#registers,
+      collect() {
+        this.set(Number(read()));
+      },
+    });
+  }
+
+  /** One series per name; names that are gone leave the page. */
+  family(spec: { name: string; help: string; label: string }, read: (() => [string, number][]) | undefined): void {
+    if (read === undefined) return;
+    new Gauge({
+      name: spec.name,
+      help: spec.help,
+      labelNames: [spec.label],
+      registers: this.#registers,
+      collect() {
+        this.reset();
+        for (const [name, value] of read()) this.set({ [spec.label]: name }, value);
+      },
+    });
+  }
+}
+
+/** Gauges over the living parts of the process. */
+export const sourceGauges = (registry: Registry, sources: MetricsSources): void => {
+  const gauges = new Gauges(registry);
+  const { engine, timers, table, store } = sources;
+  gauges.number('tandem_calls_live', 'Calls that have begun and not ended', sources.liveCalls);
+  gauges.number('tandem_draining', '1 while no new calls are taken', sources.draining);
+  gauges.number('tandem_cdr_pending', 'Call records waiting for the disk', sources.recordsPending);
+  gauges.number('tandem_store_connected', '1 while the routing store is in reach', store && (() => store().connected));
+  gauges.number('tandem_store_stale', '1 while an older routing document is served', store && (() => store().stale));
+  gauges.number('tandem_routing_table_loaded', '1 once calls can be routed', table && (() => table().loaded));
+  gauges.family(
+    { name: 'tandem_routing_table_info', help: 'Revision of the routing table in use', label: 'revision' },
+    table && (() => [[table().revision, 1]]),
+  );
+  gauges.family(
+    { name: 'tandem_routing_table_objects', help: 'Size of the routing table', label: 'kind' },
+    table && (() => flattenCounts(table().size)),
+  );
+  gauges.family(
+    { name: 'tandem_sip_objects', help: 'Living objects and counters of the SIP engine', label: 'kind' },
+    engine && (() => flattenCounts(engine())),
+  );
+  gauges.family(
+    { name: 'tandem_timers', help: 'Pending timers', label: 'name' },
+    timers && (() => Object.entries(timers())),
+  );
+};
