@@ -192,7 +192,7 @@ export type Screening =
 
 export interface EngineHandler {
   /** Asked for each request outside a dialog before a transaction exists; absent: accept. */
-  screen?(request: SipRequest, source: Source): Screening;
+  screen?: ((request: SipRequest, source: Source) => Screening) | undefined;
   onInvite(invite: IncomingInvite): void;
   onRequest(request: IncomingRequest): void;
 }
