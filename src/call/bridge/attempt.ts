@@ -1,0 +1,112 @@
+/** One INVITE to one destination: reports what its leg does to the bridge, and ends in exactly one AttemptRecord. */
+import type {
+  InDialogRequest,
+  IncomingReinvite,
+  InviteFailure,
+  Leg,
+  LegEnd,
+  OutgoingEvents,
+  OutgoingLeg,
+  SignalMessage,
+} from '../../signal/port.js';
+import type { AttemptRecord } from '../record/cdr.js';
+import type { Destination } from '../routing/decision.js';
+
+/** What the bridge hears of an attempt. */
+export interface AttemptSink {
+  attemptTrying(attempt: Attempt): void;
+  attemptProgress(attempt: Attempt, message: SignalMessage): void;
+  attemptAnswered(attempt: Attempt, message: SignalMessage): void;
+  attemptFailed(attempt: Attempt, failure: InviteFailure): void;
+  /** After an answer. */
+  attemptOver(attempt: Attempt, end: LegEnd): void;
+  attemptRequest(attempt: Attempt, request: InDialogRequest): void;
+  attemptReinvite(attempt: Attempt, reinvite: IncomingReinvite): void;
+  onAck(leg: Leg, message: SignalMessage, reinvite: IncomingReinvite | undefined): void;
+  onReinviteCancelled(leg: Leg, reinvite: IncomingReinvite): void;
+}
+
+export class Attempt implements OutgoingEvents {
+  /** 1 for the call's first. */
+  readonly number: number;
+  readonly destination: Destination;
+  readonly startedMs: number;
+  readonly startedWallMs: number;
+  leg: OutgoingLeg | undefined;
+  /** The latest status that came back, 0 before any. */
+  lastStatus = 0;
+  /** The leg has not reported its end. */
+  open = true;
+  record: AttemptRecord | undefined;
+  readonly #sink: AttemptSink;
+
+  constructor(number: number, destination: Destination, at: { nowMs: number; wallMs: number }, sink: AttemptSink) {
+    this.number = number;
+    this.destination = destination;
+    this.startedMs = at.nowMs;
+    this.startedWallMs = at.wallMs;
+    this.#sink = sink;
+  }
+
+  /** Closes the books of this attempt. Further calls change nothing and return undefined. */
+  conclude(result: string, sipStatus: number, nowMs: number): AttemptRecord | undefined {
+    if (this.record !== undefined) return undefined;
+    return (this.record = {
+      uri: this.destination.uri,
+      startedAt: new Date(this.startedWallMs).toISOString(),
+      sipStatus,
+      result,
+      durationMs: Math.round(nowMs - this.startedMs),
+    });
+  }
+
+  /** RFC 3261 §13.2.2.4: an answer that nobody wants any more is acknowledged, then ended. */
+  releaseAnswer(): void {
+    this.leg?.ack();
+    this.leg?.bye();
+  }
+
+  onTrying(): void {
+    if (this.lastStatus === 0) this.lastStatus = 100;
+    this.#sink.attemptTrying(this);
+  }
+
+  onProgress(_leg: OutgoingLeg, message: SignalMessage): void {
+    this.lastStatus = message.status ?? 180;
+    this.#sink.attemptProgress(this, message);
+  }
+
+  onAnswered(_leg: OutgoingLeg, message: SignalMessage): void {
+    this.lastStatus = message.status ?? 200;
+    this.#sink.attemptAnswered(this, message);
+  }
+
+  onFailed(_leg: OutgoingLeg, failure: InviteFailure): void {
+    if (!this.open) return;
+    this.open = false;
+    if (failure.kind === 'response') this.lastStatus = failure.status;
+    this.#sink.attemptFailed(this, failure);
+  }
+
+  onEnded(_leg: Leg, end: LegEnd): void {
+    if (!this.open) return;
+    this.open = false;
+    this.#sink.attemptOver(this, end);
+  }
+
+  onRequest(_leg: Leg, request: InDialogRequest): void {
+    this.#sink.attemptRequest(this, request);
+  }
+
+  onReinvite(_leg: Leg, reinvite: IncomingReinvite): void {
+    this.#sink.attemptReinvite(this, reinvite);
+  }
+
+  onAck(leg: Leg, message: SignalMessage, reinvite: IncomingReinvite | undefined): void {
+    if (reinvite !== undefined) this.#sink.onAck(leg, message, reinvite);
+  }
+
+  onReinviteCancelled(leg: Leg, reinvite: IncomingReinvite): void {
+    this.#sink.onReinviteCancelled(leg, reinvite);
+  }
+}

@@ -1,0 +1,378 @@
+/**
+ * Two legs of one call: the caller's, which came in, and the callee's, which is made destination by destination.
+ * BRIDGE_TABLE says what happens when; the methods below say how.
+ */
+import type { Timer } from '../../kernel/index.js';
+import type {
+  Content,
+  InDialogRequest,
+  IncomingReinvite,
+  InviteFailure,
+  Leg,
+  LegEnd,
+  LegEvents,
+  ResponseSpec,
+  SignalMessage,
+} from '../../signal/port.js';
+import type { Attempt, AttemptSink } from './attempt.js';
+import { DialogRelay, reasonOf } from './dialogRelay.js';
+import {
+  type CallEnding,
+  DURATION_LIMIT,
+  type HangUpReason,
+  INTERNAL_ERROR,
+  endingOf,
+  endingOfFailure,
+  endingOfHangUp,
+  hangUpHeaders,
+  releaseHeaders,
+} from './ending.js';
+import type { AttemptFailure } from './failover.js';
+import type { MessageKind } from './headerPolicy.js';
+import { Hunt, giveUpHeaders } from './hunt.js';
+import { LegPair } from './legPair.js';
+import { contentOf } from './legHeaders.js';
+import { q850Of, reasonHeader } from './reason.js';
+import { A_END, BRIDGE_TABLE, B_END, type BridgeAction, type BridgeEvent, type BridgeState } from './states.js';
+import type { BridgeCall, BridgeObserver, BridgeSettings, BridgeWorld } from './world.js';
+
+/** What comes with an event; which fields are set follows from the event. */
+interface Occurrence {
+  readonly message?: SignalMessage;
+  readonly attempt?: Attempt;
+  readonly failure?: AttemptFailure;
+  readonly end?: LegEnd;
+  readonly hangUp?: HangUpReason;
+  readonly request?: InDialogRequest | IncomingReinvite;
+  /** The leg that a request came from. */
+  readonly from?: 'a' | 'b';
+}
+
+type TimerEvent = 'silence' | 'ring_timeout' | 'duration_limit' | 'release_timeout';
+
+const DELAY_OF: { readonly [E in TimerEvent]: keyof BridgeSettings } = {
+  silence: 'silenceTimeoutMs',
+  ring_timeout: 'ringTimeoutMs',
+  duration_limit: 'maxCallMs',
+  release_timeout: 'releaseTimeoutMs',
+};
+
+const NONE: Occurrence = {};
+const NO_CONTENT: Content = {};
+const LEG_LOST: AttemptFailure = { kind: 'transport_error', code: 'leg_lost' };
+const DIALOG_LOST: LegEnd = { kind: 'dialog_lost', status: undefined };
+
+export class Bridge implements LegEvents, AttemptSink {
+  readonly #world: BridgeWorld;
+  readonly #legs: LegPair;
+  readonly #observer: BridgeObserver;
+  readonly #hunt: Hunt;
+  readonly #relay: DialogRelay;
+  /** The caller's INVITE brought no offer: the callee makes it, and our ACK to it waits for the caller's. */
+  readonly #lateOffer: boolean;
+  #state: BridgeState = 'deciding';
+  /** Silence, then ringing, then duration, then release: one at a time. */
+  #timer: Timer | undefined;
+  #earlyContent = NO_CONTENT;
+  #over = false;
+  #faults = 0;
+  #abandoned = 0;
+
+  constructor(world: BridgeWorld, call: BridgeCall, observer: BridgeObserver) {
+    this.#world = world;
+    this.#legs = new LegPair(call.aLeg);
+    this.#observer = observer;
+    this.#hunt = new Hunt(world, call.decision, call.invite, observer);
+    this.#lateOffer = call.aLeg.message.body.length === 0;
+    this.#relay = new DialogRelay(world.policy, world.random, (error) => {
+      this.#fault('relay', error);
+    });
+  }
+
+  get state(): BridgeState {
+    return this.#state;
+  }
+
+  /** Calls the first destination. */
+  begin(): void {
+    this.#on('begin', NONE);
+  }
+
+  /** Ends the call on Tandem's own account. */
+  hangUp(reason: HangUpReason): void {
+    this.#on('hang_up', { hangUp: reason });
+  }
+
+  dump(): object {
+    return {
+      state: this.#state,
+      attempt: this.#hunt.tried,
+      timer: this.#timer?.name ?? null,
+      aLeg: this.#legs.aOpen ? this.#legs.a.dump() : null,
+      bLeg: this.#hunt.current?.open === true ? (this.#hunt.current.leg?.dump() ?? null) : null,
+      bLegsOpen: this.#legs.bOpen,
+      ...this.#relay.dump(),
+    };
+  }
+
+  // The caller's leg.
+
+  onRequest(_leg: Leg, request: InDialogRequest): void {
+    this.#on('a_request', { request, from: 'a' });
+  }
+
+  onReinvite(_leg: Leg, request: IncomingReinvite): void {
+    this.#on('a_reinvite', { request, from: 'a' });
+  }
+
+  /** Of either leg; only the caller's acknowledges a first INVITE. */
+  onAck(_leg: Leg, message: SignalMessage, reinvite: IncomingReinvite | undefined): void {
+    if (reinvite === undefined) this.#on('a_ack', { message });
+    else this.#relay.acked(message, reinvite);
+  }
+
+  onReinviteCancelled(_leg: Leg, reinvite: IncomingReinvite): void {
+    this.#relay.cancelled(reinvite);
+  }
+
+  onEnded(_leg: Leg, end: LegEnd): void {
+    if (!this.#legs.aOpen) return;
+    this.#legs.aOpen = false;
+    this.#on(A_END[end.kind], { end });
+  }
+
+  // The callee's legs. What a given-up attempt still says concerns the bookkeeping only.
+
+  attemptTrying(attempt: Attempt): void {
+    if (attempt === this.#hunt.current) this.#on('b_trying', NONE);
+  }
+
+  attemptProgress(attempt: Attempt, message: SignalMessage): void {
+    if (attempt === this.#hunt.current) this.#on('b_progress', { message });
+  }
+
+  attemptAnswered(attempt: Attempt, message: SignalMessage): void {
+    if (attempt === this.#hunt.current) this.#on('b_answered', { attempt, message });
+    else attempt.releaseAnswer();
+  }
+
+  attemptFailed(attempt: Attempt, failure: InviteFailure): void {
+    this.#legs.bOpen--;
+    if (attempt === this.#hunt.current) this.#on('b_failed', { failure });
+    else this.#settle();
+  }
+
+  attemptOver(attempt: Attempt, end: LegEnd): void {
+    this.#legs.bOpen--;
+    if (attempt === this.#hunt.current) this.#on(B_END[end.kind], { end });
+    else this.#settle();
+  }
+
+  attemptRequest(attempt: Attempt, request: InDialogRequest): void {
+    if (attempt === this.#hunt.current) this.#on('b_request', { request, from: 'b' });
+    else request.respond(481);
+  }
+
+  attemptReinvite(attempt: Attempt, request: IncomingReinvite): void {
+    if (attempt === this.#hunt.current) this.#on('b_reinvite', { request, from: 'b' });
+    else request.respond(481);
+  }
+
+  // The machine.
+
+  static readonly #ACTIONS: { readonly [A in BridgeAction]: (bridge: Bridge, now: Occurrence) => void } = {
+    ignore: () => {},
+    tryNext: (bridge) => bridge.#tryNext(),
+    noteTrying: (bridge) => bridge.#startTimer('ring_timeout'),
+    forwardProgress: (bridge, now) => bridge.#forwardProgress(now.message as SignalMessage),
+    forwardAnswer: (bridge, now) => bridge.#forwardAnswer(now.attempt as Attempt, now.message as SignalMessage),
+    releaseAnswer: (_bridge, now) => (now.attempt as Attempt).releaseAnswer(),
+    attemptFailed: (bridge, now) => bridge.#attemptFailed(now.failure ?? LEG_LOST, true),
+    lastAttemptFailed: (bridge, now) => bridge.#attemptFailed(now.failure ?? LEG_LOST, false),
+    giveUpSilent: (bridge) => bridge.#giveUp('silence', true),
+    giveUpRinging: (bridge) => bridge.#giveUp('ring_timeout', true),
+    giveUpLast: (bridge) => bridge.#giveUp('ring_timeout', false),
+    withdraw: (bridge, now) => bridge.#withdraw(now.end as LegEnd),
+    callerAcked: (bridge, now) => bridge.#legs.acked(bridge.#hunt.current, contentOf(now.message as SignalMessage)),
+    callerGone: (bridge, now) => bridge.#legGone('a', now.end as LegEnd),
+    calleeGone: (bridge, now) => bridge.#legGone('b', now.end ?? DIALOG_LOST),
+    refuse: (bridge, now) => bridge.#refuse(now.hangUp ?? INTERNAL_ERROR),
+    hangUpBoth: (bridge, now) => bridge.#hangUpBoth(now.hangUp ?? INTERNAL_ERROR),
+    endAtLimit: (bridge) => bridge.#hangUpBoth(DURATION_LIMIT),
+    sendHeldBye: (bridge) => bridge.#sendHeldBye(),
+    finishRelease: (bridge) => bridge.#hangUpBoth(INTERNAL_ERROR),
+    abandon: (bridge) => bridge.#abandon(),
+    relayRequest: (bridge, now) => bridge.#relayRequest(now),
+    relayReinvite: (bridge, now) => bridge.#relayReinvite(now),
+    defer: (bridge, now) => bridge.#relay.defer(now.request as InDialogRequest),
+    glare: (_bridge, now) => now.request?.respond(491),
+    noDialog: (_bridge, now) => now.request?.respond(481),
+  };
+
+  #on(event: BridgeEvent, occurrence: Occurrence): void {
+    const { action, to } = BRIDGE_TABLE[this.#state][event];
+    if (to !== undefined) this.#state = to;
+    try {
+      Bridge.#ACTIONS[action](this, occurrence);
+    } catch (error) {
+      this.#fault(event, error);
+    }
+    this.#settle();
+  }
+
+  /** An exception ends the call, and a second one on the way out ends the attempt to end it well. */
+  #fault(where: string, error: unknown): void {
+    this.#observer.onFault(where, error);
+    if (++this.#faults === 1) this.#on('fault', NONE);
+    else this.#abandon();
+  }
+
+  /** In the end only the legs matter: when all are gone, so is the call. */
+  #settle(): void {
+    if (this.#state !== 'releasing' || !this.#legs.gone) return;
+    this.#state = 'ended';
+    this.#stopTimer();
+    this.#observer.onReleased(this.#abandoned);
+  }
+
+  #tryNext(): void {
+    this.#earlyContent = NO_CONTENT;
+    if (!this.#hunt.next(this)) return this.#finish();
+    this.#legs.bOpen++;
+    this.#startTimer(this.#world.port.capabilities.reportsTrying ? 'silence' : 'ring_timeout');
+  }
+
+  #forwardProgress(message: SignalMessage): void {
+    const status = message.status ?? 180;
+    if (this.#timer?.name === 'silence') this.#startTimer('ring_timeout');
+    // RFC 6228: 199 speaks of a fork of the callee's side; the caller has one leg only, and it lives.
+    if (status === 199) return;
+    const before = this.#state;
+    if (message.body.length > 0) {
+      this.#state = 'early_media';
+      this.#earlyContent = contentOf(message);
+    } else if (before === 'attempting') this.#state = 'ringing';
+    this.#legs.a.progress(status, this.#response('progress', message, contentOf(message)));
+    if (this.#state !== before) this.#observer.onRinging(status, this.#state === 'early_media');
+  }
+
+  #forwardAnswer(attempt: Attempt, message: SignalMessage): void {
+    this.#stopTimer();
+    this.#legs.answer(attempt, this.#lateOffer);
+    let content = contentOf(message);
+    // RFC 3261 §13.2.1: an answer that was only in an unreliable 18x must be in the 2xx, too.
+    if (content.body === undefined && !this.#lateOffer) content = this.#earlyContent;
+    this.#legs.a.answer(this.#response('answer', message, content));
+    this.#startTimer('duration_limit');
+    this.#hunt.conclude('answered', message.status ?? 200);
+    this.#observer.onAnswered(attempt);
+  }
+
+  #attemptFailed(failure: AttemptFailure, another: boolean): void {
+    this.#hunt.fail(failure);
+    this.#goOn(failure, another);
+  }
+
+  #giveUp(kind: 'silence' | 'ring_timeout', another: boolean): void {
+    this.#hunt.giveUp({ kind }, giveUpHeaders(kind));
+    this.#goOn({ kind }, another);
+  }
+
+  #goOn(failure: AttemptFailure, another: boolean): void {
+    if (!another || !this.#hunt.goesOn(failure)) return this.#finish();
+    this.#state = 'attempting';
+    this.#tryNext();
+  }
+
+  /** The search is over: the final answer of the decisive attempt. */
+  #finish(): void {
+    this.#state = 'releasing';
+    const { failure, status } = this.#hunt.verdict();
+    const response = failure?.kind === 'response' ? failure.message : undefined;
+    const ending = endingOfFailure(failure, status, response === undefined ? undefined : q850Of(response.headers()));
+    if (response?.status === status) {
+      this.#reject(status, this.#response('failure', response, contentOf(response)), ending);
+    } else this.#reject(status, { headers: [reasonHeader('SIP', status, ending.reasonCode)] }, ending);
+  }
+
+  #withdraw(end: LegEnd): void {
+    this.#conclude(endingOf('a', end, false));
+    this.#legs.releaseB(this.#hunt.current, releaseHeaders(end, this.#world.policy));
+  }
+
+  #legGone(side: 'a' | 'b', end: LegEnd): void {
+    this.#conclude(endingOf(side, end, true));
+    const headers = releaseHeaders(end, this.#world.policy);
+    if (side === 'a') this.#legs.releaseB(this.#hunt.current, headers);
+    else this.#legs.releaseA(headers);
+  }
+
+  #refuse(reason: HangUpReason): void {
+    this.#reject(reason.sipStatus, { headers: hangUpHeaders(reason) }, endingOfHangUp(reason, false));
+    this.#legs.releaseB(this.#hunt.current, hangUpHeaders(reason));
+  }
+
+  /** Also the last resort after a fault: whatever has not been released yet is. */
+  #hangUpBoth(reason: HangUpReason): void {
+    if (!this.#legs.answered && this.#legs.aOpen) return this.#refuse(reason);
+    this.#conclude(endingOfHangUp(reason, this.#legs.answered));
+    this.#legs.releaseB(this.#hunt.current, hangUpHeaders(reason));
+    this.#legs.releaseA(hangUpHeaders(reason));
+  }
+
+  #sendHeldBye(): void {
+    if (this.#legs.sendHeldBye()) this.#startTimer('release_timeout');
+  }
+
+  #reject(status: number, spec: ResponseSpec, ending: CallEnding): void {
+    // Nothing follows a rejection of the caller's leg.
+    this.#legs.aOpen = false;
+    this.#legs.a.reject(status, spec);
+    this.#conclude(ending);
+  }
+
+  /** Closes the books, once. What follows concerns the legs only. */
+  #conclude(ending: CallEnding): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#startTimer('release_timeout');
+    this.#hunt.conclude('cancelled', this.#hunt.current?.lastStatus ?? 0);
+    this.#relay.close();
+    this.#observer.onOver(ending);
+  }
+
+  #abandon(): void {
+    this.#state = 'releasing';
+    this.#conclude(endingOfHangUp(INTERNAL_ERROR, this.#legs.answered));
+    this.#abandoned = this.#legs.abandon();
+    this.#settle();
+  }
+
+  #relayRequest({ request, from }: Occurrence): void {
+    const to = from === 'a' ? this.#hunt.current?.leg : this.#legs.a;
+    if (to !== undefined) this.#relay.request(to, request as InDialogRequest);
+  }
+
+  #relayReinvite({ request, from }: Occurrence): void {
+    const b = this.#hunt.current?.leg as Leg;
+    this.#relay.reinvite(from === 'a' ? this.#legs.a : b, from === 'a' ? b : this.#legs.a, request as IncomingReinvite);
+  }
+
+  #response(kind: MessageKind, message: SignalMessage, content: Content): ResponseSpec {
+    return { reason: reasonOf(message), headers: this.#world.policy.relay(kind, message.headers()), ...content };
+  }
+
+  #startTimer(event: TimerEvent): void {
+    this.#stopTimer();
+    const delayMs = this.#world.settings[DELAY_OF[event]];
+    if (delayMs <= 0) return;
+    this.#timer = this.#world.clock.setTimer(event, delayMs, () => {
+      this.#on(event, NONE);
+    });
+  }
+
+  #stopTimer(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+}

@@ -1,0 +1,192 @@
+/** Carries requests within the call from one leg to the other, and their outcomes back: INFO, UPDATE, re-INVITE ... */
+import type { Random } from '../../kernel/index.js';
+import type {
+  Content,
+  HeaderEntry,
+  InDialogRequest,
+  IncomingReinvite,
+  Leg,
+  ReinviteOutcome,
+  RequestOutcome,
+  ResponseSpec,
+  SignalMessage,
+} from '../../signal/port.js';
+import type { HeaderPolicy, MessageKind } from './headerPolicy.js';
+import { cleanText } from './headerText.js';
+import { contentOf } from './legHeaders.js';
+
+/** What we, as a user agent, take: RFC 3261 §20.1, §20.5, §20.37. */
+export const CAPABILITY_HEADERS: readonly HeaderEntry[] = [
+  ['Allow', 'INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE, NOTIFY'],
+  ['Accept', 'application/sdp'],
+];
+
+/** Methods that end at this leg instead of crossing. All others cross. */
+const LOCAL_ANSWERS: { readonly [method: string]: readonly [status: number, headers: readonly HeaderEntry[]] } = {
+  // A ping of this dialog, not of the other (RFC 3261 §11).
+  OPTIONS: [200, CAPABILITY_HEADERS],
+  // Reliability of provisional responses is each leg's own (RFC 3262).
+  PRACK: [200, []],
+  // A transfer needs a third leg; until there is one the referrer is told so (RFC 3515 §2.4.2).
+  REFER: [603, []],
+};
+
+/** A re-INVITE on its way across. At most one per call: RFC 3261 §14.1. */
+interface Renegotiation {
+  readonly from: Leg;
+  readonly incoming: IncomingReinvite;
+  /** `asked`: the other leg has not answered; `answered`: our 2xx awaits its ACK; `withdrawn`: by its sender. */
+  phase: 'asked' | 'answered' | 'withdrawn';
+  /** The other leg's ACK, owed until the sender's ACK brings its body (late offer). */
+  acknowledge: ((content?: Content) => void) | undefined;
+}
+
+/** Outcomes that are not the caller's business as they are. */
+const statusOf = (outcome: Exclude<RequestOutcome, { kind: 'response' }>): number => {
+  if (outcome.kind === 'timeout') return 504;
+  // RFC 3261 §15.1.2: what was pending when the dialog ended is answered 487.
+  return outcome.kind === 'leg_ended' ? 487 : 502;
+};
+
+/** The status that crosses: a challenge is for us to answer, not for the other side. */
+const crossing = (message: SignalMessage): number => {
+  const status = message.status ?? 500;
+  return status === 401 || status === 407 ? 403 : status;
+};
+
+export class DialogRelay {
+  readonly #policy: HeaderPolicy;
+  readonly #random: Random;
+  readonly #onError: (error: unknown) => void;
+  #renegotiation: Renegotiation | undefined;
+
+  /** @param onError told of exceptions in callbacks of the port, which must not see them. */
+  constructor(policy: HeaderPolicy, random: Random, onError: (error: unknown) => void) {
+    this.#policy = policy;
+    this.#random = random;
+    this.#onError = onError;
+  }
+
+  /** A request other than INVITE, to be carried to `to`. */
+  request(to: Leg, request: InDialogRequest): void {
+    const { message } = request;
+    const local = LOCAL_ANSWERS[message.method];
+    if (local !== undefined) {
+      request.respond(local[0], { headers: local[1] });
+      return;
+    }
+    if (message.method === 'UPDATE' && message.body.length > 0 && this.#renegotiation !== undefined) {
+      // RFC 3311 §5.2: an offer while another is open.
+      request.respond(491);
+      return;
+    }
+    const spec = { method: message.method, headers: this.#headers('request', message), ...contentOf(message) };
+    to.request(spec, (outcome) => {
+      this.#guard(() => {
+        if (outcome.kind !== 'response') request.respond(statusOf(outcome));
+        else request.respond(crossing(outcome.message), this.#response('response', outcome.message));
+      });
+    });
+  }
+
+  /** A re-INVITE of `from`, to be carried to `to`. */
+  reinvite(from: Leg, to: Leg, incoming: IncomingReinvite): void {
+    const open = this.#renegotiation;
+    if (open !== undefined) {
+      // RFC 3261 §14.2: 500 while an earlier one of the same side is open, 491 while one of the other side is.
+      if (open.from === from) this.defer(incoming);
+      else incoming.respond(491);
+      return;
+    }
+    const renegotiation: Renegotiation = { from, incoming, phase: 'asked', acknowledge: undefined };
+    this.#renegotiation = renegotiation;
+    const { message } = incoming;
+    to.reinvite({ headers: this.#headers('invite', message), ...contentOf(message) }, (outcome) => {
+      this.#guard(() => {
+        this.#reinviteOutcome(renegotiation, outcome);
+      });
+    });
+  }
+
+  /** The ACK of a re-INVITE that we answered. */
+  acked(message: SignalMessage, incoming: IncomingReinvite): void {
+    const open = this.#renegotiation;
+    if (open?.incoming !== incoming) return;
+    this.#renegotiation = undefined;
+    open.acknowledge?.(contentOf(message));
+  }
+
+  /**
+   * The re-INVITE's sender withdrew it. The other leg cannot be asked to forget an offer, so its answer is awaited and
+   * acknowledged; until then no other offer crosses.
+   */
+  cancelled(incoming: IncomingReinvite): void {
+    const open = this.#renegotiation;
+    if (open?.incoming === incoming && open.phase === 'asked') open.phase = 'withdrawn';
+  }
+
+  /** Answers a request that cannot be served now: 500 with Retry-After of 0 to 10 s (RFC 3261 §14.2). */
+  defer(request: InDialogRequest | IncomingReinvite): void {
+    request.respond(500, { headers: [['Retry-After', String(Math.floor(this.#random.float() * 11))]] });
+  }
+
+  /** The call is over: whoever waits for an answer or an ACK gets it. */
+  close(): void {
+    const open = this.#renegotiation;
+    if (open === undefined) return;
+    this.#renegotiation = undefined;
+    if (open.phase === 'asked') open.incoming.respond(487);
+    open.acknowledge?.();
+  }
+
+  dump(): object {
+    const open = this.#renegotiation;
+    return open === undefined ? {} : { renegotiation: { from: open.from.id, phase: open.phase } };
+  }
+
+  #reinviteOutcome(renegotiation: Renegotiation, outcome: ReinviteOutcome): void {
+    const { incoming } = renegotiation;
+    if (this.#renegotiation !== renegotiation || renegotiation.phase === 'withdrawn') {
+      if (outcome.kind === 'answered') outcome.ack();
+      if (this.#renegotiation === renegotiation) this.#renegotiation = undefined;
+      return;
+    }
+    if (outcome.kind !== 'answered') {
+      this.#renegotiation = undefined;
+      if (outcome.kind !== 'response') incoming.respond(statusOf(outcome));
+      else incoming.respond(crossing(outcome.message), this.#response('failure', outcome.message));
+      return;
+    }
+    renegotiation.phase = 'answered';
+    // With an offer in the re-INVITE its answer is in the 2xx, and the ACK carries nothing: no reason to wait.
+    if (incoming.message.body.length > 0) outcome.ack();
+    else {
+      renegotiation.acknowledge = (content) => {
+        outcome.ack(content);
+      };
+    }
+    incoming.respond(200, this.#response('answer', outcome.message));
+  }
+
+  #headers(kind: MessageKind, message: SignalMessage): HeaderEntry[] {
+    return this.#policy.relay(kind, message.headers());
+  }
+
+  #response(kind: MessageKind, message: SignalMessage): ResponseSpec {
+    return { reason: reasonOf(message), headers: this.#headers(kind, message), ...contentOf(message) };
+  }
+
+  #guard(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.#onError(error);
+    }
+  }
+}
+
+/** Reason phrase that crosses; undefined (the standard one) for none and for rewritten codes. */
+export const reasonOf = (message: SignalMessage): string | undefined =>
+  message.reason === undefined || message.reason === '' || crossing(message) !== message.status
+    ? undefined
+    : cleanText(message.reason).slice(0, 256);

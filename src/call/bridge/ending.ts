@@ -1,0 +1,153 @@
+/** Why a call is over, in the words of its record; and what the surviving leg is told of it. */
+import type { HeaderEntry, LegEnd } from '../../signal/port.js';
+import type { AttemptFailure } from './failover.js';
+import type { HeaderPolicy } from './headerPolicy.js';
+import { q850Of, reasonHeader } from './reason.js';
+
+export interface CallEnding {
+  /** Whose act it was. */
+  readonly side: 'a' | 'b' | 'tandem';
+  /** What the caller was told; 200 once a 2xx was sent. */
+  readonly sipStatus: number;
+  /** Snake case; listed in docs/errors.md. */
+  readonly reasonCode: string;
+  /** Cause that a peer named in a Reason header. */
+  readonly q850: number | undefined;
+  /** The caller's doing before an answer reached it. */
+  readonly cancelled: boolean;
+  /** The connection was made: the caller got a 2xx, and did not leave it without ACK. */
+  readonly answered: boolean;
+  /** A person's or a PBX's act, not a fault on the way. */
+  readonly deliberate: boolean;
+  /** `result` of the attempt that had the last word. */
+  readonly lastResult: string | undefined;
+}
+
+/** An end that Tandem itself decides on. */
+export interface HangUpReason {
+  /** Status for a caller who has no answer yet. */
+  readonly sipStatus: number;
+  readonly reasonCode: string;
+  readonly q850: number;
+  readonly retryAfterS?: number;
+}
+
+export const INTERNAL_ERROR: HangUpReason = { sipStatus: 500, reasonCode: 'internal_error', q850: 41 };
+export const DURATION_LIMIT: HangUpReason = { sipStatus: 408, reasonCode: 'max_duration', q850: 102 };
+
+/** Reason code of a lost or ended leg. */
+const REASON_OF_END: Record<LegEnd['kind'], string> = {
+  remote_bye: 'normal_clearing',
+  local_bye: 'normal_clearing',
+  cancelled: 'caller_cancelled',
+  rejected: 'leg_lost',
+  ack_timeout: 'ack_timeout',
+  dialog_lost: 'leg_lost',
+  engine_lost: 'signalling_lost',
+};
+
+/** The ending that the end of one leg of an answered call, or of the caller's leg before, makes. */
+export const endingOf = (side: 'a' | 'b', end: LegEnd, answered: boolean): CallEnding => {
+  const message = end.kind === 'remote_bye' || end.kind === 'cancelled' ? end.message : undefined;
+  const q850 = message === undefined ? undefined : q850Of(message.headers());
+  // A 2xx that was never acknowledged made no session; a CANCEL that the adapter took for good means none was sent.
+  const cancelled = end.kind === 'cancelled' || (!answered && end.kind === 'remote_bye');
+  return {
+    side: end.kind === 'engine_lost' ? 'tandem' : side,
+    sipStatus: cancelled ? 487 : answered ? 200 : 500,
+    reasonCode: cancelled ? 'caller_cancelled' : REASON_OF_END[end.kind],
+    q850,
+    cancelled,
+    answered: answered && !cancelled && end.kind !== 'ack_timeout',
+    deliberate: cancelled || end.kind === 'remote_bye',
+    lastResult: answered ? 'answered' : undefined,
+  };
+};
+
+/** The ending of a call that no destination took. */
+export const endingOfFailure = (failure: AttemptFailure | undefined, sipStatus: number, q850?: number): CallEnding => ({
+  side: failure === undefined ? 'tandem' : 'b',
+  sipStatus,
+  reasonCode: reasonCodeOf(failure),
+  q850,
+  cancelled: false,
+  answered: false,
+  // 5xx is a machine's word, and so is 408: it stands for a transaction that nobody answered.
+  deliberate:
+    failure?.kind === 'ring_timeout' ||
+    (failure?.kind === 'response' && failure.status !== 408 && Math.floor(failure.status / 100) !== 5),
+  lastResult: failure === undefined ? undefined : failure.kind,
+});
+
+/** The ending that Tandem decides on. */
+export const endingOfHangUp = (reason: HangUpReason, answered: boolean): CallEnding => ({
+  side: 'tandem',
+  sipStatus: answered ? 200 : reason.sipStatus,
+  reasonCode: reason.reasonCode,
+  q850: reason.q850,
+  cancelled: false,
+  answered,
+  deliberate: false,
+  lastResult: answered ? 'answered' : undefined,
+});
+
+/** What the other leg is told: the Reason that came, or one of ours where the leg died without a word. */
+export const releaseHeaders = (end: LegEnd, policy: HeaderPolicy): readonly HeaderEntry[] => {
+  switch (end.kind) {
+    case 'remote_bye':
+      return policy.relay('release', end.message.headers());
+    case 'cancelled':
+      return end.message === undefined ? [] : policy.relay('release', end.message.headers());
+    case 'ack_timeout':
+      return [reasonHeader('SIP', 408, 'ACK timeout')];
+    case 'dialog_lost':
+      return [reasonHeader('SIP', end.status ?? 481, 'Other leg lost')];
+    case 'engine_lost':
+      return [reasonHeader('SIP', 503, 'Signalling lost')];
+    default:
+      return [];
+  }
+};
+
+/** What legs are told of an end that Tandem decides on. */
+export const hangUpHeaders = (reason: HangUpReason): HeaderEntry[] => {
+  const headers = [reasonHeader('SIP', reason.sipStatus, reason.reasonCode), reasonHeader('Q.850', reason.q850)];
+  if (reason.retryAfterS !== undefined) headers.push(['Retry-After', String(reason.retryAfterS)]);
+  return headers;
+};
+
+/** Reason code for an attempt that failed for good. */
+export const reasonCodeOf = (failure: AttemptFailure | undefined): string => {
+  if (failure === undefined) return 'trunk_has_no_destination';
+  switch (failure.kind) {
+    case 'response':
+      return REASON_OF_STATUS[failure.status] ?? `destination_${Math.floor(failure.status / 100)}xx`;
+    case 'silence':
+    case 'timeout':
+      return 'destination_silent';
+    case 'ring_timeout':
+      return 'no_answer';
+    case 'transport_error':
+      return 'destination_unreachable';
+    case 'unresolved_host':
+      return 'destination_unresolved';
+    case 'invalid_request':
+      return 'destination_invalid';
+    default:
+      return 'attempt_cancelled';
+  }
+};
+
+const REASON_OF_STATUS: { readonly [status: number]: string } = {
+  404: 'callee_unknown',
+  408: 'no_answer',
+  410: 'callee_unknown',
+  480: 'callee_unavailable',
+  484: 'number_incomplete',
+  486: 'callee_busy',
+  488: 'media_not_acceptable',
+  600: 'callee_busy',
+  603: 'callee_declined',
+  604: 'callee_unknown',
+  606: 'media_not_acceptable',
+};

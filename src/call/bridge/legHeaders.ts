@@ -1,0 +1,112 @@
+/** What the callee's INVITE says of caller and callee: rebuilt, so that no host of the caller's side crosses. */
+import type { HeaderEntry, InviteSpec, SignalMessage } from '../../signal/port.js';
+import type { Decision, Destination } from '../routing/decision.js';
+import type { HeaderPolicy } from './headerPolicy.js';
+import {
+  type Address,
+  cleanText,
+  escapeUser,
+  hostOf,
+  mentionsPrivateHost,
+  parseAddress,
+  userOf,
+} from './headerText.js';
+
+const MAX_DISPLAY = 128;
+
+/** RFC 3261 §20.22: what a request starts with when it names no limit. */
+const INITIAL_MAX_FORWARDS = 70;
+
+/**
+ * How many hops the callee's INVITE may take: the caller's less one, so that a call that comes back to us, however
+ * often, ends (RFC 7332 §4: a B2BUA must not raise it).
+ * @returns undefined when the limit is used up: answer 483.
+ */
+export const nextMaxForwards = (message: SignalMessage): number | undefined => {
+  const value = message.header('Max-Forwards');
+  if (value === undefined || !/^\d{1,9}$/.test(value.trim())) return INITIAL_MAX_FORWARDS;
+  const hops = Math.min(Number(value), 255);
+  return hops > 0 ? hops - 1 : undefined;
+};
+
+/** RFC 3323 §4.1: the caller asked not to be named. `none` asks for the opposite. */
+const asksForPrivacy = (privacy: string | undefined): boolean =>
+  privacy !== undefined && /(?:^|[\s;,])(?:id|user|header|full)(?:$|[\s;,])/i.test(privacy);
+
+/** True for `sip:anonymous@...`, a host `anonymous.invalid`, and a Privacy header that withholds the identity. */
+export const isAnonymous = (from: Address, privacy: string | undefined): boolean =>
+  asksForPrivacy(privacy) ||
+  userOf(from.uri).toLowerCase() === 'anonymous' ||
+  hostOf(from.uri).toLowerCase() === 'anonymous.invalid';
+
+/** The caller's name as a quoted string, or nothing where it is unsafe, too long, or names an inside host. */
+const quotedDisplay = (display: string | undefined): string => {
+  if (display === undefined || display.length > MAX_DISPLAY || mentionsPrivateHost(display)) return '';
+  const clean = cleanText(display).trim();
+  return clean === '' ? '' : `"${clean.replaceAll(/["\\]/g, '\\$&')}" `;
+};
+
+/** Digits of a number that is shown in place of a name. */
+const asNumber = (text: string): string | undefined =>
+  /^\+?[\d\s().-]+$/.test(text) ? text.replaceAll(/\D/g, '') : undefined;
+
+/** The number that the callee is shown; empty when there is none. */
+const shownNumber = (decision: Decision): string => {
+  const { sent, e164, received } = decision.callerNumber;
+  return sent ?? e164 ?? received;
+};
+
+const fromField = (decision: Decision, from: Address): string => {
+  const number = shownNumber(decision);
+  if (number === '') return '"Anonymous" <sip:anonymous@anonymous.invalid>';
+  // A PBX that repeats its extension as the name would give away what the alias hides.
+  const digits = from.display === undefined ? undefined : asNumber(from.display);
+  const display = digits === undefined || number.endsWith(digits) ? quotedDisplay(from.display) : '';
+  return `${display}<sip:${escapeUser(number)}@localhost>`;
+};
+
+const E164 = /^\+\d{1,15}$/;
+
+/**
+ * The part of the callee's INVITE that is the same for every destination tried.
+ * @returns undefined when Max-Forwards is used up.
+ */
+export const commonInvite = (
+  message: SignalMessage,
+  decision: Decision,
+  policy: HeaderPolicy,
+): Omit<InviteSpec, 'uri' | 'to'> | undefined => {
+  const maxForwards = nextMaxForwards(message);
+  if (maxForwards === undefined) return undefined;
+  const from = parseAddress(message.header('From') ?? '');
+  const anonymous = isAnonymous(from, message.header('Privacy'));
+  const headers: HeaderEntry[] = policy.relay('invite', message.headers());
+  headers.push(['Max-Forwards', String(maxForwards)]);
+  const number = decision.callerNumber.sent;
+  // RFC 3325 §7: the asserted identity goes to peers within the trust domain only. Carriers are, a customer is not.
+  if (policy.settings.assertedIdentity === 'outbound' && decision.direction === 'outbound' && number !== undefined) {
+    // A tel URI names no host, ours or another's (RFC 3325 §9.1 allows it).
+    if (E164.test(number)) headers.push(['P-Asserted-Identity', `<tel:${number}>`]);
+  }
+  return {
+    from: anonymous ? '"Anonymous" <sip:anonymous@anonymous.invalid>' : fromField(decision, from),
+    headers,
+    ...contentOf(message),
+  };
+};
+
+/** To of the callee's INVITE: the number in E.164, at the destination's own host. RFC 3261 §19.1.1: no port in To. */
+export const toField = (decision: Decision, destination: Destination): string => {
+  const number = decision.calledNumber.e164;
+  const user = number === undefined ? userOf(destination.uri) : escapeUser(number);
+  return `<sip:${user === '' ? '' : `${user}@`}${hostOf(destination.uri)}>`;
+};
+
+/** Body and type, exactly as they came. Empty for a message without a body. */
+export const contentOf = (message: SignalMessage): { contentType?: string | undefined; body?: Buffer | undefined } =>
+  message.body.length === 0
+    ? {}
+    : {
+        contentType: message.contentType === undefined ? undefined : cleanText(message.contentType),
+        body: message.body,
+      };
