@@ -92,6 +92,13 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
     'Look at the log of the store: no valid routing document has been read since the start.',
   ],
   draining: [503, 'The process is shutting down and takes no new calls.', 'Send the call to another node.'],
+  node_full: [503, 'This node has as many calls up as it may.', 'Send calls to another node, or raise calls.maxCalls.'],
+  too_many_hops: [
+    483,
+    'The call has passed through as many hops as it may (Max-Forwards).',
+    'Look for a loop: a carrier or a PBX that sends the call back here.',
+  ],
+  internal_error: [500, 'An error inside Tandem ended the call.', 'Report it with the fault in the log.'],
 };
 
 export function reason(code: ReasonCode): Reason {
