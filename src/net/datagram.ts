@@ -48,6 +48,8 @@ export class NodeDatagramSocket implements DatagramSocket {
 
   send(data: Buffer, address: string, port: number, expectAnswer: boolean): void {
     if (this.#closed) return;
+    // dgram takes an empty address for 127.0.0.1.
+    if (address === '') return process.nextTick(() => this.#failed(address, port, 'EINVAL'));
     if (expectAnswer && this.#peers?.send(data, address, port) === true) return;
     try {
       this.#socket.send(data, port, address, this.#sent);

@@ -59,7 +59,7 @@ export class NodeNetwork implements Network {
    * @throws TandemError address_in_use, address_not_available, address_not_permitted, address_invalid, listen_failed.
    */
   async bindDatagram(local: SocketAddress, sink: DatagramSink): Promise<DatagramSocket> {
-    if (isIP(local.address) === 0) throw listenError('udp', local, { code: 'EINVAL' });
+    if (!isBindable(local)) throw listenError('udp', local, { code: 'EINVAL' });
     try {
       const bound = new NodeDatagramSocket(await bindSocket(local, this.#connectPeers), sink, {
         clock: this.#clock,
@@ -78,7 +78,7 @@ export class NodeNetwork implements Network {
    * @throws TandemError as bindDatagram.
    */
   listenStream(local: SocketAddress, accept: (connection: StreamConnection) => StreamSink): Promise<StreamListener> {
-    if (isIP(local.address) === 0) return Promise.reject(listenError('tcp', local, { code: 'EINVAL' }));
+    if (!isBindable(local)) return Promise.reject(listenError('tcp', local, { code: 'EINVAL' }));
     const server = createServer({ noDelay: true }, (socket) => {
       const remote = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
       const connection = this.#adopt(socket, remote);
@@ -147,6 +147,10 @@ export class NodeNetwork implements Network {
     return listener;
   }
 }
+
+/** dgram wraps a port above 65535 around, and both modules would look a name up. */
+const isBindable = ({ address, port }: SocketAddress): boolean =>
+  isIP(address) !== 0 && Number.isInteger(port) && port >= 0 && port <= 65_535;
 
 /** Numeric addresses never come here. */
 const refuseNames = (

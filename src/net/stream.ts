@@ -31,7 +31,7 @@ export class NodeStreamConnection implements StreamConnection {
     this.#socket = socket;
     this.#clock = options.clock;
     this.remote = remote;
-    this.#up = socket.readyState === 'open';
+    this.#up = !socket.pending;
     this.#local = this.#up
       ? { address: socket.localAddress ?? '', port: socket.localPort ?? 0 }
       : { address: remote.address.includes(':') ? '::' : '0.0.0.0', port: 0 };

@@ -127,8 +127,9 @@ export class SimStream implements StreamConnection, SimSocket {
     if (this.#finReceived && this.#finSent) this.#finish('drained');
   }
 
+  /** As in TCP, data that is still on its way after this goes on without its owner. */
   #linger(): void {
-    this.#timer = this.#fabric.clock.setTimer('sim.tcp.linger', LINGER_MS, () => this.#finish('abort'));
+    this.#timer = this.#fabric.clock.setTimer('sim.tcp.linger', LINGER_MS, () => this.#finish('drained'));
   }
 
   #finish(how: 'drained' | 'reset' | 'abort', code?: string): void {
