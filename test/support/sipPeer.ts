@@ -194,6 +194,7 @@ export class SipPeer {
     for (const stream of this.#streams.values()) stream.destroy();
     const udp = this.#udp;
     const server = this.#server;
+    this.#udp = this.#server = undefined;
     if (udp) await new Promise<void>((done) => udp.close(() => done()));
     if (server) await new Promise<void>((done) => server.close(() => done()));
   }

@@ -1,0 +1,340 @@
+import type {
+  Content,
+  HeaderEntry,
+  InDialogSpec,
+  Leg,
+  LegEnd,
+  LegEvents,
+  ReinviteOutcome,
+  RequestOutcome,
+  ResponseSpec,
+} from '../port.js';
+import { SrfInDialogRequest, SrfReinvite, isLocal, sendAck, sendResponse } from './srfExchange.js';
+import { type SrfFault, type SrfLink, isFault } from './srfLink.js';
+import { SrfMessage, readMessage } from './srfMessage.js';
+import { dialogIdOf, headerObject, srfContent, toSrf } from './srfText.js';
+import type { SrfRequest, SrfRequestOptions, SrfResponse } from './srfTypes.js';
+
+export interface LegContext {
+  readonly link: SrfLink;
+  /** The leg has nothing left to do: frames of its dialog need not find it any more. */
+  release(leg: SrfLeg): void;
+}
+
+export interface LegIdentity {
+  /** `uas` for the caller's leg. */
+  readonly role: 'uas' | 'uac';
+  readonly callId: string;
+  /** From tag of the first INVITE. */
+  readonly fromTag: string;
+}
+
+/** A request of ours that waits for its outcome. */
+interface Outstanding {
+  settle(outcome: RequestOutcome): void;
+}
+
+/** In-dialog URIs are the server's: it puts the remote target here. */
+const REMOTE_TARGET = 'sip:placeholder';
+
+/**
+ * What both legs share: everything within the dialog. srf's own Dialog is not used: it exists only after a promise has
+ * resolved, and loses what arrives before. A leg is found by its dialog id from the first packet on.
+ */
+export abstract class SrfLeg implements Leg {
+  readonly id: string;
+  readonly callId: string;
+  readonly role: 'uas' | 'uac';
+  readonly dialogId: string;
+  protected readonly link: SrfLink;
+  readonly #context: LegContext;
+  /** Deliveries held until `invite()` or `onInvite` has returned. */
+  #held: (() => void)[] | undefined = [];
+  #confirmed = false;
+  #ended = false;
+  readonly #outstanding = new Set<Outstanding>();
+  readonly #received = new Map<number, SrfReinvite>();
+  /** 2xx of our INVITE or re-INVITE that the application has not acknowledged yet. */
+  #unacknowledged: SrfResponse | undefined;
+  #reinviting = false;
+
+  constructor(context: LegContext, identity: LegIdentity) {
+    this.#context = context;
+    this.link = context.link;
+    this.role = identity.role;
+    this.callId = identity.callId;
+    this.dialogId = dialogIdOf(identity.callId, identity.fromTag);
+    this.id = this.link.random.hex(6);
+  }
+
+  abstract get localTag(): string;
+  abstract get remoteTag(): string;
+  protected abstract get sink(): LegEvents;
+  /** The ACK of our 2xx to the first INVITE has come (uas). */
+  protected abstract onFirstAck(ack: SrfMessage): void;
+  /** The peer ended a dialog that was never confirmed. */
+  protected abstract onEarlyBye(bye: SrfMessage): void;
+  /** The server sent BYE by itself. */
+  protected abstract onServerBye(reason: string, bye: SrfMessage): void;
+  /** The control connection is gone, or the port stops. */
+  abstract onEngineLost(): void;
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+  get confirmed(): boolean {
+    return this.#confirmed;
+  }
+
+  request(spec: InDialogSpec, done: (outcome: RequestOutcome) => void): void {
+    const outstanding = this.#open(done);
+    if (outstanding === undefined) return;
+    this.send({ method: spec.method.toUpperCase(), ...srfContent(spec.headers, spec) }, (sent) => {
+      if (isFault(sent)) this.#settleFault(outstanding, sent);
+      else sent.on('response', (response) => this.#onResponse(outstanding, response));
+    });
+  }
+
+  reinvite(spec: ResponseSpec, done: (outcome: ReinviteOutcome) => void): void {
+    const outstanding = this.#open(done);
+    if (outstanding === undefined) return;
+    if (this.#reinviting || this.#hasPendingReinvite()) {
+      // RFC 3261 §14.1 forbids a second INVITE in progress; to the offer's owner that is glare like any other.
+      const glare = new SrfMessage(`SIP/2.0 491 Request Pending\r\nCall-ID: ${this.callId}\r\nCSeq: 0 INVITE\r\n\r\n`);
+      queueMicrotask(() => outstanding.settle({ kind: 'response', message: glare }));
+      return;
+    }
+    this.#reinviting = true;
+    this.send({ method: 'INVITE', ...srfContent(spec.headers, spec) }, (sent) => {
+      if (isFault(sent)) {
+        this.#reinviting = false;
+        this.#settleFault(outstanding, sent);
+      } else {
+        sent.on('response', (response) => this.#onReinviteResponse(outstanding, done, response));
+      }
+    });
+  }
+
+  bye(headers?: readonly HeaderEntry[]): void {
+    if (this.#ended || !this.#confirmed) return;
+    this.acknowledge();
+    this.end({ kind: 'local_bye' }, 'keep');
+    this.sendBye(headers);
+  }
+
+  dump(): object {
+    const state = this.#ended ? 'closing' : this.#confirmed ? 'confirmed' : 'early';
+    return { id: this.id, role: this.role, callId: this.callId, state, outstanding: this.#outstanding.size };
+  }
+
+  /** Lets events through; called once, when the application holds the leg. */
+  open(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const fire of held) this.#fire(fire);
+  }
+
+  /** A frame of this dialog, other than a response. */
+  onNetworkRequest(request: SrfRequest, response: SrfResponse): void {
+    const message = readMessage(request.msg);
+    if (request.source === 'application') {
+      this.onServerBye(message.header('Reason') ?? '', message);
+      return;
+    }
+    switch (message.method) {
+      case 'ACK':
+        this.#onAck(message);
+        return;
+      case 'BYE':
+        this.#onBye(message, response);
+        return;
+      case 'PRACK':
+        sendResponse(response, 200);
+        return;
+      case 'INVITE':
+        this.#onReinvite(request, response);
+        return;
+      default:
+        if (this.#ended) sendResponse(response, 481);
+        else this.deliver(() => this.sink.onRequest(this, new SrfInDialogRequest(message, response)));
+    }
+  }
+
+  protected markConfirmed(): void {
+    this.#confirmed = true;
+  }
+
+  /** Runs an application callback, now or once the leg is open; what it throws stays here. */
+  protected deliver(fire: () => void): void {
+    if (this.#held !== undefined) this.#held.push(fire);
+    else this.#fire(fire);
+  }
+
+  /** Reports the end once. `keep`: frames of the dialog are still expected; release later. */
+  protected end(end: LegEnd, then: 'release' | 'keep' = 'release'): void {
+    if (!this.#ended) {
+      this.close();
+      this.deliver(() => this.sink.onEnded(this, end));
+    }
+    if (then === 'release') this.release();
+  }
+
+  /** Ends without a report: whatever waits is settled, nothing more is delivered. */
+  protected close(): void {
+    if (this.#ended) return;
+    for (const outstanding of [...this.#outstanding]) outstanding.settle({ kind: 'leg_ended' });
+    this.#ended = true;
+    for (const reinvite of this.#received.values()) reinvite.respond(487);
+    this.#received.clear();
+  }
+
+  protected release(): void {
+    this.#context.release(this);
+  }
+
+  /** Remembers a 2xx until `acknowledge`. */
+  protected owesAck(response: SrfResponse): void {
+    this.#unacknowledged = response;
+  }
+
+  protected acknowledge(content?: Content): void {
+    const response = this.#unacknowledged;
+    this.#unacknowledged = undefined;
+    this.#reinviting = false;
+    if (response !== undefined) sendAck(response, this.dialogId, content);
+  }
+
+  /** BYE; the leg is released with its final response, or when the server no longer knows the dialog. */
+  protected sendBye(headers?: readonly HeaderEntry[]): void {
+    this.send({ method: 'BYE', headers: headerObject(headers) }, (sent) => {
+      if (isFault(sent)) this.release();
+      else sent.on('response', (response) => response.status >= 200 && this.release());
+    });
+  }
+
+  protected send(options: SrfRequestOptions, done: (sent: SrfRequest | SrfFault) => void): void {
+    this.link.request(REMOTE_TARGET, { ...options, stackDialogId: toSrf(this.dialogId) }, (sent) => {
+      // srf hands an UPDATE of the peer to any request of ours under way with the same Call-ID.
+      if (!isFault(sent)) sent.on('update', (update, response) => this.onNetworkRequest(update, response));
+      done(sent);
+    });
+  }
+
+  #fire(fire: () => void): void {
+    try {
+      fire();
+    } catch (error) {
+      this.link.report(`the application failed on an event of leg ${this.id}`, error);
+    }
+  }
+
+  #open(done: (outcome: RequestOutcome) => void): Outstanding | undefined {
+    if (this.#ended) {
+      queueMicrotask(() => this.#fire(() => done({ kind: 'leg_ended' })));
+      return undefined;
+    }
+    let settled = false;
+    const outstanding: Outstanding = {
+      settle: (outcome) => {
+        if (settled) return;
+        settled = true;
+        this.#outstanding.delete(outstanding);
+        this.deliver(() => done(outcome));
+      },
+    };
+    this.#outstanding.add(outstanding);
+    return outstanding;
+  }
+
+  #settleFault(outstanding: Outstanding, fault: SrfFault): void {
+    if (fault.kind === 'dialog_gone' && this.#confirmed) {
+      outstanding.settle({ kind: 'leg_ended' });
+      // A BYE that crossed would have been told before this refusal: the dialog is really lost.
+      this.end({ kind: 'dialog_lost', status: undefined });
+      return;
+    }
+    outstanding.settle({ kind: 'transport_error', code: fault.kind === 'refused' ? fault.detail : fault.kind });
+  }
+
+  #onResponse(outstanding: Outstanding, response: SrfResponse): void {
+    if (response.status < 200) return;
+    const local = isLocal(response);
+    if (local && response.status === 408) outstanding.settle({ kind: 'timeout' });
+    else if (local)
+      outstanding.settle({ kind: 'transport_error', code: response.msg.reason || String(response.status) });
+    else outstanding.settle({ kind: 'response', message: readMessage(response.msg) });
+    // RFC 3261 §12.2.1.2
+    if (this.#ended || (response.status !== 481 && response.status !== 408)) return;
+    this.end({ kind: 'dialog_lost', status: local ? undefined : response.status }, 'keep');
+    this.sendBye();
+  }
+
+  #onReinviteResponse(outstanding: Outstanding, done: (outcome: ReinviteOutcome) => void, response: SrfResponse): void {
+    if (response.status < 200) return;
+    if (response.status >= 300) {
+      this.#reinviting = false;
+      this.#onResponse(outstanding, response);
+      return;
+    }
+    if (this.#ended || !this.#outstanding.delete(outstanding)) {
+      sendAck(response, this.dialogId);
+      return;
+    }
+    this.owesAck(response);
+    const ack = (content?: Content): void => {
+      if (this.#unacknowledged === response) this.acknowledge(content);
+    };
+    this.deliver(() => done({ kind: 'answered', message: readMessage(response.msg), ack }));
+  }
+
+  #onAck(ack: SrfMessage): void {
+    const reinvite = this.#received.get(ack.cseq.seq);
+    if (reinvite === undefined) {
+      this.onFirstAck(ack);
+      return;
+    }
+    this.#received.delete(ack.cseq.seq);
+    if (!this.#ended) this.deliver(() => this.sink.onAck(this, ack, reinvite));
+  }
+
+  #onBye(bye: SrfMessage, response: SrfResponse): void {
+    sendResponse(response, 200);
+    if (this.#ended) return;
+    this.acknowledge();
+    if (this.#confirmed) this.end({ kind: 'remote_bye', message: bye });
+    else this.onEarlyBye(bye);
+  }
+
+  #hasPendingReinvite(): boolean {
+    for (const reinvite of this.#received.values()) if (reinvite.pending) return true;
+    return false;
+  }
+
+  #onReinvite(request: SrfRequest, response: SrfResponse): void {
+    if (this.#ended) {
+      sendResponse(response, 481);
+      return;
+    }
+    // RFC 3261 §14.2: ours is in progress, or an earlier one of the peer's is not answered yet.
+    if (this.#reinviting) {
+      sendResponse(response, 491);
+      return;
+    }
+    if (this.#hasPendingReinvite()) {
+      sendResponse(response, 500, { headers: [['Retry-After', '2']] });
+      return;
+    }
+    const reinvite = new SrfReinvite(request, response, {
+      onCancelled: (withdrawn) => {
+        this.#received.delete(withdrawn.cseq);
+        if (!this.#ended) this.deliver(() => this.sink.onReinviteCancelled(this, withdrawn));
+      },
+      onAnswered: (answered, status) => {
+        if (status >= 300) this.#received.delete(answered.cseq);
+      },
+    });
+    request.on('update', (update, updateResponse) => this.onNetworkRequest(update, updateResponse));
+    this.#received.set(reinvite.cseq, reinvite);
+    this.deliver(() => this.sink.onReinvite(this, reinvite));
+  }
+}

@@ -1,0 +1,160 @@
+import type { Clock, Random } from '../../kernel/index.js';
+import type { InviteSpec, OutgoingEvents, OutgoingLeg, SignalHandlers, SignalPort } from '../port.js';
+import { SrfInDialogRequest, sendResponse } from './srfExchange.js';
+import { SrfIncomingLeg, sourceOf } from './srfIncomingLeg.js';
+import type { LegContext, SrfLeg } from './srfLeg.js';
+import { SrfLink, type SrfLogger } from './srfLink.js';
+import { readMessage } from './srfMessage.js';
+import { SrfOutgoingLeg } from './srfOutgoingLeg.js';
+import { dialogIdOf, fromSrf } from './srfText.js';
+import type { SrfRequest, SrfResponse } from './srfTypes.js';
+
+export interface SrfSignalOptions {
+  /** Control port of a drachtio-server, or of our own `drachtio.listen`. */
+  readonly host: string;
+  readonly port: number;
+  readonly secret: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: SrfLogger | undefined;
+}
+
+/**
+ * The port over drachtio-srf, to any drachtio-server. Bodies and header text are exact as long as they are valid
+ * UTF-8: srf carries strings. Further 2xx of forks are released by our own server; the C++ server repeats the first
+ * ACK instead and says nothing.
+ */
+export function createSrfSignal(options: SrfSignalOptions): SignalPort {
+  return new SrfSignal(options);
+}
+
+class SrfSignal implements SignalPort {
+  /** A drachtio-server never passes 100 Trying on. */
+  readonly capabilities = { reportsTrying: false };
+  readonly #link: SrfLink;
+  readonly #context: LegContext;
+  /**
+   * Both roles name a dialog by the caller's tag. A call that leaves us and comes back through a proxy has the same
+   * name on either side, so the roles have a table each.
+   */
+  readonly #legs = { uas: new Map<string, SrfLeg>(), uac: new Map<string, SrfLeg>() };
+  #handlers: SignalHandlers | undefined;
+
+  constructor(options: SrfSignalOptions) {
+    this.#link = new SrfLink(options);
+    this.#context = {
+      link: this.#link,
+      release: (leg) => {
+        const table = this.#legs[leg.role];
+        if (table.get(leg.dialogId) === leg) table.delete(leg.dialogId);
+      },
+    };
+  }
+
+  async start(handlers: SignalHandlers): Promise<readonly string[]> {
+    this.#handlers = handlers;
+    const hostPorts = await this.#link.connect({
+      onRequest: (request, response) => this.#onRequest(request, response),
+      onUp: (detail) => this.#tell(() => handlers.onAvailability(true, detail)),
+      onDown: (detail) => {
+        // Legs first: whoever hears that the plane is down finds every call accounted for.
+        this.#endAll();
+        this.#tell(() => handlers.onAvailability(false, detail));
+      },
+    });
+    return hostPorts.split(',').filter((entry) => entry !== '');
+  }
+
+  invite(spec: InviteSpec, events: OutgoingEvents): OutgoingLeg {
+    const leg = new SrfOutgoingLeg(this.#context, events);
+    this.#legs.uac.set(leg.dialogId, leg);
+    leg.start(spec);
+    queueMicrotask(() => leg.open());
+    return leg;
+  }
+
+  async stop(): Promise<void> {
+    this.#endAll();
+    await this.#link.close();
+  }
+
+  dump(): object {
+    return { adapter: 'srf', up: this.#link.up, legs: [...this.#all()].map((leg) => leg.dump()) };
+  }
+
+  *#all(): Generator<SrfLeg> {
+    yield* this.#legs.uas.values();
+    yield* this.#legs.uac.values();
+  }
+
+  #endAll(): void {
+    for (const leg of [...this.#all()]) {
+      leg.onEngineLost();
+      this.#context.release(leg);
+    }
+  }
+
+  #onRequest(request: SrfRequest, response: SrfResponse): void {
+    const message = readMessage(request.msg);
+    const dialogId = fromSrf(request.stackDialogId ?? '');
+    if (dialogId !== '' || message.toTag !== '') {
+      this.#onInDialog(request, response, dialogId);
+      return;
+    }
+    if (message.method === 'ACK') return;
+    if (message.method === 'INVITE') {
+      this.#onInvite(request, response);
+      return;
+    }
+    const answerable = new SrfInDialogRequest(message, response);
+    const outOfDialog = {
+      message,
+      source: sourceOf(request),
+      respond: answerable.respond.bind(answerable),
+    };
+    this.#tell(() => this.#handlers?.onRequest(outOfDialog));
+  }
+
+  #onInDialog(request: SrfRequest, response: SrfResponse, dialogId: string): void {
+    const leg = this.#find(request, dialogId);
+    if (leg !== undefined) leg.onNetworkRequest(request, response);
+    else if (request.method !== 'ACK' && request.source === 'network') sendResponse(response, 481);
+  }
+
+  /** The dialog's tag is the From tag of its first INVITE: the sender's own if the caller sends, else ours. */
+  #find(request: SrfRequest, dialogId: string): SrfLeg | undefined {
+    const { callId, fromTag } = readMessage(request.msg);
+    const sentByCaller = dialogIdOf(callId, fromTag) === dialogId;
+    const callerIsPeer = sentByCaller === (request.source === 'network');
+    return (callerIsPeer ? this.#legs.uas : this.#legs.uac).get(dialogId);
+  }
+
+  #onInvite(request: SrfRequest, response: SrfResponse): void {
+    const leg = new SrfIncomingLeg(this.#context, request, response);
+    if (this.#legs.uas.has(leg.dialogId)) {
+      // RFC 3261 §8.2.2.2: the same request by another path.
+      sendResponse(response, 482);
+      return;
+    }
+    const handlers = this.#handlers;
+    if (handlers === undefined) {
+      sendResponse(response, 503);
+      return;
+    }
+    this.#legs.uas.set(leg.dialogId, leg);
+    try {
+      leg.attach(handlers.onInvite(leg));
+    } catch (error) {
+      this.#link.report('the application failed on an incoming call', error);
+      leg.reject(500);
+    }
+  }
+
+  #tell(fire: () => void): void {
+    try {
+      fire();
+    } catch (error) {
+      this.#link.report('the application failed on an event', error);
+    }
+  }
+}
