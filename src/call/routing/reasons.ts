@@ -91,21 +91,6 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
     'No routing table is loaded yet.',
     'Look at the log of the store: no valid routing document has been read since the start.',
   ],
-  node_full: [
-    503,
-    'The process has as many calls up as it may.',
-    'Send calls to another node, or raise the limit of calls of this one.',
-  ],
-  too_many_hops: [
-    483,
-    'Max-Forwards of the call is used up.',
-    'Look for a loop: a carrier or trunk that sends calls back here.',
-  ],
-  internal_error: [
-    500,
-    'A fault in the exchange itself.',
-    'Look for the call in the log and report it; the call is not at fault.',
-  ],
   draining: [503, 'The process is shutting down and takes no new calls.', 'Send the call to another node.'],
   node_full: [503, 'This node has as many calls up as it may.', 'Send calls to another node, or raise calls.maxCalls.'],
   too_many_hops: [
