@@ -4,5 +4,5 @@ export { ConfigError, type ConfigProblem } from './problems.js';
 export { type SplitArguments, configKeys, splitArguments, variableOf } from './overlay.js';
 export { type HostPort, type SipListener, isLoopbackHost, parseHostPort } from './address.js';
 export { redactedConfig } from './redact.js';
-export { publishedConfigSchema } from './published.js';
+export { publishedSchema } from './published.js';
 export { type DocumentAccounts, assertSafeExposure } from './exposure.js';

@@ -1,5 +1,3 @@
-import { configSchema } from './schema.js';
-
 const publish = (node: unknown): unknown => {
   if (Array.isArray(node)) return node.map(publish);
   if (typeof node !== 'object' || node === null) return node;
@@ -16,8 +14,9 @@ const publish = (node: unknown): unknown => {
   return copy;
 };
 
-/** JSON Schema of the configuration file for editors: keys with defaults are not required there. */
-export const publishedConfigSchema = (): Record<string, unknown> => ({
+/** JSON Schema for editors, of the configuration or another document: keys with defaults are not required there. */
+export const publishedSchema = (title: string, schema: object): Record<string, unknown> => ({
   $schema: 'http://json-schema.org/draft-07/schema#',
-  ...(publish(structuredClone(configSchema)) as object),
+  ...(publish(structuredClone(schema)) as object),
+  title,
 });

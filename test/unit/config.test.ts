@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { parse } from 'yaml';
+import { DocumentSchema, validateDocument } from '../../src/call/routing/schema.js';
 import {
   ConfigError,
   type ConfigProblem,
@@ -10,7 +11,8 @@ import {
   configKeys,
   isLoopbackHost,
   loadConfig,
-  publishedConfigSchema,
+  configSchema,
+  publishedSchema,
   redactedConfig,
   sipListeners,
   splitArguments,
@@ -236,6 +238,12 @@ t.test('the shipped files are valid, and the schemas beside them fresh', async (
   const document = parse(readFileSync('config/demo.routing.yaml', 'utf8')) as { accounts: [] };
   t.doesNotThrow(() => assertSafeExposure(demo, document));
   t.match(load({ file: 'config/production.example.yaml' }), { node: { id: 'edge-1' }, store: { kind: 'redis' } });
-  const written: unknown = JSON.parse(readFileSync('config/tandem.schema.json', 'utf8'));
-  t.same(written, JSON.parse(JSON.stringify(publishedConfigSchema())), 'run: npm run schemas');
+  for (const [name, title, schema] of [
+    ['tandem', 'Tandem configuration', configSchema],
+    ['routing', 'Tandem routing document', DocumentSchema],
+  ] as const) {
+    const written: unknown = JSON.parse(readFileSync(`config/${name}.schema.json`, 'utf8'));
+    t.same(written, JSON.parse(JSON.stringify(publishedSchema(title, schema))), 'run: npm run schemas');
+  }
+  t.match(validateDocument(document), { ok: true });
 });

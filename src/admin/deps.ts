@@ -1,0 +1,39 @@
+import type { CallRequest, Decision } from '../call/routing/decision.js';
+import type { Config } from '../config/index.js';
+
+declare module 'fastify' {
+  interface FastifySchema {
+    /** What the route does, in one line. */
+    readonly summary?: string;
+  }
+}
+
+/** A live call as it is shown: at least these members. */
+export interface LiveCallView {
+  readonly callId: string;
+  readonly accountSid: string | null;
+}
+
+export interface NodeState {
+  readonly tableLoaded: boolean;
+  readonly signallingUp: boolean;
+  readonly draining: boolean;
+}
+
+/** What the administration needs of the rest of the process. Reads only; called once per HTTP request. */
+export interface AdminDeps {
+  readonly config: Config;
+  readonly version: string;
+  state(): NodeState;
+  /** The function that the call path runs. */
+  explain(request: CallRequest): Decision;
+  liveCalls(): Iterable<LiveCallView>;
+  /** One live call in full; undefined when there is none of that id. */
+  liveCall(callId: string): LiveCallView | undefined;
+  dump(): object;
+  metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
+  /** Account that the key and token belong to; undefined when they do not fit. See `keyChecker`. */
+  authenticate(key: string, token: string): string | undefined;
+  /** Told of exceptions inside a handler; the client sees no detail. */
+  onError(error: unknown, url: string): void;
+}

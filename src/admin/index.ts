@@ -1,0 +1,3 @@
+export { type Admin, createAdmin } from './server.js';
+export type { AdminDeps, LiveCallView, NodeState } from './deps.js';
+export { keyChecker } from './access.js';

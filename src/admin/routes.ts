@@ -1,0 +1,121 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Static, TSchema } from 'typebox';
+import { formatDecision } from '../call/routing/explain.js';
+import { redactedConfig } from '../config/index.js';
+import type { AdminDeps, LiveCallView } from './deps.js';
+import { ApiError } from './errors.js';
+import * as s from './schemas.js';
+
+const answers = (ok: TSchema, ...faults: number[]) => ({
+  200: ok,
+  ...Object.fromEntries([...faults, 401, 403].map((status) => [status, s.ErrorSchema])),
+});
+
+/** Health: what a supervisor, a load balancer and Prometheus ask for. */
+export const healthRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
+  app.get(
+    '/healthz',
+    { config: { open: true }, schema: { summary: 'The process is up', response: { 200: s.HealthSchema } } },
+    async () => ({ status: 'ok', node: deps.config.node.id, version: deps.version }),
+  );
+  app.get(
+    '/readyz',
+    {
+      config: { open: true },
+      schema: {
+        summary: 'New calls can be taken; 503 with the reasons when not',
+        response: { 200: s.ReadinessSchema, 503: s.ReadinessSchema },
+      },
+    },
+    async (_request, reply) => {
+      const { tableLoaded, signallingUp, draining } = deps.state();
+      const reasons = [
+        ...(tableLoaded ? [] : ['table_not_loaded']),
+        ...(signallingUp ? [] : ['signalling_down']),
+        ...(draining ? ['draining'] : []),
+      ];
+      return reply.code(reasons.length === 0 ? 200 : 503).send({ ready: reasons.length === 0, reasons });
+    },
+  );
+  app.get('/metrics', { schema: { summary: 'Metrics for Prometheus' } }, async (_request, reply) => {
+    const { contentType, body } = await deps.metrics();
+    return reply.header('content-type', contentType).send(body);
+  });
+};
+
+/** `::ffff:192.0.2.1` -> `192.0.2.1`, as the call path sees it. */
+const unmapped = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, '');
+
+/** Why would a call go where it goes? */
+export const explainRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
+  app.post<{ Body: Static<typeof s.ExplainRequestSchema>; Querystring: Static<typeof s.ExplainQuerySchema> }>(
+    '/api/explain',
+    {
+      schema: {
+        summary:
+          'What would happen to a call: the decision of the call path. ?format=text or Accept: text/plain for people',
+        body: s.ExplainRequestSchema,
+        querystring: s.ExplainQuerySchema,
+        response: answers(s.DecisionSchema, 400, 413, 415),
+      },
+    },
+    async (request, reply) => {
+      const { from, to, caller, transport, port, asserted } = request.body;
+      const decision = deps.explain({
+        sourceAddress: unmapped(from),
+        sourcePort: port,
+        transport,
+        calledNumber: to,
+        callerNumber: caller,
+        assertedNumber: asserted,
+      });
+      const asText = request.query.format === 'text' || request.headers.accept?.startsWith('text/plain') === true;
+      return asText ? reply.type('text/plain; charset=utf-8').send(formatDecision(decision)) : reply.send(decision);
+    },
+  );
+};
+
+/** With an account's key only that account's calls are seen. */
+const mayRead = (request: FastifyRequest, call: LiveCallView): boolean =>
+  request.accountSid === undefined || request.accountSid === call.accountSid;
+
+/** What lives in the process now. */
+export const liveRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
+  app.get<{ Querystring: Static<typeof s.CallsQuerySchema> }>(
+    '/api/calls',
+    { schema: { summary: 'Live calls', querystring: s.CallsQuerySchema, response: answers(s.CallsSchema, 400) } },
+    async (request) => {
+      const limit = Math.min(1000, Number(request.query.limit));
+      const calls: LiveCallView[] = [];
+      let total = 0;
+      for (const call of deps.liveCalls()) {
+        if (mayRead(request, call) && ++total <= limit) calls.push(call);
+      }
+      return { total, calls };
+    },
+  );
+  app.get<{ Params: Static<typeof s.CallIdSchema> }>(
+    '/api/calls/:id',
+    { schema: { summary: 'One live call', params: s.CallIdSchema, response: answers(s.CallSchema, 404) } },
+    async (request) => {
+      const call = deps.liveCall(request.params.id);
+      if (call !== undefined && mayRead(request, call)) return call;
+      throw new ApiError({
+        status: 404,
+        code: 'call_not_found',
+        message: `no live call has the id ${request.params.id}`,
+        remedy: 'calls that have ended are in the call records',
+      });
+    },
+  );
+  app.get(
+    '/api/dump',
+    { schema: { summary: 'Everything that lives: calls, engine, timers', response: answers(s.OpenObjectSchema) } },
+    async () => deps.dump(),
+  );
+  app.get(
+    '/api/config',
+    { schema: { summary: 'The configuration in use, secrets masked', response: answers(s.OpenObjectSchema) } },
+    async () => redactedConfig(deps.config),
+  );
+};

@@ -1,0 +1,129 @@
+/** Shapes of requests and answers. */
+import { Type } from 'typebox';
+
+const text = (description: string, maxLength = 128) => Type.String({ description, maxLength });
+const orAbsent = (description: string) => Type.Optional(text(description));
+
+export const ErrorSchema = Type.Object({
+  error: Type.Object({
+    code: text('machine-readable'),
+    message: text('what is wrong', 4096),
+    remedy: text('what to do about it', 4096),
+  }),
+});
+
+export const HealthSchema = Type.Object({
+  status: Type.Literal('ok'),
+  node: text('node.id'),
+  version: text('version'),
+});
+
+export const ReadinessSchema = Type.Object({
+  ready: Type.Boolean(),
+  reasons: Type.Array(text('why not: table_not_loaded, signalling_down, draining')),
+});
+
+export const IndexSchema = Type.Object({
+  name: text('tandem'),
+  version: text('version'),
+  routes: Type.Array(
+    Type.Object({ method: text('GET or POST'), path: text('path'), summary: text('what it does', 1024) }),
+  ),
+});
+
+export const ExplainRequestSchema = Type.Object(
+  {
+    from: Type.String({
+      description: 'Address that the INVITE would come from',
+      anyOf: [{ format: 'ipv4' }, { format: 'ipv6' }],
+    }),
+    to: text('Number called: user part of the Request-URI'),
+    caller: Type.String({ description: "Caller's number: user part of From", maxLength: 128, default: '' }),
+    transport: Type.Enum(['udp', 'tcp', 'tls', 'ws', 'wss'], {
+      description: 'Transport of the INVITE',
+      default: 'udp',
+    }),
+    port: Type.Integer({ description: 'Source port', minimum: 0, maximum: 65_535, default: 5060 }),
+    asserted: orAbsent('User part of P-Asserted-Identity'),
+  },
+  { additionalProperties: false },
+);
+
+export const ExplainQuerySchema = Type.Object(
+  { format: Type.Enum(['json', 'text'], { description: 'text: for people', default: 'json' }) },
+  { additionalProperties: false },
+);
+
+/** A decision as JSON: members that do not apply are absent. */
+export const DecisionSchema = Type.Object(
+  {
+    accepted: Type.Boolean(),
+    reasonCode: text('why: see docs/errors.md'),
+    sipStatus: Type.Optional(Type.Integer({ minimum: 300, maximum: 699 })),
+    remedy: Type.Optional(text('what to do about a refusal', 4096)),
+    nearestMiss: Type.Optional(text('what almost fitted', 4096)),
+    revision: text('revision of the routing table', 256),
+    direction: Type.Optional(Type.Enum(['inbound', 'outbound'])),
+    mode: Type.Optional(Type.Enum(['pstn', 'flow'])),
+    accountSid: orAbsent('account'),
+    trunkSid: orAbsent('trunk'),
+    carrierId: orAbsent('carrier'),
+    calledNumber: Type.Object({ received: text('as it came'), e164: orAbsent('normalised') }),
+    callerNumber: Type.Object({
+      received: text('as it came'),
+      e164: orAbsent('normalised'),
+      sent: orAbsent('as sent on'),
+    }),
+    destinations: Type.Array(
+      Type.Object({
+        uri: text('Request-URI', 1024),
+        gateway: text('as configured', 1024),
+        priority: Type.Number(),
+        weight: Type.Number(),
+      }),
+    ),
+    failover: Type.Object({}, { additionalProperties: true }),
+    limits: Type.Array(
+      Type.Object({
+        key: text('trunk:<sid> or carrier:<id>', 256),
+        callsPerSecond: Type.Optional(Type.Number()),
+        concurrentCalls: Type.Optional(Type.Number()),
+      }),
+    ),
+    steps: Type.Array(
+      Type.Object({
+        step: text('what was looked at'),
+        result: Type.Enum(['pass', 'fail', 'info']),
+        detail: text('in words', 4096),
+        data: Type.Optional(Type.Object({}, { additionalProperties: true })),
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export const CallsQuerySchema = Type.Object(
+  {
+    limit: Type.String({
+      description: 'At most so many calls, up to 1000',
+      pattern: '^[1-9][0-9]{0,3}$',
+      default: '100',
+    }),
+  },
+  { additionalProperties: false },
+);
+
+export const CallIdSchema = Type.Object({ id: Type.String({ minLength: 1, maxLength: 128 }) });
+
+const LiveCallSchema = Type.Object(
+  { callId: text('id'), accountSid: Type.Union([Type.String(), Type.Null()]) },
+  { additionalProperties: true },
+);
+
+export const CallsSchema = Type.Object({
+  total: Type.Integer({ description: 'Live calls, shown or not' }),
+  calls: Type.Array(LiveCallSchema),
+});
+
+export const CallSchema = LiveCallSchema;
+export const OpenObjectSchema = Type.Object({}, { additionalProperties: true });
