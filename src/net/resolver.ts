@@ -13,6 +13,8 @@ export interface SystemResolverOptions {
   readonly timeoutMs?: number;
   /** Attempts at each server. Default 2. */
   readonly tries?: number;
+  /** Ask the system's own lookup for names that DNS does not know. Default: only without `servers`. */
+  readonly systemLookup?: boolean;
   /** Default /etc/hosts. */
   readonly hostsFile?: string;
 }
@@ -51,7 +53,7 @@ const isAbsence = (code: string): boolean => code === 'ENOTFOUND' || code === 'E
 
 /**
  * Host names to addresses: the hosts file first, then DNS (A and AAAA, IPv4 first), then, where DNS knows no such
- * name and no servers were configured, the system's own lookup, which adds search domains and other sources.
+ * name, the system's own lookup, which adds search domains and other sources.
  * Answers are kept for their TTL (1 s to 1 h), failures for 5 s; answers out of date serve for ten more minutes
  * while DNS does not work. Failure codes are those of node:dns, such as ENOTFOUND and ETIMEOUT.
  */
@@ -68,7 +70,7 @@ export class SystemResolver implements NameResolver {
     this.#clock = options.clock ?? new SystemClock();
     this.#dns = new Resolver({ timeout: options.timeoutMs ?? 2_000, tries: options.tries ?? 2 });
     if (options.servers !== undefined) this.#dns.setServers(options.servers);
-    this.#useSystemLookup = options.servers === undefined;
+    this.#useSystemLookup = options.systemLookup ?? options.servers === undefined;
     this.#hostsFile = options.hostsFile ?? '/etc/hosts';
   }
 

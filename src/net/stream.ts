@@ -64,6 +64,12 @@ export class NodeStreamConnection implements StreamConnection {
     socket.on('data', (chunk) => {
       if (!this.#closing) sink.onData(chunk);
     });
+    // The peer closed; Node closes our side once what waits has left, which a peer that no longer reads can stop.
+    socket.once('end', () => {
+      if (this.#closing) return;
+      this.#closing = true;
+      this.#linger();
+    });
     socket.once('close', () => {
       if (this.#code === undefined) sink.onClose();
       else sink.onClose(this.#code);

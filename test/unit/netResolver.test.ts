@@ -20,12 +20,16 @@ interface Setting {
 
 let current: Setting | undefined;
 
-const setUp = async (options: { timeoutMs?: number; hosts?: string } = {}): Promise<Setting> => {
+const setUp = async (
+  options: { timeoutMs?: number; hosts?: string; systemLookup?: boolean } = {},
+): Promise<Setting> => {
   const clock = new ManualClock();
   const dns = await startDnsServer(IP, 0);
   const hostsFile = join(t.testdir({ hosts: options.hosts ?? '' }), 'hosts');
   const timeoutMs = options.timeoutMs ?? 250;
-  const resolver = new SystemResolver({ clock, servers: [dns.address], timeoutMs, tries: 1, hostsFile });
+  const servers = [dns.address];
+  const systemLookup = options.systemLookup ?? false;
+  const resolver = new SystemResolver({ clock, servers, timeoutMs, tries: 1, hostsFile, systemLookup });
   const addresses = (host: string): Promise<readonly string[] | string> => {
     let answers = 0;
     return new Promise((resolve, reject) => {
@@ -192,6 +196,16 @@ t.test('the hosts file comes first', async (t) => {
   writeFileSync(hostsFile, '');
   clock.advance(10_000);
   t.same(await addresses(NAME), ['192.0.2.1'], 'read again after 10 s');
+});
+
+t.test('a name that DNS does not know is asked of the system', async (t) => {
+  const { clock, dns, addresses } = await setUp({ systemLookup: true });
+  // The C library's own reading of a short address: an answer that no DNS server had a part in.
+  t.same(await addresses('127.1'), ['127.0.0.1']);
+  const asked = dns.questions.length;
+  clock.advance(9_999);
+  t.same(await addresses('127.1'), ['127.0.0.1']);
+  t.equal(dns.questions.length, asked, 'kept for 10 s');
 });
 
 t.test('closing answers everybody who waits', async (t) => {

@@ -200,6 +200,26 @@ t.test('close flushes first; a peer that never closes its side is not waited for
   t.same(clock.dump(), {});
 });
 
+t.test('a peer that closes its side is closed to, after its last words', async (t) => {
+  const clock = new ManualClock();
+  const network = new NodeNetwork({ clock });
+  const deaf = await deafServer();
+  const heard = new HeardStream();
+  const accepted = once(deaf.server, 'connection');
+  const connection = network.connectStream({ address: IP, port: deaf.port }, heard);
+  connection.write(Buffer.alloc(60_000));
+  await accepted;
+  deaf.sockets[0]?.end(Buffer.from('bye'));
+  await heard.until(() => heard.closes.length > 0);
+  t.equal(heard.text, 'bye');
+  t.same(heard.closes, [undefined]);
+  t.notOk(connection.write(Buffer.from('x')));
+  for (const socket of deaf.sockets) socket.destroy();
+  deaf.server.close();
+  t.same(network.dump(), NOTHING);
+  t.same(clock.dump(), {});
+});
+
 t.test('closing an unwritten connection before it is up ends it at once', async (t) => {
   const clock = new ManualClock();
   const network = new NodeNetwork({ clock });
