@@ -342,6 +342,7 @@ export class Bridge implements LegEvents, AttemptSink {
   }
 
   #abandon(): void {
+    if (this.#state === 'ended') return;
     this.#state = 'releasing';
     this.#conclude(endingOfHangUp(INTERNAL_ERROR, this.#legs.answered));
     this.#abandoned = this.#legs.abandon();

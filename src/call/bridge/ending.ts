@@ -46,10 +46,13 @@ const REASON_OF_END: Record<LegEnd['kind'], string> = {
   engine_lost: 'signalling_lost',
 };
 
+/** Cause of ends that no peer explains. */
+const Q850_OF_END: { readonly [K in LegEnd['kind']]?: number } = { ack_timeout: 102, dialog_lost: 41, engine_lost: 41 };
+
 /** The ending that the end of one leg of an answered call, or of the caller's leg before, makes. */
 export const endingOf = (side: 'a' | 'b', end: LegEnd, answered: boolean): CallEnding => {
   const message = end.kind === 'remote_bye' || end.kind === 'cancelled' ? end.message : undefined;
-  const q850 = message === undefined ? undefined : q850Of(message.headers());
+  const q850 = message === undefined ? Q850_OF_END[end.kind] : q850Of(message.headers());
   // A 2xx that was never acknowledged made no session; a CANCEL that the adapter took for good means none was sent.
   const cancelled = end.kind === 'cancelled' || (!answered && end.kind === 'remote_bye');
   return {
@@ -108,6 +111,18 @@ export const releaseHeaders = (end: LegEnd, policy: HeaderPolicy): readonly Head
       return [];
   }
 };
+
+/** The ending of a call that was refused before anybody was called. */
+export const endingOfRefusal = (sipStatus: number, reasonCode: string): CallEnding => ({
+  side: 'tandem',
+  sipStatus,
+  reasonCode,
+  q850: undefined,
+  cancelled: false,
+  answered: false,
+  deliberate: true,
+  lastResult: undefined,
+});
 
 /** What legs are told of an end that Tandem decides on. */
 export const hangUpHeaders = (reason: HangUpReason): HeaderEntry[] => {

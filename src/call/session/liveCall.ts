@@ -1,0 +1,253 @@
+/** The books of one call, from its INVITE to its record. */
+import type { Clock, EventChannel } from '../../kernel/index.js';
+import type { IncomingLeg } from '../../signal/port.js';
+import type { Attempt } from '../bridge/attempt.js';
+import type { Bridge } from '../bridge/bridge.js';
+import type { CallEnding } from '../bridge/ending.js';
+import type { BridgeObserver } from '../bridge/world.js';
+import type { AttemptRecord, CallRecord, CallRecorder } from '../record/cdr.js';
+import { endedByOf, outcomeOf, q850OfStatus } from '../record/outcome.js';
+import type { CallRequest, Decision } from '../routing/decision.js';
+import type { CallEvent } from './events.js';
+import { sourceText } from './request.js';
+
+/** What all calls of a node share. */
+export interface CallWorld {
+  readonly clock: Clock;
+  readonly nodeId: string;
+  readonly recorder: CallRecorder;
+  readonly events: EventChannel<CallEvent>;
+}
+
+/** A decision together with what it took; `release` gives it back, once. */
+export interface AdmittedCall {
+  readonly decision: Decision;
+  release(): void;
+}
+
+/** A point in time on both clocks. */
+interface Moment {
+  readonly ms: number;
+  readonly wallMs: number;
+}
+
+const iso = (moment: Moment | undefined): string | null =>
+  moment === undefined ? null : new Date(moment.wallMs).toISOString();
+
+const between = (from: Moment | undefined, to: Moment): number =>
+  from === undefined ? 0 : Math.max(0, Math.round(to.ms - from.ms));
+
+export class LiveCall implements BridgeObserver {
+  readonly id: string;
+  readonly request: CallRequest;
+  readonly aLeg: IncomingLeg;
+  /** Set once the call goes to a destination. */
+  bridge: Bridge | undefined;
+  readonly #world: CallWorld;
+  readonly #onReleased: (call: LiveCall) => void;
+  readonly #started: Moment;
+  readonly #attempts: AttemptRecord[] = [];
+  #admitted: AdmittedCall | undefined;
+  #ringing: Moment | undefined;
+  #answered: Moment | undefined;
+  #bLegCallId: string | null = null;
+  #destination: string | null = null;
+  #recorded = false;
+
+  constructor(
+    world: CallWorld,
+    id: string,
+    leg: IncomingLeg,
+    events: { request: CallRequest; onReleased: (call: LiveCall) => void },
+  ) {
+    this.#world = world;
+    this.id = id;
+    this.aLeg = leg;
+    this.request = events.request;
+    this.#onReleased = events.onReleased;
+    this.#started = this.#now();
+    const { request } = this;
+    this.#emit({ type: 'call_started', callId: id, atMs: this.#started.wallMs, request, aLegCallId: leg.callId });
+  }
+
+  get decision(): Decision | undefined {
+    return this.#admitted?.decision;
+  }
+
+  /** The record is written. */
+  get isOver(): boolean {
+    return this.#recorded;
+  }
+
+  decided(admitted: AdmittedCall): void {
+    this.#admitted = admitted;
+    this.#emit({
+      type: 'call_decided',
+      callId: this.id,
+      atMs: this.#world.clock.wallMs(),
+      decision: admitted.decision,
+    });
+  }
+
+  onAttemptStarted(attempt: Attempt): void {
+    const bLegCallId = attempt.leg?.callId ?? '';
+    this.#bLegCallId = bLegCallId;
+    this.#destination = attempt.destination.uri;
+    const { number, startedWallMs: atMs, destination } = attempt;
+    const { uri, gateway } = destination;
+    this.#emit({ type: 'attempt_started', callId: this.id, atMs, attempt: number, uri, gateway, bLegCallId });
+  }
+
+  onAttemptEnded(attempt: Attempt, record: AttemptRecord): void {
+    this.#attempts.push(record);
+    const { gateway } = attempt.destination;
+    const atMs = this.#world.clock.wallMs();
+    this.#emit({ type: 'attempt_ended', callId: this.id, atMs, attempt: attempt.number, gateway, record });
+  }
+
+  onRinging(status: number, earlyMedia: boolean): void {
+    if (this.#ringing !== undefined) return;
+    const now = (this.#ringing = this.#now());
+    const afterMs = between(this.#started, now);
+    this.#emit({ type: 'call_ringing', callId: this.id, atMs: now.wallMs, status, earlyMedia, afterMs });
+  }
+
+  onAnswered(attempt: Attempt): void {
+    const now = (this.#answered = this.#now());
+    const setupMs = between(this.#started, now);
+    const bLegCallId = attempt.leg?.callId ?? '';
+    this.#emit({ type: 'call_answered', callId: this.id, atMs: now.wallMs, setupMs, bLegCallId });
+  }
+
+  /** Writes the record and gives the limits back; the first ending counts, others are ignored. */
+  onOver(ending: CallEnding): void {
+    if (this.#recorded) return;
+    this.#recorded = true;
+    const admitted = this.#admitted;
+    try {
+      admitted?.release();
+      if (admitted === undefined) return;
+      const record = this.#record(ending, admitted.decision);
+      this.#world.recorder.write(record);
+      this.#emit({ type: 'call_ended', callId: this.id, atMs: this.#world.clock.wallMs(), record });
+    } catch (error) {
+      this.onFault('record', error);
+    }
+  }
+
+  onReleased(abandonedLegs: number): void {
+    this.#onReleased(this);
+    this.#emit({ type: 'call_released', callId: this.id, atMs: this.#world.clock.wallMs(), abandonedLegs });
+  }
+
+  onFault(where: string, error: unknown): void {
+    this.#emit({ type: 'call_fault', callId: this.id, atMs: this.#world.clock.wallMs(), where, error });
+  }
+
+  /** For people and `/api/calls`. */
+  dump(): LiveCallDump {
+    const { decision } = this;
+    const now = this.#now();
+    return {
+      callId: this.id,
+      state: this.bridge?.state ?? 'deciding',
+      startedAt: new Date(this.#started.wallMs).toISOString(),
+      answeredAt: iso(this.#answered),
+      durationMs: between(this.#started, now),
+      talkMs: between(this.#answered, now),
+      direction: decision?.direction ?? null,
+      mode: decision?.mode ?? null,
+      trunkSid: decision?.trunkSid ?? null,
+      carrierId: decision?.carrierId ?? null,
+      caller: this.request.callerNumber,
+      callerSent: decision?.callerNumber.sent ?? null,
+      called: this.request.calledNumber,
+      calledE164: decision?.calledNumber.e164 ?? null,
+      source: sourceText(this.request),
+      destination: this.#destination,
+      revision: decision?.revision ?? null,
+      aLegCallId: this.aLeg.callId,
+      bLegCallId: this.#bLegCallId,
+      legs: this.bridge?.dump() ?? {},
+    };
+  }
+
+  #record(ending: CallEnding, decision: Decision): CallRecord {
+    const ended = this.#now();
+    const { request } = this;
+    return {
+      callId: this.id,
+      nodeId: this.#world.nodeId,
+      aLegCallId: this.aLeg.callId,
+      bLegCallId: this.#bLegCallId,
+      source: sourceText(request),
+      destination: this.#destination,
+      direction: decision.direction ?? null,
+      mode: decision.mode ?? null,
+      accountSid: decision.accountSid ?? null,
+      trunkSid: decision.trunkSid ?? null,
+      carrierId: decision.carrierId ?? null,
+      callerReceived: request.callerNumber,
+      callerE164: decision.callerNumber.e164 ?? null,
+      callerSent: decision.callerNumber.sent ?? null,
+      calledReceived: request.calledNumber,
+      calledE164: decision.calledNumber.e164 ?? null,
+      revision: decision.revision,
+      startedAt: new Date(this.#started.wallMs).toISOString(),
+      ringingAt: iso(this.#ringing),
+      answeredAt: iso(this.#answered),
+      endedAt: new Date(ended.wallMs).toISOString(),
+      setupMs: between(this.#started, this.#answered ?? ended),
+      ringMs: between(this.#ringing, this.#answered ?? ended),
+      talkMs: between(this.#answered, ended),
+      ...this.#verdict(ending, decision),
+      sipStatus: ending.sipStatus,
+      reasonCode: ending.reasonCode,
+      attempts: this.#attempts,
+      decision,
+    };
+  }
+
+  #verdict(ending: CallEnding, decision: Decision): Pick<CallRecord, 'outcome' | 'endedBy' | 'q850'> {
+    const { answered, cancelled, sipStatus, lastResult, deliberate } = ending;
+    // Refused means that nobody was asked; an error of ours is a failure all the same.
+    const accepted = ending.reasonCode === 'internal_error' || (decision.accepted && this.#destination !== null);
+    return {
+      outcome: outcomeOf({ answered, cancelled, accepted, sipStatus, lastResult }),
+      endedBy: endedByOf({ leg: ending.side, direction: decision.direction, deliberate }),
+      q850: ending.q850 ?? (answered ? 16 : q850OfStatus(sipStatus)),
+    };
+  }
+
+  #now(): Moment {
+    return { ms: this.#world.clock.nowMs(), wallMs: this.#world.clock.wallMs() };
+  }
+
+  #emit(event: CallEvent): void {
+    this.#world.events.emit(event);
+  }
+}
+
+/** A call as `/api/calls` shows it. Times as in the call record. */
+export interface LiveCallDump {
+  readonly callId: string;
+  readonly state: string;
+  readonly startedAt: string;
+  readonly answeredAt: string | null;
+  readonly durationMs: number;
+  readonly talkMs: number;
+  readonly direction: string | null;
+  readonly mode: string | null;
+  readonly trunkSid: string | null;
+  readonly carrierId: string | null;
+  readonly caller: string;
+  readonly callerSent: string | null;
+  readonly called: string;
+  readonly calledE164: string | null;
+  readonly source: string;
+  readonly destination: string | null;
+  readonly revision: string | null;
+  readonly aLegCallId: string;
+  readonly bLegCallId: string | null;
+  readonly legs: object;
+}

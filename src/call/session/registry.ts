@@ -1,0 +1,48 @@
+import type { HangUpReason } from '../bridge/ending.js';
+import type { LiveCall, LiveCallDump } from './liveCall.js';
+
+/** The calls that live on this node. */
+export class CallRegistry {
+  readonly #calls = new Map<string, LiveCall>();
+  #waiting: (() => void)[] = [];
+
+  get size(): number {
+    return this.#calls.size;
+  }
+
+  add(call: LiveCall): void {
+    this.#calls.set(call.id, call);
+  }
+
+  remove(call: LiveCall): void {
+    if (!this.#calls.delete(call.id) || this.#calls.size > 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  get(callId: string): LiveCall | undefined {
+    return this.#calls.get(callId);
+  }
+
+  /** Resolves when no call lives. */
+  whenEmpty(): Promise<void> {
+    if (this.#calls.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Ends every call. Each is gone as soon as its legs have confirmed. */
+  hangUpAll(reason: HangUpReason): void {
+    for (const call of [...this.#calls.values()]) call.bridge?.hangUp(reason);
+  }
+
+  /** The calls in the order of their beginning. */
+  dump(limit = Infinity): LiveCallDump[] {
+    const dumps: LiveCallDump[] = [];
+    for (const call of this.#calls.values()) {
+      if (dumps.length >= limit) break;
+      dumps.push(call.dump());
+    }
+    return dumps;
+  }
+}

@@ -1,0 +1,40 @@
+import type { SignalMessage, SignalSource } from '../../signal/port.js';
+import { hostOf, parseAddress, unescapeUser, userOf } from '../bridge/headerText.js';
+import type { CallRequest } from '../routing/decision.js';
+
+/** Longer users are cut: no number and no name is as long, and everything downstream keeps what it is given. */
+const MAX_USER = 128;
+
+const user = (uri: string): string => unescapeUser(userOf(uri)).slice(0, MAX_USER);
+
+/** User of the first address in a field; empty for an anonymous one and for none. */
+const userOfField = (value: string | undefined): string => {
+  if (value === undefined) return '';
+  const { uri } = parseAddress(value);
+  const name = user(uri);
+  return name.toLowerCase() === 'anonymous' || hostOf(uri).toLowerCase() === 'anonymous.invalid' ? '' : name;
+};
+
+/** IPv4 as IPv4, also where a dual-stack socket says `::ffff:192.0.2.1`: an ACL must not be got round by notation. */
+export const plainAddress = (address: string): string =>
+  /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(address) ? address.slice(7) : address;
+
+/** What routing needs to know of an INVITE. The source is the socket's; no header can change it. */
+export const callRequestOf = (message: SignalMessage, source: SignalSource): CallRequest => {
+  const asserted = userOfField(message.header('P-Asserted-Identity'));
+  return {
+    sourceAddress: plainAddress(source.address),
+    sourcePort: source.port,
+    transport: source.transport,
+    calledNumber: user(message.uri ?? ''),
+    callerNumber: userOfField(message.header('From')),
+    ...(asserted === '' ? {} : { assertedNumber: asserted }),
+  };
+};
+
+/** `udp/192.0.2.1:5060`, `tcp/[2001:db8::1]:5060`. */
+export const sourceText = (request: CallRequest): string => {
+  const { sourceAddress: address } = request;
+  const host = address.includes(':') ? `[${address}]` : address;
+  return `${request.transport}/${host}:${request.sourcePort}`;
+};

@@ -1,0 +1,199 @@
+/** The application behind the signal port: every INVITE becomes a call with one record, whatever happens. */
+import type { Clock, EventChannel, Random } from '../../kernel/index.js';
+import type {
+  HeaderEntry,
+  IncomingLeg,
+  LegEvents,
+  OutOfDialogRequest,
+  SignalHandlers,
+  SignalPort,
+} from '../../signal/port.js';
+import { Bridge } from '../bridge/bridge.js';
+import { CAPABILITY_HEADERS } from '../bridge/dialogRelay.js';
+import { endingOfRefusal } from '../bridge/ending.js';
+import { HeaderPolicy } from '../bridge/headerPolicy.js';
+import { commonInvite } from '../bridge/legHeaders.js';
+import { reasonHeader } from '../bridge/reason.js';
+import { type BridgeSettings, type BridgeWorld, DEFAULT_BRIDGE_SETTINGS } from '../bridge/world.js';
+import type { CallRecorder } from '../record/cdr.js';
+import type { CallRequest, Decision, ReasonCode } from '../routing/decision.js';
+import { Draft } from '../routing/draft.js';
+import { CallIds } from './callId.js';
+import type { CallEvent } from './events.js';
+import { type AdmittedCall, type CallWorld, LiveCall } from './liveCall.js';
+import { CallRegistry } from './registry.js';
+import { callRequestOf, plainAddress } from './request.js';
+
+/** Port to admission and routing: decides by the live table and takes the call's limits. */
+export interface Admission {
+  /** A refused call has `accepted` false, and nothing to release. */
+  admit(request: CallRequest): AdmittedCall;
+  /** Whether any trunk or carrier lists this address. */
+  isListed(address: string): boolean;
+  /** Revision of the live table, for calls that are refused before a decision. */
+  readonly revision: string;
+}
+
+export interface CallServiceOptions {
+  readonly port: SignalPort;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly admission: Admission;
+  readonly recorder: CallRecorder;
+  readonly events: EventChannel<CallEvent>;
+  readonly nodeId: string;
+  readonly policy?: HeaderPolicy;
+  readonly settings?: Partial<BridgeSettings>;
+  /** Live calls; more are refused with 503. */
+  readonly maxCalls?: number;
+}
+
+/** Seconds after which a refused sender may try this node again. */
+const RETRY_AFTER_S = 10;
+
+/** Receives what a refused leg may still say. */
+const DEAF: LegEvents = {
+  onRequest: (_leg, request) => request.respond(481),
+  onReinvite: (_leg, reinvite) => reinvite.respond(481),
+  onAck: () => {},
+  onReinviteCancelled: () => {},
+  onEnded: () => {},
+};
+
+/** RFC 3261 §12.2.2: requests that make sense within a dialog only. */
+const IN_DIALOG_ONLY = new Set(['BYE', 'INFO', 'NOTIFY', 'PRACK', 'UPDATE']);
+/** Known methods that are not served; others are unknown. RFC 3261 §21.4.6, §21.5.2. */
+const NOT_ALLOWED = new Set(['MESSAGE', 'PUBLISH', 'REFER', 'REGISTER', 'SUBSCRIBE']);
+
+export class CallService implements SignalHandlers {
+  readonly registry = new CallRegistry();
+  readonly #options: CallServiceOptions;
+  readonly #world: CallWorld;
+  readonly #bridgeWorld: BridgeWorld;
+  readonly #ids: CallIds;
+  readonly #maxCalls: number;
+  #draining = false;
+
+  constructor(options: CallServiceOptions) {
+    this.#options = options;
+    this.#world = options;
+    this.#maxCalls = options.maxCalls ?? Infinity;
+    this.#ids = new CallIds(options.clock, options.random);
+    const { port, clock, random } = options;
+    const settings = { ...DEFAULT_BRIDGE_SETTINGS, ...options.settings };
+    this.#bridgeWorld = { port, clock, random, policy: options.policy ?? new HeaderPolicy(), settings };
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  onInvite(leg: IncomingLeg): LegEvents {
+    const request = callRequestOf(leg.message, leg.source);
+    const call = new LiveCall(this.#world, this.#ids.next(), leg, {
+      request,
+      onReleased: (gone) => this.registry.remove(gone),
+    });
+    try {
+      return this.#connect(call);
+    } catch (error) {
+      call.onFault('invite', error);
+      if (call.bridge !== undefined) return call.bridge;
+      return this.#refuse(call, call.decision, 'internal_error');
+    }
+  }
+
+  onRequest(request: OutOfDialogRequest): void {
+    try {
+      this.#respond(request);
+    } catch (error) {
+      this.#fault('request', error);
+      request.respond(500);
+    }
+  }
+
+  onAvailability(up: boolean, detail: string): void {
+    this.#options.events.emit({ type: 'signalling', atMs: this.#options.clock.wallMs(), up, detail });
+  }
+
+  /**
+   * Takes no new calls. Those that live run on for up to `limitMs`, then are ended.
+   * @returns when none is left
+   */
+  async drain(limitMs: number): Promise<void> {
+    const { clock, events } = this.#options;
+    if (!this.#draining) {
+      this.#draining = true;
+      events.emit({ type: 'drain_started', atMs: clock.wallMs(), liveCalls: this.registry.size, limitMs });
+    }
+    const timer = clock.setTimer('drain_limit', limitMs, () => {
+      this.registry.hangUpAll({
+        sipStatus: 503,
+        reasonCode: 'drain_limit',
+        q850: 41,
+        retryAfterS: RETRY_AFTER_S,
+      });
+    });
+    await this.registry.whenEmpty();
+    timer.cancel();
+  }
+
+  dump(): object {
+    return { draining: this.#draining, liveCalls: this.registry.size, calls: this.registry.dump(1000) };
+  }
+
+  #connect(call: LiveCall): LegEvents {
+    if (this.#draining) return this.#refuse(call, undefined, 'draining');
+    if (this.registry.size >= this.#maxCalls) return this.#refuse(call, undefined, 'node_full');
+    const admitted = this.#options.admission.admit(call.request);
+    call.decided(admitted);
+    const { decision } = admitted;
+    if (!decision.accepted) return this.#refuse(call, decision, decision.reasonCode);
+    const invite = commonInvite(call.aLeg.message, decision, this.#bridgeWorld.policy);
+    if (invite === undefined) return this.#refuse(call, decision, 'too_many_hops');
+    const bridge = new Bridge(this.#bridgeWorld, { aLeg: call.aLeg, decision, invite }, call);
+    call.bridge = bridge;
+    this.registry.add(call);
+    bridge.begin();
+    return bridge;
+  }
+
+  /** The final answer to a call that goes nowhere, with its reason and its record. */
+  #refuse(call: LiveCall, decided: Decision | undefined, code: ReasonCode): LegEvents {
+    const refusal = new Draft(this.#revision(), call.request).reject(code === 'routed' ? 'internal_error' : code);
+    const decision = decided ?? refusal;
+    if (decided === undefined) call.decided({ decision, release: () => {} });
+    const status = (decision.accepted ? refusal.sipStatus : decision.sipStatus) ?? 500;
+    const headers: HeaderEntry[] = [reasonHeader('SIP', status, code)];
+    // RFC 3261 §21.5.4: without Retry-After a 503 may take this node out of service for its sender.
+    if (status === 503) headers.push(['Retry-After', String(decision.retryAfterSeconds ?? RETRY_AFTER_S)]);
+    call.aLeg.reject(status, { headers });
+    call.onOver(endingOfRefusal(status, code));
+    call.onReleased(0);
+    return DEAF;
+  }
+
+  #respond(request: OutOfDialogRequest): void {
+    const { method } = request.message;
+    if (!this.#options.admission.isListed(plainAddress(request.source.address))) {
+      request.respond(403, { headers: [reasonHeader('SIP', 403, 'source_not_allowed')] });
+    } else if (method === 'OPTIONS') {
+      // RFC 3261 §11.2: the status that an INVITE would get.
+      if (this.#draining) request.respond(503, { headers: [['Retry-After', String(RETRY_AFTER_S)]] });
+      else request.respond(200, { headers: CAPABILITY_HEADERS });
+    } else if (IN_DIALOG_ONLY.has(method)) request.respond(481);
+    else request.respond(NOT_ALLOWED.has(method) ? 405 : 501, { headers: CAPABILITY_HEADERS.slice(0, 1) });
+  }
+
+  #revision(): string {
+    try {
+      return this.#options.admission.revision;
+    } catch {
+      return '';
+    }
+  }
+
+  #fault(where: string, error: unknown): void {
+    this.#options.events.emit({ type: 'call_fault', callId: '', atMs: this.#options.clock.wallMs(), where, error });
+  }
+}
