@@ -1,2 +1,3 @@
 export type * from './port.js';
-export { type DirectSignalOptions, createDirectSignal } from './direct/adapter.js';
+export { type DirectSignalOptions, type EngineNeighbour, createDirectSignal } from './direct/adapter.js';
+export type { SourceGate } from './direct/gate.js';

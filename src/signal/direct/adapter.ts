@@ -4,7 +4,10 @@ import {
   type EngineOptions,
   type IncomingInvite,
   type IncomingRequest,
+  type Screening,
   type SipEngine,
+  type SipRequest,
+  type Source,
   createEngine,
 } from '../../sip/index.js';
 import type {
@@ -15,26 +18,38 @@ import type {
   SignalHandlers,
   SignalPort,
 } from '../port.js';
+import { type SourceGate, UnlistedSources } from './gate.js';
 import { DirectIncomingLeg } from './incomingLeg.js';
 import type { DirectLeg, LegHost } from './leg.js';
 import { DirectMessage, toFields } from './message.js';
 import { DirectOutgoingLeg } from './outgoingLeg.js';
 
 export type DirectSignalOptions = Omit<EngineOptions, 'handler' | 'supported'> & {
-  /** The gate before any state, see EngineHandler.screen. */
-  readonly screen?: EngineHandler['screen'] | undefined;
+  /** Who may talk to us at all; absent: everybody. */
+  readonly gate?: SourceGate | undefined;
+  /** Programs beside the application on the same engine: a method that they claim is theirs. */
+  readonly neighbour?: EngineNeighbour | undefined;
 };
+
+/** Another user of the engine, such as the drachtio server. */
+export interface EngineNeighbour {
+  readonly handler: EngineHandler;
+  claims(method: string): boolean;
+  attach(engine: SipEngine): void;
+}
 
 /** Option tags of RFC 3261 §20.32 that a call over this adapter serves. */
 const SUPPORTED = ['100rel'];
 
+const ACCEPT: Screening = { action: 'accept' };
+
 /** Straight onto the embedded engine: no frames, no copies. */
 class DirectSignal implements SignalPort, EngineHandler, LegHost {
   readonly capabilities: SignalCapabilities = { reportsTrying: true };
-  readonly screen: EngineHandler['screen'];
   readonly #options: DirectSignalOptions;
   readonly #clock: Clock;
   readonly #legs = new Set<DirectLeg>();
+  readonly #unlisted: UnlistedSources | undefined;
   #handlers: SignalHandlers | undefined;
   #engine: SipEngine | undefined;
   #ids = 0;
@@ -42,12 +57,13 @@ class DirectSignal implements SignalPort, EngineHandler, LegHost {
   constructor(options: DirectSignalOptions) {
     this.#options = options;
     this.#clock = options.clock;
-    this.screen = options.screen;
+    if (options.gate !== undefined) this.#unlisted = new UnlistedSources(options.gate, options.clock);
   }
 
   async start(handlers: SignalHandlers): Promise<readonly string[]> {
     this.#handlers = handlers;
     this.#engine = await createEngine({ ...this.#options, supported: SUPPORTED, handler: this });
+    this.#options.neighbour?.attach(this.#engine);
     handlers.onAvailability(true, 'embedded engine is listening');
     return this.#engine.listening;
   }
@@ -58,29 +74,50 @@ class DirectSignal implements SignalPort, EngineHandler, LegHost {
     const { uri, nextHop, from, to } = spec;
     const { headers, body } = toFields(spec);
     const engine = this.#engine;
-    if (engine === undefined) leg.launched({ refusal: 'no_transport', detail: 'the engine is not started' });
+    if (engine === undefined) this.soon(() => leg.onEngineLost());
     else leg.launched(engine.invite({ uri, nextHop, from, to, headers, body }, leg));
     return leg;
   }
 
   async stop(): Promise<void> {
-    this.#engine?.stop();
+    const engine = this.#engine;
+    this.#engine = undefined;
+    engine?.stop();
+    // The engine ends confirmed dialogs; what was still ringing ends here.
+    for (const leg of [...this.#legs]) leg.onEngineLost();
     this.#handlers?.onAvailability(false, 'embedded engine has stopped');
   }
 
   dump(): object {
-    return { legs: this.#legs.size, ...this.#engine?.dump() };
+    return { legs: this.#legs.size, unlistedRefused: this.#unlisted?.refused ?? 0, ...this.#engine?.dump() };
   }
 
   // ------------------------------------------------------------------ EngineHandler
 
+  screen(request: SipRequest, source: Source): Screening {
+    const handlers = this.#handlers;
+    if (this.#unlisted === undefined || handlers === undefined) return ACCEPT;
+    if (this.#options.neighbour?.claims(request.method) === true) return ACCEPT;
+    return this.#unlisted.screen(request, source, (leg) => handlers.onInvite(leg));
+  }
+
   onInvite(invite: IncomingInvite): void {
+    const { neighbour } = this.#options;
+    if (neighbour?.claims('INVITE') === true) return neighbour.handler.onInvite(invite);
     const leg = new DirectIncomingLeg(this, this.#nextId('in'), invite);
     this.#legs.add(leg);
-    leg.sink = (this.#handlers as SignalHandlers).onInvite(leg);
+    try {
+      leg.sink = (this.#handlers as SignalHandlers).onInvite(leg);
+    } catch (error) {
+      // The engine answers 500 and tells the operator.
+      leg.reject(500);
+      throw error;
+    }
   }
 
   onRequest(request: IncomingRequest): void {
+    const { neighbour } = this.#options;
+    if (neighbour?.claims(request.request.method) === true) return neighbour.handler.onRequest(request);
     this.#handlers?.onRequest({
       message: new DirectMessage(request.request),
       source: request.source,

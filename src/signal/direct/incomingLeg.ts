@@ -1,5 +1,5 @@
 import type { IncomingInvite, IncomingInviteListener, SipRequest } from '../../sip/index.js';
-import type { IncomingLeg, LegEvents, ResponseSpec, SignalMessage, SignalSource } from '../port.js';
+import type { HeaderEntry, IncomingLeg, LegEvents, ResponseSpec, SignalMessage, SignalSource } from '../port.js';
 import { DirectLeg, type LegHost } from './leg.js';
 import { DirectMessage, toFields } from './message.js';
 
@@ -13,6 +13,9 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
   readonly #invite: IncomingInvite;
   readonly #reliable: boolean;
   #cancelled: SipRequest | undefined;
+  #acknowledged = false;
+  /** BYE asked for before the ACK: RFC 3261 §15 lets a callee send it only afterwards. */
+  #heldBye: { readonly headers: readonly HeaderEntry[] | undefined } | undefined;
 
   constructor(host: LegHost, id: string, invite: IncomingInvite) {
     super(host, id);
@@ -29,6 +32,10 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
 
   protected get events(): LegEvents {
     return this.sink as LegEvents;
+  }
+
+  override get remoteTag(): string {
+    return this.#invite.request.fromTag ?? '';
   }
 
   progress(status: number, spec: ResponseSpec = {}): void {
@@ -51,15 +58,36 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
     this.#invite.respond(status, toFields(spec));
   }
 
+  override bye(headers?: readonly HeaderEntry[]): void {
+    if (this.ended || this.dialog === undefined || this.#acknowledged) {
+      super.bye(headers);
+      return;
+    }
+    this.#heldBye = { headers };
+    this.report({ kind: 'local_bye' });
+  }
+
   onCancel(cancel: SipRequest | undefined): void {
     this.#cancelled = cancel;
-    // The sink may not exist yet: the application is then told as soon as it does.
-    if (this.sink !== undefined) this.#tellCancelled();
-    else this.host.soon(() => this.#tellCancelled());
+    this.#whenTaken(() => this.#tellCancelled());
   }
 
   onAck(ack: SipRequest): void {
+    this.#acknowledged = true;
     if (!this.ended) this.events.onAck(this, new DirectMessage(ack), undefined);
+    const held = this.#heldBye;
+    this.#heldBye = undefined;
+    if (held !== undefined) this.dialog?.request('BYE', { headers: held.headers }, { onResponse: () => {} });
+  }
+
+  onEngineLost(): void {
+    this.#whenTaken(() => this.end({ kind: 'engine_lost' }));
+  }
+
+  /** The sink may not exist yet: the application is then told as soon as it does. */
+  #whenTaken(tell: () => void): void {
+    if (this.sink !== undefined) tell();
+    else this.host.soon(tell);
   }
 
   #tellCancelled(): void {

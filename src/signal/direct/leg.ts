@@ -37,6 +37,8 @@ export abstract class DirectLeg implements Leg, DialogListener {
   protected readonly host: LegHost;
   protected dialog: Dialog | undefined;
   protected ended = false;
+  /** Requests of ours that have no outcome yet. */
+  readonly #outstanding = new Set<(outcome: RequestOutcome) => void>();
 
   constructor(host: LegHost, id: string) {
     this.host = host;
@@ -44,6 +46,8 @@ export abstract class DirectLeg implements Leg, DialogListener {
   }
 
   protected abstract get events(): LegEvents;
+  /** The engine has stopped, or was never started. */
+  abstract onEngineLost(): void;
 
   get localTag(): string {
     return this.dialog?.localTag ?? '';
@@ -58,35 +62,43 @@ export abstract class DirectLeg implements Leg, DialogListener {
   request(spec: InDialogSpec, done: (outcome: RequestOutcome) => void): void {
     const { dialog } = this;
     if (this.ended || dialog === undefined) return this.host.soon(() => done({ kind: 'leg_ended' }));
+    const settle = this.#expectOutcome(done);
     const sent = dialog.request(spec.method, toFields(spec), {
       onResponse: (response, origin) => {
         if (response.status < 200) return;
-        done(outcomeOf(response, origin));
-        if (response.status === 481 || origin === 'timeout') this.#lost(response.status);
+        settle(outcomeOf(response, origin));
+        if (lostStatus(response.status)) this.#lost(origin === 'network' ? response.status : undefined);
       },
     });
-    if ('refusal' in sent) this.host.soon(() => done({ kind: 'leg_ended' }));
+    if ('refusal' in sent) this.host.soon(() => settle({ kind: 'leg_ended' }));
   }
 
   reinvite(spec: ResponseSpec, done: (outcome: ReinviteOutcome) => void): void {
     const { dialog } = this;
     if (this.ended || dialog === undefined) return this.host.soon(() => done({ kind: 'leg_ended' }));
+    const settle = this.#expectOutcome(done);
     const sent: EngineOutgoingInvite | { refusal: string } = dialog.invite(toFields(spec), {
       onProvisional: () => {},
       onAnswered: (response) => {
+        this.#outstanding.delete(settle);
         const message = new DirectMessage(response);
         done({ kind: 'answered', message, ack: (content) => void dialog.ack(toFields(content ?? {})) });
       },
-      onFailed: (response, origin) => done(this.ended ? { kind: 'leg_ended' } : outcomeOf(response, origin)),
+      onFailed: (response, origin) => {
+        settle(outcomeOf(response, origin));
+        if (lostStatus(response.status)) this.#lost(origin === 'network' ? response.status : undefined);
+      },
     });
     if (!('refusal' in sent)) return;
-    // Another INVITE is under way in this dialog: what the peer itself would have said (RFC 3261 §14.2).
-    this.host.soon(() => done({ kind: 'transport_error', code: sent.refusal }));
+    // RFC 3261 §14.1: another INVITE is under way in this dialog.
+    this.host.soon(() => settle({ kind: 'transport_error', code: sent.refusal }));
   }
 
   bye(headers?: readonly HeaderEntry[]): void {
     const { dialog } = this;
     if (this.ended || dialog === undefined || dialog.state !== 'confirmed') return;
+    // A 2xx that the application never acknowledged: RFC 3261 §13.2.2.4 wants its ACK all the same.
+    dialog.ack();
     dialog.request('BYE', { headers }, { onResponse: () => {} });
   }
 
@@ -101,6 +113,10 @@ export abstract class DirectLeg implements Leg, DialogListener {
       request.respond(200);
       return;
     }
+    if (this.ended) {
+      request.respond(481);
+      return;
+    }
     this.events.onRequest(this, {
       message: new DirectMessage(request.request),
       respond: (status, spec) => void request.respond(status, toFields(spec ?? {})),
@@ -108,6 +124,10 @@ export abstract class DirectLeg implements Leg, DialogListener {
   }
 
   onInvite(invite: EngineInvite): void {
+    if (this.ended) {
+      invite.respond(481);
+      return;
+    }
     const reinvite: IncomingReinvite = {
       message: new DirectMessage(invite.request),
       respond: (status, spec) => void invite.respond(status, toFields(spec ?? {})),
@@ -138,16 +158,32 @@ export abstract class DirectLeg implements Leg, DialogListener {
   }
 
   protected end(end: LegEnd): void {
-    if (this.ended) return;
-    this.ended = true;
     this.host.remove(this);
+    this.report(end);
+  }
+
+  /** The end, to the application, once; what still waits is settled before it. */
+  protected report(end: LegEnd): void {
+    if (this.ended) return;
+    for (const settle of [...this.#outstanding]) settle({ kind: 'leg_ended' });
+    this.ended = true;
     this.events.onEnded(this, end);
   }
 
-  #lost(status: number): void {
-    if (this.ended || !lostStatus(status)) return;
-    this.dialog?.request('BYE', {}, { onResponse: () => {} });
+  /** @returns calls `done` the first time, and never again. */
+  #expectOutcome(done: (outcome: RequestOutcome) => void): (outcome: RequestOutcome) => void {
+    const settle = (outcome: RequestOutcome): void => {
+      if (this.#outstanding.delete(settle)) done(outcome);
+    };
+    this.#outstanding.add(settle);
+    return settle;
+  }
+
+  /** RFC 3261 §12.2.1.2: the leg is over for us; BYE for a peer that may still hold its half. */
+  #lost(status: number | undefined): void {
+    if (this.ended) return;
     this.end({ kind: 'dialog_lost', status });
+    this.dialog?.request('BYE', {}, { onResponse: () => {} });
   }
 }
 

@@ -26,6 +26,10 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
     return this.#invite?.request.callId ?? '';
   }
 
+  override get localTag(): string {
+    return this.#invite?.request.fromTag ?? '';
+  }
+
   protected get events(): LegEvents {
     return this.#sink;
   }
@@ -77,6 +81,11 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
     else if (origin === 'transport') this.#fail({ kind: 'transport_error', code: 'unreachable' });
     else if (origin === 'dns') this.#fail({ kind: 'unresolved_host', code: response.reason });
     else this.#fail({ kind: 'response', status: response.status, message: new DirectMessage(response) });
+  }
+
+  onEngineLost(): void {
+    if (this.#settled) this.end({ kind: 'engine_lost' });
+    else this.#fail(this.#cancelled ? { kind: 'cancelled' } : { kind: 'transport_error', code: 'engine_lost' });
   }
 
   #fail(failure: InviteFailure): void {

@@ -11,7 +11,7 @@ import type {
 } from '../port.js';
 import { SrfInDialogRequest, SrfReinvite, isLocal, sendAck, sendResponse } from './srfExchange.js';
 import { type SrfFault, type SrfLink, isFault } from './srfLink.js';
-import { SrfMessage, readMessage } from './srfMessage.js';
+import { type SrfMessage, readMessage } from './srfMessage.js';
 import { dialogIdOf, headerObject, srfContent, toSrf } from './srfText.js';
 import type { SrfRequest, SrfRequestOptions, SrfResponse } from './srfTypes.js';
 
@@ -99,9 +99,8 @@ export abstract class SrfLeg implements Leg {
     const outstanding = this.#open(done);
     if (outstanding === undefined) return;
     if (this.#reinviting || this.#hasPendingReinvite()) {
-      // RFC 3261 §14.1 forbids a second INVITE in progress; to the offer's owner that is glare like any other.
-      const glare = new SrfMessage(`SIP/2.0 491 Request Pending\r\nCall-ID: ${this.callId}\r\nCSeq: 0 INVITE\r\n\r\n`);
-      queueMicrotask(() => outstanding.settle({ kind: 'response', message: glare }));
+      // RFC 3261 §14.1: another INVITE is under way in this dialog.
+      queueMicrotask(() => outstanding.settle({ kind: 'transport_error', code: 'request_pending' }));
       return;
     }
     this.#reinviting = true;
