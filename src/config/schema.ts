@@ -137,33 +137,30 @@ const calls = section('Bounds and rules of a call', {
   }),
 });
 
-const headers = section('Header fields that cross from one leg to the other', {
-  pass: Type.Array(
+const fieldNames = (description: string, names: readonly string[]) =>
+  Type.Array(
     Type.String({ description: 'Field name; a trailing * matches any rest', pattern: "^[A-Za-z0-9.!%_`'~+-]+\\*?$" }),
-    {
-      description:
-        'Fields copied unchanged. Everything that routes, identifies a dialog or names a host is rebuilt instead',
-      default: [
-        'Accept',
-        'Accept-Language',
-        'Alert-Info',
-        'Allow-Events',
-        'Content-Disposition',
-        'Content-Language',
-        'Date',
-        'Info-Package',
-        'MIME-Version',
-        'Priority',
-        'Privacy',
-        'Reason',
-        'Recv-Info',
-        'Retry-After',
-        'Subject',
-        'User-to-User',
-        'Warning',
-      ],
-    },
+    { description, default: [...names] },
+  );
+
+const headers = section('Header fields that cross from one leg to the other', {
+  pass: fieldNames(
+    'Fields copied besides the built-in ones. What routes or identifies a dialog is rebuilt in any case',
+    [],
   ),
+  strip: fieldNames('Fields that never cross, whatever else says so', ['X-Tandem-*', 'X-Forwarded-*', 'X-Real-IP']),
+  diversion: Type.Enum(['pass', 'strip'], {
+    description: 'Diversion and History-Info: they name third parties and, often, internal hosts',
+    default: 'strip',
+  }),
+  assertedIdentity: Type.Enum(['outbound', 'never'], {
+    description: 'P-Asserted-Identity of our own making: towards carriers only, or never',
+    default: 'outbound',
+  }),
+  hidePrivateHosts: Type.Boolean({
+    description: 'Drop values that name private addresses or internal hosts',
+    default: true,
+  }),
 });
 
 export const configSchema = Type.Object(

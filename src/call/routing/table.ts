@@ -148,6 +148,11 @@ export class RoutingTable {
     return this.#parts.trunks.values();
   }
 
+  /** All accounts: for checking keys, never for a call. */
+  accounts(): Iterable<Account> {
+    return this.#parts.accounts.values();
+  }
+
   carriers(): Iterable<CarrierRecord> {
     return this.#parts.carriers.values();
   }
