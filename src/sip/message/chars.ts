@@ -1,4 +1,8 @@
-/** Character classes of RFC 3261 §25.1, one table look-up per octet: the scanners of this folder use no regular expressions. */
+/**
+ * Character classes of RFC 3261 §25.1, one table look-up per octet: the scanners of this folder use no regular
+ * expressions. They take a text and borders rather than a piece of it: reading a slice char by char costs three times
+ * as much as reading the flat text it was cut from.
+ */
 
 /** token (header names, methods, parameter names, transports) */
 export const TOKEN = 1;
@@ -80,10 +84,10 @@ export function skipClass(text: string, i: number, bit: number): number {
 
 /**
  * @param i position of an opening quote
- * @returns the position after the closing one, -1 when there is none
+ * @returns the position after the closing one, -1 when there is none before `end`
  */
-export function skipQuoted(text: string, i: number): number {
-  for (i++; i < text.length; i++) {
+export function skipQuoted(text: string, i: number, end: number): number {
+  for (i++; i < end; i++) {
     const c = text.charCodeAt(i);
     if (c === QUOTE) return i + 1;
     if (c === BACKSLASH) i++;

@@ -121,10 +121,11 @@ export class StreamFramer {
     if (size > this.limits.maxHeaderBytes) return this.die(events, 'head_too_large', this.limits.maxHeaderBytes);
     if (found < 0) return false;
     this.breaks = 0;
-    const head = byteString(this.buffer, this.start, found);
-    const line = head.indexOf('\n') + 1;
+    const text = byteString(this.buffer, this.start, found);
+    const octets = this.buffer.subarray(this.start, found);
+    const line = text.indexOf('\n') + 1;
     // The same scanner as the parser's: both must agree on where a message ends.
-    const length = contentLength(scanFields(head, line, this.limits.maxHeaders));
+    const length = contentLength(scanFields({ text, octets }, line, this.limits.maxHeaders));
     if (length === -1) return this.die(events, 'missing_content_length', size);
     if (length < 0) return this.die(events, 'malformed_content_length', size);
     if (size + length > this.limits.maxMessageBytes) return this.die(events, 'message_too_large', size);

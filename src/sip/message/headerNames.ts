@@ -1,4 +1,4 @@
-import { CLASS, LOWER, sameLetters, TOKEN } from './chars.js';
+import { CLASS, LOWER, matchesWord, sameLetters, TOKEN } from './chars.js';
 
 /** Canonical spelling and, where one is registered, compact form (RFC 3261 §7.3.3 and the IANA registry). */
 const REGISTERED: readonly (readonly [name: string, compact?: string])[] = [
@@ -82,19 +82,27 @@ const REGISTERED: readonly (readonly [name: string, compact?: string])[] = [
   ['WWW-Authenticate'],
 ];
 
-/** Fields that may stand once only in a message: bits of `FieldName.once`. */
-export const ONCE_FROM = 1;
-export const ONCE_TO = 2;
-export const ONCE_CALL_ID = 4;
-export const ONCE_CSEQ = 8;
-export const ONCE_MAX_FORWARDS = 16;
+/** Fields that the parser reads itself; `FieldName.hot`, and the index into `ScannedFields.first`. */
+export const HOT_FROM = 0;
+export const HOT_TO = 1;
+export const HOT_CALL_ID = 2;
+export const HOT_CSEQ = 3;
+export const HOT_MAX_FORWARDS = 4;
+/** Those before this one may stand once only. */
+export const HOT_ONCE = 5;
+export const HOT_VIA = 5;
+export const HOT_CONTACT = 6;
+export const HOT_CONTENT_LENGTH = 7;
 
-const ONCE: Record<string, number> = {
-  From: ONCE_FROM,
-  To: ONCE_TO,
-  'Call-ID': ONCE_CALL_ID,
-  CSeq: ONCE_CSEQ,
-  'Max-Forwards': ONCE_MAX_FORWARDS,
+const HOT: Record<string, number> = {
+  From: HOT_FROM,
+  To: HOT_TO,
+  'Call-ID': HOT_CALL_ID,
+  CSeq: HOT_CSEQ,
+  'Max-Forwards': HOT_MAX_FORWARDS,
+  Via: HOT_VIA,
+  Contact: HOT_CONTACT,
+  'Content-Length': HOT_CONTENT_LENGTH,
 };
 
 /** One known spelling. */
@@ -102,12 +110,17 @@ export interface FieldName {
   readonly hash: number;
   readonly lower: string;
   readonly canonical: string;
-  readonly once: number;
+  /** Octets of the canonical spelling and a colon: how nearly every field begins. */
+  readonly prefix: Uint8Array;
+  /** HOT_..., or -1. */
+  readonly hot: number;
 }
 
 const SIZE = 1024;
 /** Open hash table over the lower-case spellings: a name is found in the wire text without making a string of it. */
 const TABLE: (FieldName | undefined)[] = new Array<FieldName | undefined>(SIZE).fill(undefined);
+/** Canonical spellings by their first and third octet. */
+const PREFIXES: FieldName[][] = Array.from({ length: 1024 }, () => []);
 /** Exact spellings, for names given by the program. */
 const SPELLINGS = new Map<string, string>();
 
@@ -122,35 +135,53 @@ export function nextHash(hash: number, octet: number): number {
   return (Math.imul(hash, 31) + octet) | 0;
 }
 
+const prefixKey = (first: number, third: number): number => (first ^ (third << 3)) & 1023;
+
 const learn = (spelling: string, canonical: string): void => {
   const lower = spelling.toLowerCase();
   const hash = hashOf(lower);
   let slot = hash & (SIZE - 1);
   while (TABLE[slot] !== undefined) slot = (slot + 1) & (SIZE - 1);
-  TABLE[slot] = { hash, lower, canonical, once: ONCE[canonical] ?? 0 };
+  const entry = {
+    hash,
+    lower,
+    canonical,
+    prefix: Uint8Array.from(Buffer.from(canonical + ':')),
+    hot: HOT[canonical] ?? -1,
+  };
+  TABLE[slot] = entry;
+  if (spelling === canonical) PREFIXES[prefixKey(entry.prefix[0]!, entry.prefix[2]!)]!.push(entry);
   for (const known of [spelling, lower, spelling.toUpperCase()]) SPELLINGS.set(known, canonical);
 };
 for (const [name, compact] of REGISTERED) {
   learn(name, name);
   if (compact !== undefined) learn(compact, name);
 }
+// Where several begin alike, those that come with every message are tried first.
+for (const alike of PREFIXES) alike.sort((a, b) => Number(b.hot >= 0) - Number(a.hot >= 0));
+
+/** The registered name that stands at `i` in its canonical spelling, directly followed by a colon: the short way. */
+export function findPrefix(octets: Uint8Array, i: number): FieldName | undefined {
+  if (i + 2 >= octets.length) return undefined;
+  const candidates = PREFIXES[prefixKey(octets[i]!, octets[i + 2]!)]!;
+  for (let k = 0; k < candidates.length; k++) {
+    const entry = candidates[k]!;
+    const { prefix } = entry;
+    let at = 0;
+    while (at < prefix.length && octets[i + at] === prefix[at]) at++;
+    if (at === prefix.length) return entry;
+  }
+  return undefined;
+}
 
 /** Looks up the name at `text[start, end)`, whose hash is known; undefined for names not in the table. */
 export function findField(text: string, start: number, end: number, hash: number): FieldName | undefined {
   let slot = hash & (SIZE - 1);
   for (let entry = TABLE[slot]; entry !== undefined; entry = TABLE[slot]) {
-    if (entry.hash === hash && isSpelledAt(text, start, end, entry.lower)) return entry;
+    if (entry.hash === hash && matchesWord(text, start, end, entry.lower)) return entry;
     slot = (slot + 1) & (SIZE - 1);
   }
   return undefined;
-}
-
-function isSpelledAt(text: string, start: number, end: number, lower: string): boolean {
-  if (end - start !== lower.length) return false;
-  for (let k = 0; k < lower.length; k++) {
-    if (LOWER[text.charCodeAt(start + k)] !== lower.charCodeAt(k)) return false;
-  }
-  return true;
 }
 
 /** The registered name for any spelling of it, compact forms included; undefined when it is none of them. */

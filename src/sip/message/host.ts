@@ -1,4 +1,4 @@
-import { BRACKET_CLOSE, BRACKET_OPEN, CLASS, COLON, decimal, DOT, HEX, HOST, skipClass, skipSpace } from './chars.js';
+import { BRACKET_OPEN, CLASS, COLON, decimal, DOT, HEX, HOST, skipClass, skipSpace } from './chars.js';
 
 /** Host and port read from the middle of a text. */
 export interface HostPort {
@@ -32,7 +32,6 @@ export function isIpv6(text: string): boolean {
     if (text.charCodeAt(end) === DOT) {
       if (!isIpv4(text.slice(i))) return false;
       groups += 2;
-      i = text.length;
       break;
     }
     if (end === i || end - i > 4) return false;
@@ -52,47 +51,55 @@ export function bracketHost(host: string): string {
   return host.includes(':') && host.charCodeAt(0) !== BRACKET_OPEN ? `[${host}]` : host;
 }
 
-/** Reads a host name, IPv4 address or IPv6 reference at `i`; gives its end, -1 when malformed. */
-function hostEnd(text: string, i: number): number {
-  if (text.charCodeAt(i) === BRACKET_OPEN) {
-    const close = text.indexOf(']', i + 1);
-    return close > 0 && close - i <= 46 && isIpv6(text.slice(i + 1, close)) ? close + 1 : -1;
-  }
+/** @returns the end of the IPv6 reference at `i`, -1 when malformed */
+function referenceEnd(text: string, i: number): number {
+  const close = text.indexOf(']', i + 1);
+  return close > 0 && close - i <= 46 && isIpv6(text.slice(i + 1, close)) ? close + 1 : -1;
+}
+
+/** @returns the end of the name or IPv4 address at `i`, negative when it holds capitals; 0 when malformed */
+function nameEnd(text: string, i: number): number {
   const start = i;
   let before = DOT;
+  let capitals = false;
   for (; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if ((CLASS[c]! & HOST) === 0) break;
     // No empty labels: neither a leading dot nor two in a row.
-    if (c === DOT && before === DOT) return -1;
+    if (c === DOT && before === DOT) return 0;
+    if (c >= 65 && c <= 90) capitals = true;
     before = c;
   }
-  return i === start ? -1 : i;
+  if (i === start) return 0;
+  return capitals ? -i : i;
 }
-
-const lowerHost = (text: string, start: number, end: number): string => {
-  for (let i = start; i < end; i++) {
-    const c = text.charCodeAt(i);
-    if (c >= 65 && c <= 90) return text.slice(start, end).toLowerCase();
-  }
-  return text.slice(start, end);
-};
 
 /**
  * Reads `host [":" port]` at `i`.
  * @param spaced whether spaces may stand around the colon (Via, RFC 3261 §25.1 sent-by), or not (URI)
  */
 export function readHostPort(text: string, i: number, spaced: boolean): HostPort | undefined {
-  let end = hostEnd(text, i);
-  if (end < 0) return undefined;
-  const bracketed = text.charCodeAt(end - 1) === BRACKET_CLOSE;
-  const host = bracketed ? lowerHost(text, i + 1, end - 1) : lowerHost(text, i, end);
+  let host: string;
+  let end: number;
+  if (text.charCodeAt(i) === BRACKET_OPEN) {
+    end = referenceEnd(text, i);
+    if (end < 0) return undefined;
+    host = text.slice(i + 1, end - 1).toLowerCase();
+  } else {
+    end = nameEnd(text, i);
+    if (end === 0) return undefined;
+    host = end > 0 ? text.slice(i, end) : text.slice(i, -end).toLowerCase();
+    if (end < 0) end = -end;
+  }
   const colon = spaced ? skipSpace(text, end) : end;
-  if (colon >= text.length || text.charCodeAt(colon) !== COLON) return { host, port: undefined, end };
-  const digits = spaced ? skipSpace(text, colon + 1) : colon + 1;
-  end = digits;
-  while (end < text.length && text.charCodeAt(end) >= 48 && text.charCodeAt(end) <= 57) end++;
-  const port = decimal(text, digits, end, 65535);
+  if (text.charCodeAt(colon) !== COLON) return { host, port: undefined, end };
+  let at = spaced ? skipSpace(text, colon + 1) : colon + 1;
+  let port = 0;
+  for (; at < text.length && port <= 65535; at++) {
+    const digit = text.charCodeAt(at) - 48;
+    if (digit < 0 || digit > 9) break;
+    port = port * 10 + digit;
+  }
   // Port 0 cannot be sent to.
-  return port > 0 ? { host, port, end } : undefined;
+  return port > 0 && port <= 65535 ? { host, port, end: at } : undefined;
 }

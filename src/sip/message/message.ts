@@ -1,6 +1,7 @@
-import { decimal, isToken, skipClass, skipSpace, sameLetters, TOKEN } from './chars.js';
+import { decimal, isToken, sameLetters } from './chars.js';
+import { type CSeq, parseCSeq } from './cseq.js';
 import { knownName } from './headerNames.js';
-import { type NameAddr, param, parseNameAddr, splitList } from './nameAddr.js';
+import { type NameAddr, parseNameAddr, splitList } from './nameAddr.js';
 import { reasonPhrase } from './reasons.js';
 import { lineSafe, sliceTrimmed, trimSpace, writeByteString } from './text.js';
 import { parseUri, type SipUri } from './uri.js';
@@ -8,9 +9,14 @@ import { type FirstVia, firstVia, type Via } from './via.js';
 
 export { detach } from './text.js';
 
-export interface CSeq {
-  readonly seq: number;
-  readonly method: string;
+export type { CSeq } from './cseq.js';
+
+/** Structured values that the parser has read while it checked them. */
+export interface ReadValues {
+  readonly from: NameAddr | undefined;
+  readonly to: NameAddr | undefined;
+  readonly cseq: CSeq | undefined;
+  readonly via: FirstVia | undefined;
 }
 
 const NO_BODY = Buffer.alloc(0);
@@ -27,18 +33,6 @@ const NO_VIA: Via = {
   raw: '',
 };
 
-/** `1*DIGIT LWS Method`, up to 2**32-1 (RFC 3261 §20.16 says 2**31-1, §8.1.1.5 for senders; receivers are lenient). */
-export function parseCSeq(value: string): CSeq | undefined {
-  const start = skipSpace(value, 0);
-  const space = skipClass(value, start, TOKEN);
-  const methodStart = skipSpace(value, space);
-  const methodEnd = skipClass(value, methodStart, TOKEN);
-  const seq = decimal(value, start, space, 0xffff_ffff);
-  if (seq < 0 || methodStart === space || methodEnd === methodStart) return undefined;
-  if (skipSpace(value, methodEnd) !== value.length) return undefined;
-  return { seq, method: value.slice(methodStart, methodEnd) };
-}
-
 /**
  * A request or response: header fields in order, names canonical, values unfolded byte strings; structured values are
  * parsed when first asked for. Text given to the building methods is made line-safe; a field whose name is no token is
@@ -54,16 +48,24 @@ export abstract class SipMessage {
   private cseqRead: CSeq | undefined;
   private viaRead: FirstVia | undefined;
   private contactRead: NameAddr | undefined;
-  private fromTagRead: string | undefined;
-  private toTagRead: string | undefined;
 
   /** Start line without its line end. */
   abstract startLine(): string;
 
   /** Takes fields over as they are: canonical names, clean values. For the parser and for `responseTo`. */
-  adoptFields(names: string[], values: string[]): void {
+  adoptFields(names: string[], values: string[], read?: ReadValues): void {
     this.names = names;
     this.values = values;
+    if (read === undefined) return;
+    this.fromRead = read.from;
+    this.toRead = read.to;
+    this.cseqRead = read.cseq;
+    this.viaRead = read.via;
+  }
+
+  /** Keeps the first contact that the parser has read. */
+  adoptContact(contact: NameAddr): void {
+    this.contactRead ??= contact;
   }
 
   /** Hands each field to the visitor, in order. */
@@ -149,7 +151,7 @@ export abstract class SipMessage {
     const i = this.find('Via', 'Via', 0);
     if (i < 0) return;
     const line = this.values[i]!;
-    const end = this.readTopVia()?.end ?? line.length;
+    const end = this.readTopVia()?.length ?? line.length;
     this.values[i] = trimSpace(lineSafe(value)) + line.slice(end);
     this.viaRead = undefined;
   }
@@ -159,7 +161,7 @@ export abstract class SipMessage {
     const i = this.find('Via', 'Via', 0);
     if (i < 0) return;
     const line = this.values[i]!;
-    const end = this.readTopVia()?.end ?? line.length;
+    const end = this.readTopVia()?.length ?? line.length;
     if (end < line.length) this.values[i] = sliceTrimmed(line, end + 1, line.length);
     else {
       this.names.splice(i, 1);
@@ -174,11 +176,11 @@ export abstract class SipMessage {
   }
 
   get fromTag(): string | undefined {
-    return (this.fromTagRead ??= param(this.from.params, 'tag'));
+    return this.from.tag;
   }
 
   get toTag(): string | undefined {
-    return (this.toTagRead ??= param(this.to.params, 'tag'));
+    return this.to.tag;
   }
 
   /** An address with an empty URI when absent or malformed, which no parsed message is. */
@@ -207,11 +209,6 @@ export abstract class SipMessage {
     if (value === undefined) return undefined;
     this.contactRead = parseNameAddr(value.includes(',') ? (splitList(value)[0] ?? '') : value);
     return this.contactRead;
-  }
-
-  /** True when `value` is the first Contact field and well formed; keeps what was parsed for `contact`. */
-  isFirstContact(value: string): boolean {
-    return this.header('Contact') === value && this.contact !== undefined;
   }
 
   /** Undefined when absent or malformed. */
@@ -291,8 +288,8 @@ export abstract class SipMessage {
 
   private forget(known: string | undefined): void {
     if (known === 'Via') this.viaRead = undefined;
-    else if (known === 'From') this.fromRead = this.fromTagRead = undefined;
-    else if (known === 'To') this.toRead = this.toTagRead = undefined;
+    else if (known === 'From') this.fromRead = undefined;
+    else if (known === 'To') this.toRead = undefined;
     else if (known === 'CSeq') this.cseqRead = undefined;
     else if (known === 'Contact') this.contactRead = undefined;
   }
@@ -309,6 +306,12 @@ export class SipRequest extends SipMessage {
     super();
     this.method = method;
     this.uri = uri;
+  }
+
+  /** Keeps the Request-URI that the parser has read. */
+  adoptUri(parsed: SipUri): void {
+    this.uriOf = this.uri;
+    this.uriRead = parsed;
   }
 
   /** The Request-URI parsed; undefined when malformed. */

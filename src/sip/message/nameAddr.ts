@@ -15,7 +15,7 @@ import {
   TAB,
   TOKEN,
 } from './chars.js';
-import { paramsEnd } from './params.js';
+import { ParamCursor } from './params.js';
 import { sliceTrimmed } from './text.js';
 
 export { param } from './params.js';
@@ -29,6 +29,8 @@ export interface NameAddr {
   /** Header parameters as written, '' or beginning with `;`. */
   readonly params: string;
   readonly bracketed: boolean;
+  /** The `tag` parameter, known from the parsing. */
+  readonly tag?: string | undefined;
 }
 
 /** True when `text[start, end)` begins with `scheme:` and something follows. */
@@ -44,31 +46,42 @@ function hasScheme(text: string, start: number, end: number): boolean {
   return false;
 }
 
-function bracketedAt(value: string, less: number, display: string | undefined): NameAddr | undefined {
-  const start = less + 1;
-  const end = skipClass(value, start, BRACKETED);
-  if (value.charCodeAt(end) !== GREATER || !hasScheme(value, start, end)) return undefined;
-  const rest = skipSpace(value, end + 1);
-  if (paramsEnd(value, rest) !== value.length) return undefined;
-  return {
-    display,
-    uri: value.slice(start, end),
-    params: rest < value.length ? sliceTrimmed(value, rest, value.length) : '',
-    bracketed: true,
-  };
+/** Checks the header parameters of `text[at, end)`. @returns undefined when malformed, else the tag among them */
+function tagOf(text: string, at: number, end: number): { readonly tag: string | undefined } | undefined {
+  const cursor = new ParamCursor(text, at, end);
+  let tag: string | undefined;
+  let step = cursor.next();
+  for (; step === 1; step = cursor.next()) {
+    if (tag === undefined && cursor.nameEnd - cursor.nameStart === 3 && cursor.is('tag')) tag = cursor.value();
+  }
+  return step === 0 && cursor.at === end ? { tag } : undefined;
 }
 
-function addrSpecAt(value: string, start: number): NameAddr | undefined {
-  const end = skipClass(value, start, BARE);
-  if (!hasScheme(value, start, end)) return undefined;
-  const rest = skipSpace(value, end);
-  if (paramsEnd(value, rest) !== value.length) return undefined;
-  return {
-    display: undefined,
-    uri: value.slice(start, end),
-    params: rest < value.length ? sliceTrimmed(value, rest, value.length) : '',
-    bracketed: false,
-  };
+/** The address whose URI is `text[start, uriEnd)`, with the parameters from `after` to `end`. */
+function address(text: string, uri: Borders, after: number, end: number): NameAddr | undefined {
+  const { display, start, uriEnd, bracketed } = uri;
+  if (!hasScheme(text, start, uriEnd)) return undefined;
+  const rest = skipSpace(text, after);
+  if (rest >= end) return { display, uri: text.slice(start, uriEnd), params: '', bracketed, tag: undefined };
+  const found = tagOf(text, rest, end);
+  if (found === undefined) return undefined;
+  const params = sliceTrimmed(text, rest, end);
+  return { display, uri: text.slice(start, uriEnd), params, bracketed, tag: found.tag };
+}
+
+interface Borders {
+  readonly display: string | undefined;
+  readonly start: number;
+  readonly uriEnd: number;
+  readonly bracketed: boolean;
+}
+
+/** name-addr whose `<` is at `less`. */
+function bracketedAt(text: string, less: number, end: number, display: string | undefined): NameAddr | undefined {
+  const start = less + 1;
+  const uriEnd = skipClass(text, start, BRACKETED);
+  if (uriEnd >= end || text.charCodeAt(uriEnd) !== GREATER) return undefined;
+  return address(text, { display, start, uriEnd, bracketed: true }, uriEnd + 1, end);
 }
 
 /**
@@ -76,23 +89,31 @@ function addrSpecAt(value: string, start: number): NameAddr | undefined {
  * neither quoted nor tokens, spaces within the URI, a bare URI with `?`, empty parameters, a second value: undefined.
  */
 export function parseNameAddr(value: string): NameAddr | undefined {
-  const start = skipSpace(value, 0);
-  const c = value.charCodeAt(start);
-  if (c === LESS) return bracketedAt(value, start, undefined);
+  return nameAddrIn(value, 0, value.length);
+}
+
+/** The same for a value at `text[from, end)`, which a character that no address contains must follow. */
+export function nameAddrIn(text: string, from: number, end: number): NameAddr | undefined {
+  const start = skipSpace(text, from);
+  const c = text.charCodeAt(start);
+  if (c === LESS) return bracketedAt(text, start, end, undefined);
   if (c === QUOTE) {
-    const end = skipQuoted(value, start);
-    if (end < 0) return undefined;
-    const less = skipSpace(value, end);
-    return value.charCodeAt(less) === LESS ? bracketedAt(value, less, value.slice(start, end)) : undefined;
+    const quoteEnd = skipQuoted(text, start, end);
+    if (quoteEnd < 0) return undefined;
+    const less = skipSpace(text, quoteEnd);
+    if (less >= end || text.charCodeAt(less) !== LESS) return undefined;
+    return bracketedAt(text, less, end, text.slice(start, quoteEnd));
   }
   let i = start;
-  while (i < value.length) {
-    const x = value.charCodeAt(i);
+  while (i < end) {
+    const x = text.charCodeAt(i);
     if ((CLASS[x]! & TOKEN) === 0 && x !== SP && x !== TAB) break;
     i++;
   }
-  if (i < value.length && value.charCodeAt(i) === LESS) return bracketedAt(value, i, sliceTrimmed(value, start, i));
-  return addrSpecAt(value, start);
+  if (i < end && text.charCodeAt(i) === LESS) return bracketedAt(text, i, end, sliceTrimmed(text, start, i));
+  const uriEnd = skipClass(text, start, BARE);
+  if (uriEnd > end) return undefined;
+  return address(text, { display: undefined, start, uriEnd, bracketed: false }, uriEnd, end);
 }
 
 /**
@@ -135,10 +156,9 @@ function eachElement(value: string, element: (start: number, end: number) => voi
 
 /** True when the value is one or more well-formed addresses, separated by commas: no empty elements. */
 export function isAddressList(value: string): boolean {
-  if (!value.includes(',')) return parseNameAddr(value) !== undefined;
   let good = true;
   eachElement(value, (start, end) => {
-    good &&= parseNameAddr(value.slice(start, end)) !== undefined;
+    good &&= nameAddrIn(value, start, end) !== undefined;
   });
   return good;
 }

@@ -16,7 +16,8 @@ import { unquote } from './text.js';
 /** Walks header parameters, `;name[=value]` with spaces where RFC 3261 §25.1 allows them. Positions, no strings. */
 export class ParamCursor {
   readonly text: string;
-  /** Where the walk stands; after the last parameter: the end of the text or the comma that ended the list. */
+  readonly end: number;
+  /** Where the walk stands; after the last parameter: the end, or the comma that ended the list. */
   at: number;
   nameStart = 0;
   nameEnd = 0;
@@ -24,17 +25,21 @@ export class ParamCursor {
   valueStart = -1;
   valueEnd = -1;
 
-  constructor(text: string, at: number) {
+  constructor(text: string, at: number, end: number) {
     this.text = text;
     this.at = at;
+    this.end = end;
   }
 
   /** @returns 1: a parameter was read; 0: no more; -1: malformed here */
   next(): 1 | 0 | -1 {
     const text = this.text;
     let i = skipSpace(text, this.at);
+    if (i >= this.end) {
+      this.at = this.end;
+      return 0;
+    }
     this.at = i;
-    if (i >= text.length) return 0;
     const c = text.charCodeAt(i);
     if (c === COMMA) return 0;
     if (c !== SEMI) return -1;
@@ -42,7 +47,7 @@ export class ParamCursor {
     i = this.nameEnd = skipClass(text, this.nameStart, TOKEN);
     if (this.nameEnd === this.nameStart) return -1;
     this.valueStart = this.valueEnd = -1;
-    if (i < text.length && text.charCodeAt(i) !== SEMI) {
+    if (i < this.end && text.charCodeAt(i) !== SEMI) {
       i = skipSpace(text, i);
       if (text.charCodeAt(i) === EQUAL) return this.readValue(i + 1);
     }
@@ -53,32 +58,25 @@ export class ParamCursor {
   private readValue(i: number): 1 | -1 {
     const text = this.text;
     i = this.valueStart = skipSpace(text, i);
-    const end = i < text.length && text.charCodeAt(i) === QUOTE ? skipQuoted(text, i) : skipClass(text, i, VALUE);
-    if (end < 0 || end === i) return -1;
+    const end = text.charCodeAt(i) === QUOTE ? skipQuoted(text, i, this.end) : skipClass(text, i, VALUE);
+    if (end <= i || end > this.end) return -1;
     this.valueEnd = this.at = end;
     return 1;
   }
 
   /** Compares the name, in lower case, without regard to case. */
   is(lower: string): boolean {
-    return matchesWord(this.text, this.nameStart, this.nameEnd, lower);
+    const { text, nameStart, nameEnd } = this;
+    if (nameEnd - nameStart !== lower.length) return false;
+    return text.startsWith(lower, nameStart) || matchesWord(text, nameStart, nameEnd, lower);
   }
 
   /** The value without quotes; '' for a flag. */
   value(): string {
     if (this.valueStart < 0) return '';
     const raw = this.text.slice(this.valueStart, this.valueEnd);
-    return raw.charCodeAt(0) === QUOTE ? unquote(raw) : raw;
+    return this.text.charCodeAt(this.valueStart) === QUOTE ? unquote(raw) : raw;
   }
-}
-
-/** @returns where the parameters that begin at `i` end (end of text, or a comma); -1 when malformed */
-export function paramsEnd(text: string, i: number): number {
-  if (i >= text.length) return i;
-  const cursor = new ParamCursor(text, i);
-  let step = cursor.next();
-  while (step === 1) step = cursor.next();
-  return step === 0 ? cursor.at : -1;
 }
 
 /**
@@ -88,7 +86,7 @@ export function paramsEnd(text: string, i: number): number {
 export function param(params: string, name: string): string | undefined {
   if (params.length === 0) return undefined;
   const lower = name.toLowerCase();
-  const cursor = new ParamCursor(params, 0);
+  const cursor = new ParamCursor(params, 0, params.length);
   while (cursor.next() === 1) {
     if (cursor.is(lower)) return cursor.value();
   }

@@ -1,12 +1,15 @@
 import { err, ok, type Result } from '../../kernel/index.js';
 import { CR, decimal, LF } from './chars.js';
+import { cseqIn } from './cseq.js';
 import { contentLength, hasMisplacedNul, type ScannedFields, scanFields } from './fields.js';
+import { HOT_CALL_ID, HOT_CONTACT, HOT_CSEQ, HOT_FROM, HOT_MAX_FORWARDS, HOT_TO, HOT_VIA } from './headerNames.js';
 import { limitsWith, type MessageLimits } from './limits.js';
 import { type SipMessage, SipRequest, SipResponse } from './message.js';
-import { isAddressList } from './nameAddr.js';
+import { isAddressList, nameAddrIn, parseNameAddr } from './nameAddr.js';
+import { uriIn } from './uri.js';
 import { isKnownMethod, isStatusLine, readRequestLine, readStatusLine } from './startLine.js';
 import { byteString, lineSafe } from './text.js';
-import { emptyAfter, firstVia } from './via.js';
+import { emptyAfter, firstViaIn } from './via.js';
 
 export { DEFAULT_LIMITS, type MessageLimits } from './limits.js';
 
@@ -35,6 +38,8 @@ interface Packet {
   readonly start: number;
   /** From the start line on; may end after the head or hold more. */
   readonly text: string;
+  /** `data` from the start line on. */
+  readonly octets: Uint8Array;
   readonly oversize: Flaw | undefined;
 }
 
@@ -61,7 +66,7 @@ export function parseMessage(
   const isResponse = isStatusLine(text);
   const line = isResponse ? undefined : readRequestLine(text, lineEnd);
   if (!isResponse && line === undefined) return err(noise('not_sip'));
-  const fields = scanFields(text, lf + 1, bounds.maxHeaders);
+  const fields = scanFields(packet, lf + 1, bounds.maxHeaders);
   const broken = brokenHead(packet, fields, lineEnd, lf);
   if (line === undefined) return parseResponse(packet, fields, broken, lineEnd);
   const request = new SipRequest(line.method, line.uri);
@@ -69,7 +74,7 @@ export function parseMessage(
   const found =
     line.flaw !== ''
       ? flaw(line.flaw, '', line.status)
-      : (broken ?? checkRequest(request, fields) ?? takeBody(packet, fields, request));
+      : (broken ?? checkRequest(packet, fields, request) ?? takeBody(packet, fields, request));
   return found === undefined ? ok(request) : err(refuse(request, found));
 }
 
@@ -90,7 +95,8 @@ function open(data: Buffer, bounds: MessageLimits): Packet {
       end = start + bounds.maxHeaderBytes;
     }
   }
-  return { data, start, text: byteString(data, start, end), oversize };
+  const octets = start === 0 ? data : data.subarray(start);
+  return { data, start, text: byteString(data, start, end), octets, oversize };
 }
 
 /** What is wrong with the head as a whole. */
@@ -116,66 +122,90 @@ function parseResponse(
   if (broken !== undefined) return fail(broken);
   const response = new SipResponse(line.status, line.reason);
   response.adoptFields(fields.names, fields.values);
-  const found = checkMandatory(response) ?? takeBody(packet, fields, response);
+  const found = checkMandatory(packet, fields, response) ?? takeBody(packet, fields, response);
   return found === undefined ? ok(response) : fail(found);
 }
 
+/** Structured values are read from the packet's text, not from the slices: see chars.ts. */
+function readAt<T>(
+  packet: Packet,
+  fields: ScannedFields,
+  hot: number,
+  read: (text: string, from: number, end: number) => T | undefined,
+): T | undefined {
+  const i = fields.first[hot]!;
+  if (i < 0) return undefined;
+  const start = fields.starts[i]!;
+  const { length } = fields.values[i]!;
+  return start < 0 ? read(fields.values[i]!, 0, length) : read(packet.text, start, start + length);
+}
+
 /** RFC 3261 §8.1.1: what each message must have, in a form that can be read. */
-function checkMandatory(message: SipMessage): Flaw | undefined {
-  const top = message.readTopVia();
-  if (top === undefined) return flaw(absentOr(message, 'Via'), 'Via');
-  if (emptyAfter(message.header('Via')!, top.end)) return flaw('malformed_via', 'Via');
-  if (message.readFrom() === undefined) return flaw(absentOr(message, 'From'), 'From');
-  if (message.readTo() === undefined) return flaw(absentOr(message, 'To'), 'To');
-  if (message.readCSeq() === undefined) return flaw(absentOr(message, 'CSeq'), 'CSeq');
-  if (!isCallId(message.header('Call-ID'))) return flaw(absentOr(message, 'Call-ID'), 'Call-ID');
+function checkMandatory(packet: Packet, fields: ScannedFields, message: SipMessage): Flaw | undefined {
+  const via = readAt(packet, fields, HOT_VIA, firstViaIn);
+  if (via === undefined) return absentOr(fields, 'Via', 'malformed_via');
+  if (emptyAfter(fields.values[fields.first[HOT_VIA]!]!, via.length)) return flaw('malformed_via', 'Via');
+  const from = readAt(packet, fields, HOT_FROM, nameAddrIn);
+  if (from === undefined) return absentOr(fields, 'From', 'malformed_from');
+  const to = readAt(packet, fields, HOT_TO, nameAddrIn);
+  if (to === undefined) return absentOr(fields, 'To', 'malformed_to');
+  const cseq = readAt(packet, fields, HOT_CSEQ, cseqIn);
+  if (cseq === undefined) return absentOr(fields, 'CSeq', 'malformed_cseq');
+  if (readAt(packet, fields, HOT_CALL_ID, callIdIn) === undefined) {
+    return absentOr(fields, 'Call-ID', 'malformed_call_id');
+  }
+  message.adoptFields(fields.names, fields.values, { from, to, cseq, via });
   return undefined;
 }
 
-const MALFORMED: Record<string, string> = {
-  Via: 'malformed_via',
-  From: 'malformed_from',
-  To: 'malformed_to',
-  CSeq: 'malformed_cseq',
-  'Call-ID': 'malformed_call_id',
-};
-const absentOr = (message: SipMessage, name: string): string =>
-  message.header(name) === undefined ? 'missing_header' : (MALFORMED[name] ?? 'malformed_header');
+const absentOr = (fields: ScannedFields, name: string, reason: string): Flaw =>
+  flaw(fields.names.includes(name) ? reason : 'missing_header', name);
 
-function isCallId(value: string | undefined): boolean {
-  if (value === undefined || value === '') return false;
-  for (let i = 0; i < value.length; i++) {
-    const c = value.charCodeAt(i);
-    if (c <= 0x20 || c === 0x7f) return false;
+/** callid = word ["@" word]: visible characters. */
+function callIdIn(text: string, from: number, end: number): true | undefined {
+  for (let i = from; i < end; i++) {
+    const c = text.charCodeAt(i);
+    if (c <= 0x20 || c === 0x7f) return undefined;
   }
-  return true;
+  return end > from ? true : undefined;
 }
 
-function checkRequest(request: SipRequest, fields: ScannedFields): Flaw | undefined {
-  const missing = checkMandatory(request);
+function checkRequest(packet: Packet, fields: ScannedFields, request: SipRequest): Flaw | undefined {
+  const missing = checkMandatory(packet, fields, request);
   if (missing !== undefined) return missing;
   if (request.cseq.method !== request.method) {
     return flaw('cseq_method_mismatch', request.cseq.method, isKnownMethod(request.method) ? 400 : 501);
   }
-  const uri = request.parsedUri;
+  const uriStart = request.method.length + 1;
+  const uri = uriIn(packet.text, uriStart, uriStart + request.uri.length);
   if (uri === undefined) return flaw('malformed_request_uri', request.uri);
   // RFC 3261 §19.1.1: headers are not allowed in a Request-URI; they could smuggle a Route.
   if (uri.headers !== '') return flaw('request_uri_with_headers', request.uri);
-  for (let i = 0; i < fields.names.length; i++) {
-    const name = fields.names[i]!;
-    const value = fields.values[i]!;
-    if (name === 'Max-Forwards') {
-      if (decimal(value, 0, value.length, 255) < 0) return flaw('malformed_max_forwards', 'Max-Forwards');
-    } else if (name === 'Contact' && value !== '*' && !isContact(request, value)) {
-      return flaw('malformed_contact', 'Contact');
-    }
+  request.adoptUri(uri);
+  const hops = fields.first[HOT_MAX_FORWARDS]!;
+  if (hops >= 0) {
+    const value = fields.values[hops]!;
+    if (decimal(value, 0, value.length, 255) < 0) return flaw('malformed_max_forwards', 'Max-Forwards');
   }
-  return undefined;
+  const contact = fields.first[HOT_CONTACT]!;
+  if (contact < 0) return undefined;
+  let good = readContact(packet, fields, request, contact);
+  for (let i = contact + 1; fields.severalContacts && good && i < fields.names.length; i++) {
+    if (fields.names[i] === 'Contact') good = readContact(packet, fields, request, i);
+  }
+  return good ? undefined : flaw('malformed_contact', 'Contact');
 }
 
-/** Asks for the first contact through the message, which keeps what it parsed. */
-function isContact(request: SipRequest, value: string): boolean {
-  return value.includes(',') ? isAddressList(value) : request.isFirstContact(value) || isAddressList(value);
+/** Checks the contacts of one field. */
+function readContact(packet: Packet, fields: ScannedFields, request: SipRequest, i: number): boolean {
+  const value = fields.values[i]!;
+  if (value === '*') return true;
+  if (value.includes(',')) return isAddressList(value);
+  const start = fields.starts[i]!;
+  const contact = start < 0 ? parseNameAddr(value) : nameAddrIn(packet.text, start, start + value.length);
+  if (contact === undefined) return false;
+  if (fields.first[HOT_CONTACT] === i) request.adoptContact(contact);
+  return true;
 }
 
 /** RFC 3261 §18.3: the body is what Content-Length says, the rest of a datagram without it. */
@@ -201,7 +231,7 @@ const noise = (reason: string): ParseFailure => ({
 function refuse(request: SipRequest, found: Flaw): ParseFailure {
   const { reason, detail } = found;
   const line = request.header('Via');
-  const salvaged = line === undefined ? undefined : firstVia(line, true);
+  const salvaged = line === undefined ? undefined : firstViaIn(line, 0, line.length, true);
   if (salvaged === undefined) return { reason, detail, kind: 'request', status: 0, partial: undefined };
   const names: string[] = [];
   const values: string[] = [];
@@ -209,7 +239,7 @@ function refuse(request: SipRequest, found: Flaw): ParseFailure {
     // What is echoed must not carry on what made the request malformed.
     values.push(
       lineSafe(
-        name === 'Via' && !names.includes('Via') ? salvaged.via.raw + value.slice(salvaged.end) : value,
+        name === 'Via' && !names.includes('Via') ? salvaged.via.raw + value.slice(salvaged.length) : value,
       ).replaceAll('\0', ' '),
     );
     names.push(name);

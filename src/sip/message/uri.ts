@@ -43,11 +43,16 @@ const isTelNumber = (text: string): boolean => {
 
 /** Parses a URI. @returns undefined when malformed; unknown schemes are well formed and opaque. */
 export function parseUri(text: string): SipUri | undefined {
-  const colon = text.indexOf(':');
-  if (colon < 1) return undefined;
-  if (matchesWord(text, 0, colon, 'sip')) return parseSip('sip', text, 4);
-  if (matchesWord(text, 0, colon, 'sips')) return parseSip('sips', text, 5);
-  return parseOther(text, colon);
+  return uriIn(text, 0, text.length);
+}
+
+/** The same for a URI at `text[from, end)`. */
+export function uriIn(text: string, from: number, end: number): SipUri | undefined {
+  const colon = text.indexOf(':', from);
+  if (colon <= from || colon >= end) return undefined;
+  if (matchesWord(text, from, colon, 'sip')) return parseSip('sip', text, colon + 1, end);
+  if (matchesWord(text, from, colon, 'sips')) return parseSip('sips', text, colon + 1, end);
+  return parseOther(text.slice(from, end), colon - from);
 }
 
 function parseOther(text: string, colon: number): SipUri | undefined {
@@ -68,30 +73,32 @@ function parseOther(text: string, colon: number): SipUri | undefined {
   return isTelNumber(user) && uriParamsAreWhole(params, 0, params.length) ? { ...base, user, params } : undefined;
 }
 
-function parseSip(scheme: string, text: string, start: number): SipUri | undefined {
+function parseSip(scheme: string, text: string, start: number, end: number): SipUri | undefined {
   let user: string | undefined;
   let password: string | undefined;
   let hostStart = start;
-  const at = text.indexOf('@', start);
-  if (at >= 0) {
-    // userinfo may hold `;`, `?` and `/`: everything up to the only `@` belongs to it.
-    if (at === start || skipClass(text, start, USER) !== at || !escapesAreWhole(text, start, at)) return undefined;
+  // userinfo may hold `;`, `?` and `/`: everything up to the only `@` belongs to it.
+  const userEnd = skipClass(text, start, USER);
+  if (userEnd < end && text.charCodeAt(userEnd) === AT) {
+    if (userEnd === start || !escapesAreWhole(text, start, userEnd)) return undefined;
     const colon = text.indexOf(':', start);
     if (colon === start) return undefined;
-    user = text.slice(start, colon < at && colon > 0 ? colon : at);
-    if (colon > 0 && colon < at) password = text.slice(colon + 1, at);
-    hostStart = at + 1;
+    const hasPassword = colon > 0 && colon < userEnd;
+    user = text.slice(start, hasPassword ? colon : userEnd);
+    if (hasPassword) password = text.slice(colon + 1, userEnd);
+    hostStart = userEnd + 1;
   }
   const hostPort = readHostPort(text, hostStart, false);
-  if (hostPort === undefined) return undefined;
-  const { host, port, end } = hostPort;
-  if (end === text.length) return { scheme, user, password, host, port, params: '', headers: '', opaque: '' };
-  if (skipClass(text, end, URI_TAIL) !== text.length || !escapesAreWhole(text, end, text.length)) return undefined;
-  const mark = text.indexOf('?', end);
-  const tail = mark < 0 ? text.length : mark;
-  if (!uriParamsAreWhole(text, end, tail)) return undefined;
-  const headers = mark < 0 ? '' : text.slice(mark);
-  return { scheme, user, password, host, port, params: text.slice(end, tail), headers, opaque: '' };
+  if (hostPort === undefined || hostPort.end > end) return undefined;
+  const { host, port, end: tail } = hostPort;
+  if (tail === end) return { scheme, user, password, host, port, params: '', headers: '', opaque: '' };
+  if (skipClass(text, tail, URI_TAIL) < end || !escapesAreWhole(text, tail, end)) return undefined;
+  const mark = text.indexOf('?', tail);
+  const hasHeaders = mark >= 0 && mark < end;
+  const paramsEnd = hasHeaders ? mark : end;
+  if (!uriParamsAreWhole(text, tail, paramsEnd)) return undefined;
+  const headers = hasHeaders ? text.slice(mark, end) : '';
+  return { scheme, user, password, host, port, params: text.slice(tail, paramsEnd), headers, opaque: '' };
 }
 
 /** True for `;name[=value]` repeated: no name is empty. */

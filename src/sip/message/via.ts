@@ -1,4 +1,4 @@
-import { COMMA, decimal, matchesWord, SLASH, skipClass, skipSpace, TOKEN } from './chars.js';
+import { COMMA, decimal, SLASH, skipClass, skipSpace, TOKEN } from './chars.js';
 import { readHostPort } from './host.js';
 import { ParamCursor } from './params.js';
 import { sliceTrimmed } from './text.js';
@@ -27,10 +27,10 @@ interface Mutable {
   maddr: string | undefined;
 }
 
-/** The first Via of a field value, and where it ends: the length of the text, or the position of a comma. */
+/** The first Via of a field value, and how much of the value it takes: all, or up to a comma. */
 export interface FirstVia {
   readonly via: Via;
-  readonly end: number;
+  readonly length: number;
 }
 
 const MAGIC_COOKIE = 'z9hG4bK';
@@ -48,9 +48,11 @@ function afterProtocol(text: string, i: number): number {
 }
 
 const transportName = (text: string, start: number, end: number): string => {
-  if (matchesWord(text, start, end, 'udp')) return 'UDP';
-  if (matchesWord(text, start, end, 'tcp')) return 'TCP';
-  if (matchesWord(text, start, end, 'tls')) return 'TLS';
+  if (end - start === 3) {
+    if (text.startsWith('UDP', start)) return 'UDP';
+    if (text.startsWith('TCP', start)) return 'TCP';
+    if (text.startsWith('TLS', start)) return 'TLS';
+  }
   return text.slice(start, end).toUpperCase();
 };
 
@@ -82,12 +84,17 @@ function takeParam(cursor: ParamCursor, into: Mutable): boolean {
   }
 }
 
+/** Reads the first value of a Via field. */
+export function firstVia(value: string): FirstVia | undefined {
+  return firstViaIn(value, 0, value.length);
+}
+
 /**
- * Reads the first value of a Via field.
+ * The same for a field value at `text[from, to)`.
  * @param salvage keep transport and sent-by where the parameters are malformed (to answer the request at all)
  */
-export function firstVia(text: string, salvage = false): FirstVia | undefined {
-  const start = skipSpace(text, 0);
+export function firstViaIn(text: string, from: number, to: number, salvage = false): FirstVia | undefined {
+  const start = skipSpace(text, from);
   let i = afterProtocol(text, start);
   if (i < 0) return undefined;
   i = skipSpace(text, i);
@@ -99,25 +106,25 @@ export function firstVia(text: string, salvage = false): FirstVia | undefined {
   const transport = transportName(text, i, transportEnd);
   const { host, port } = hostPort;
   const found: Mutable = { branch: undefined, received: undefined, rport: undefined, maddr: undefined };
-  const cursor = new ParamCursor(text, hostPort.end);
+  const cursor = new ParamCursor(text, hostPort.end, to);
   let step = cursor.next();
   while (step === 1 && takeParam(cursor, found)) step = cursor.next();
   if (step !== 0) {
     if (!salvage) return undefined;
     const raw = text.slice(start, hostPort.end);
     const none = { branch: undefined, received: undefined, rport: undefined, maddr: undefined };
-    return { via: { transport, host, port, ...none, raw }, end: text.length };
+    return { via: { transport, host, port, ...none, raw }, length: to - from };
   }
   const branch = found.branch === MAGIC_COOKIE ? undefined : found.branch;
   const { received, rport, maddr } = found;
   const raw = sliceTrimmed(text, start, cursor.at);
-  return { via: { transport, host, port, branch, received, rport, maddr, raw }, end: cursor.at };
+  return { via: { transport, host, port, branch, received, rport, maddr, raw }, length: cursor.at - from };
 }
 
 /** Parses one Via value; undefined when malformed, and when a comma and another one follow. */
 export function parseVia(value: string): Via | undefined {
   const first = firstVia(value);
-  return first !== undefined && first.end === value.length ? first.via : undefined;
+  return first !== undefined && first.length === value.length ? first.via : undefined;
 }
 
 /** True when something other than a Via begins after the comma at `end`: an empty list element. */
