@@ -3,7 +3,7 @@
  * the wire. Content-Length is not believed (drachtio-srf counts characters): the body is what follows the blank line.
  */
 import { type Result, err, ok } from '../kernel/index.js';
-import type { HeaderField } from '../sip/face.js';
+import type { HeaderField } from '../sip/index.js';
 
 interface AppContent {
   readonly startLine: string;

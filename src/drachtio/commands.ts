@@ -1,5 +1,5 @@
 /** What an application asks for in a `sip` or `proxy` frame. */
-import type { OutgoingInvite, OutgoingRequest, Refusal, SipEngine } from '../sip/face.js';
+import { type OutgoingInvite, type OutgoingRequest, type Refusal, type SipEngine, parseUri } from '../sip/index.js';
 import { type AppRequest, type AppResponse, parseAppMessage } from './appMessage.js';
 import type { AppConnection } from './connection.js';
 import type { DialogEntry } from './dialogEntry.js';
@@ -13,10 +13,11 @@ import { REFUSALS, type Reply, no, nok } from './replies.js';
 type Outcome<T> = T | Refusal;
 const isRefused = <T extends object>(outcome: Outcome<T>): outcome is Refusal => 'refusal' in outcome;
 
-function outOfDialogRefusal(refusal: Refusal, startLine: string): Reply {
+function outOfDialogRefusal(refusal: Refusal, { uri, startLine }: AppRequest): Reply {
   switch (refusal.refusal) {
     case 'invalid_uri':
-      return nok(REFUSALS.badUri(startLine));
+      // A SIP URI that is well formed names a transport that we do not know.
+      return nok(/^sips?$/.test(parseUri(uri)?.scheme ?? '') ? REFUSALS.noTransport : REFUSALS.badUri(startLine));
     case 'invalid_header':
       return nok(REFUSALS.badParty);
     case 'self':
@@ -96,11 +97,11 @@ export class Commands {
     if (request.method === 'INVITE') {
       const sent = new InviteSent(this.#ledger, owner, undefined);
       const outcome: Outcome<OutgoingInvite> = engine.invite(spec, sent);
-      return isRefused(outcome) ? outOfDialogRefusal(outcome, request.startLine) : sent.started(outcome);
+      return isRefused(outcome) ? outOfDialogRefusal(outcome, request) : sent.started(outcome);
     }
     const sent = new RequestSent(this.#ledger, owner, request.method, undefined);
     const outcome: Outcome<OutgoingRequest> = engine.request(spec, sent);
-    return isRefused(outcome) ? outOfDialogRefusal(outcome, request.startLine) : sent.started(outcome);
+    return isRefused(outcome) ? outOfDialogRefusal(outcome, request) : sent.started(outcome);
   }
 
   #inDialog(owner: AppConnection, dialogId: string, request: AppRequest): Reply {

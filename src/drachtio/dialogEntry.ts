@@ -1,14 +1,14 @@
 import type { Clock, Timer } from '../kernel/index.js';
-import type {
-  Dialog,
-  DialogEnd,
-  DialogListener,
-  IncomingInvite,
-  IncomingRequest,
-  OutgoingInvite,
-  Source,
-} from '../sip/face.js';
-import { SipRequest } from '../sip/message/message.js';
+import {
+  type Dialog,
+  type DialogEnd,
+  type DialogListener,
+  type IncomingInvite,
+  type IncomingRequest,
+  type OutgoingInvite,
+  SipRequest,
+  type Source,
+} from '../sip/index.js';
 import type { AppConnection } from './connection.js';
 import { dialogToken, ourEnd, timeOfDay, unsolicitedLeader } from './envelope.js';
 
@@ -43,9 +43,12 @@ export interface DialogOrigin {
 
 interface Fork {
   readonly dialog: Dialog;
-  /** RSeq of the last reliable provisional that was passed on. */
-  rseq: number | undefined;
+  /** RSeq of the last provisional, if it was reliable. */
+  readonly rseq: number | undefined;
 }
+
+/** A copy that does not keep the packet alive from which the text was cut. */
+const owned = (text: string): string => Buffer.from(text, 'latin1').toString('latin1');
 
 /**
  * A dialog under the id that its application knows. It exists from the first response (server) or from the INVITE
@@ -54,7 +57,7 @@ interface Fork {
 export class DialogEntry implements DialogListener {
   readonly id: string;
   /** Our end of the path. */
-  readonly local: Source;
+  local: Source;
   owner: AppConnection;
   /** The confirmed dialog. */
   dialog: Dialog | undefined;
@@ -73,8 +76,8 @@ export class DialogEntry implements DialogListener {
   constructor(home: DialogHome, owner: AppConnection, origin: DialogOrigin) {
     this.#home = home;
     this.owner = owner;
-    this.id = dialogToken(origin.id);
-    this.#callId = origin.callId;
+    this.id = owned(dialogToken(origin.id));
+    this.#callId = owned(origin.callId);
     this.local = origin.source;
     home.addDialog(this);
   }
@@ -84,27 +87,16 @@ export class DialogEntry implements DialogListener {
     return this.dialog ?? [...this.#forks.values()].at(-1)?.dialog;
   }
 
-  early(dialog: Dialog): void {
+  /** @param rseq of the reliable provisional that brought or repeated it (RFC 3262 §4). */
+  early(dialog: Dialog, rseq?: number): void {
     dialog.listener = this;
-    if (!this.#forks.has(dialog.remoteTag)) this.#forks.set(dialog.remoteTag, { dialog, rseq: undefined });
+    this.#forks.set(dialog.remoteTag, { dialog, rseq });
   }
 
   confirm(dialog: Dialog): void {
     dialog.listener = this;
     this.dialog = dialog;
     this.#forks.clear();
-  }
-
-  /**
-   * Whether a reliable provisional is to be passed on: not when it repeats one or runs ahead of a lost one, which
-   * the peer will repeat (RFC 3262 §4).
-   */
-  acceptsRseq(dialog: Dialog, rseq: number): boolean {
-    const fork = this.#forks.get(dialog.remoteTag);
-    if (fork === undefined) return false;
-    if (fork.rseq !== undefined && rseq !== fork.rseq + 1) return false;
-    fork.rseq = rseq;
-    return true;
   }
 
   /** The early dialog whose reliable provisional a PRACK acknowledges. */

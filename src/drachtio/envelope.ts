@@ -1,7 +1,6 @@
 /** The first lines of `sip` frames and of OK replies, token by token. */
 import type { Clock } from '../kernel/index.js';
-import type { Source } from '../sip/face.js';
-import type { TransportName } from '../sip/ports.js';
+import type { Source, TransportName } from '../sip/index.js';
 import type { Reply } from './replies.js';
 
 /** `HH:MM:SS.ffffff`, UTC. */
@@ -40,14 +39,17 @@ export const sender = (source: Source): EndpointTokens => ({
 /** The sender of a response that the engine made on behalf of a silent or unreachable peer. */
 export const nobody = (sentFrom: Source): EndpointTokens => ({
   bytes: 0,
-  protocol: sentFrom.localAddress === '' ? 'unknown' : protocolToken(sentFrom.transport),
+  protocol: isUnresolved(sentFrom) ? 'unknown' : protocolToken(sentFrom.transport),
   address: '',
   port: 0,
 });
 
-/** Our own end. `unknown` while no transport has been chosen (a name is still being resolved). */
+/** The peer's name is still being looked up, or never was found. */
+const isUnresolved = (sentFrom: Source): boolean => sentFrom.address === '';
+
+/** Our own end; `unknown` while nothing could be sent because the peer's name is being looked up. */
 export function ourEnd(source: Source, bytes: number): EndpointTokens {
-  if (source.localAddress === '') return { bytes: 0, protocol: 'unknown', address: '', port: 0 };
+  if (isUnresolved(source)) return { bytes: 0, protocol: 'unknown', address: '', port: 0 };
   const protocol = protocolToken(source.transport);
   return { bytes, protocol, address: source.localAddress, port: source.localPort };
 }

@@ -1,7 +1,12 @@
 /** Which of an application's headers reach the engine, under which names, and what is added. Pure. */
-import type { HeaderField, RequestSpec, ResponseFields } from '../sip/face.js';
-import { canonicalName } from '../sip/message/headerNames.js';
-import { param, parseNameAddr } from '../sip/message/nameAddr.js';
+import {
+  type HeaderField,
+  type RequestSpec,
+  type ResponseFields,
+  canonicalName,
+  param,
+  parseNameAddr,
+} from '../sip/index.js';
 import type { AppMessage, AppRequest, AppResponse } from './appMessage.js';
 
 /** The engine's own: whatever the application writes there is dropped silently. */

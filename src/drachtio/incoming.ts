@@ -1,7 +1,14 @@
 /** Requests from the network that an application answers. */
 import type { Timer } from '../kernel/index.js';
-import type { IncomingInvite, IncomingInviteListener, IncomingRequest, RespondRefusal, Source } from '../sip/face.js';
-import { SipRequest, type SipResponse } from '../sip/message/message.js';
+import {
+  type IncomingInvite,
+  type IncomingInviteListener,
+  type IncomingRequest,
+  type RespondRefusal,
+  SipRequest,
+  type SipResponse,
+  type Source,
+} from '../sip/index.js';
 import type { AppResponse } from './appMessage.js';
 import type { AppConnection } from './connection.js';
 import { DialogEntry, type Inbound } from './dialogEntry.js';
@@ -163,18 +170,18 @@ class InviteServed extends Served implements IncomingInviteListener {
   }
 
   onCancel(cancel: SipRequest | undefined): void {
-    const request = cancel ?? this.#impliedCancel();
+    const request = cancel?.method === 'CANCEL' ? cancel : this.#impliedCancel();
     const from = { ...this.#invite.source, bytes: request.toBuffer().length };
     this.tell(request, from, this.#entry?.id ?? '');
     this.#fail();
   }
 
-  /** The caller's connection broke: to the application that is a caller who gave up. */
+  /** The caller ended the call by BYE, or can no longer be reached: to the application it gave up. */
   #impliedCancel(): SipRequest {
     const invite = this.#invite.request;
     const cancel = new SipRequest('CANCEL', invite.uri);
     for (const name of ['Via', 'From', 'To', 'Call-ID']) cancel.set(name, invite.header(name) ?? '');
-    return cancel.set('CSeq', `${invite.cseq.seq} CANCEL`).set('Reason', 'SIP;cause=500;text="connection lost"');
+    return cancel.set('CSeq', `${invite.cseq.seq} CANCEL`);
   }
 
   onAck(ack: SipRequest, source: Source): void {

@@ -1,6 +1,6 @@
 /** Who owns what: transactions and dialogs by the ids that applications use, and the connection each belongs to. */
 import type { Clock, Random } from '../kernel/index.js';
-import type { HeaderField } from '../sip/face.js';
+import type { HeaderField } from '../sip/index.js';
 import type { AppResponse } from './appMessage.js';
 import type { AppConnection } from './connection.js';
 import type { DialogEntry, DialogHome, Inbound } from './dialogEntry.js';

@@ -7,9 +7,10 @@ import type {
   OutgoingRequest,
   OutgoingRequestListener,
   ResponseOrigin,
+  SipRequest,
+  SipResponse,
   Source,
-} from '../sip/face.js';
-import type { SipRequest, SipResponse } from '../sip/message/message.js';
+} from '../sip/index.js';
 import type { AppConnection } from './connection.js';
 import { DialogEntry } from './dialogEntry.js';
 import {
@@ -155,10 +156,9 @@ export class InviteSent extends Sent implements OutgoingInviteListener {
 
   onProvisional(response: SipResponse, dialog: Dialog | undefined, source: Source): void {
     const entry = this.#entry;
-    if (dialog !== undefined && entry !== undefined && this.#isFirst) {
-      entry.early(dialog);
-      const rseq = Number(response.header('RSeq'));
-      if (Number.isInteger(rseq) && rseq > 0 && !entry.acceptsRseq(dialog, rseq)) return;
+    if (dialog !== undefined && this.#isFirst) {
+      const rseq = response.header('RSeq');
+      entry?.early(dialog, rseq === undefined ? undefined : Number(rseq));
     }
     this.tell(response, sender(source), entry?.id ?? '');
   }
@@ -167,7 +167,11 @@ export class InviteSent extends Sent implements OutgoingInviteListener {
     const entry = this.#entry;
     if (entry !== undefined) {
       entry.invite = undefined;
-      if (this.#isFirst) entry.confirm(dialog);
+      if (this.#isFirst) {
+        entry.confirm(dialog);
+        // Known for certain only now, where a name had to be resolved.
+        entry.local = this.#source;
+      }
       entry.releaseAfterAck = response.count('Contact') === 0 && this.#isFirst;
     }
     this.tell(response, sender(source), entry?.id ?? '');

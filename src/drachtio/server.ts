@@ -1,6 +1,13 @@
 import type { Clock, Random } from '../kernel/index.js';
-import type { EngineHandler, IncomingInvite, IncomingRequest, SipEngine } from '../sip/face.js';
-import type { SipNetwork, SocketAddress, StreamListener } from '../sip/ports.js';
+import type {
+  EngineHandler,
+  IncomingInvite,
+  IncomingRequest,
+  SipEngine,
+  SipNetwork,
+  SocketAddress,
+  StreamListener,
+} from '../sip/index.js';
 import { Commands } from './commands.js';
 import { inboundOf } from './incoming.js';
 import { Ledger, type OnAppLost } from './ledger.js';

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Clock, Random, Timer } from '../kernel/index.js';
-import type { StreamConnection, StreamSink } from '../sip/ports.js';
+import type { StreamConnection, StreamSink } from '../sip/index.js';
 import type { Commands } from './commands.js';
 import { type AppConnection, Outstanding } from './connection.js';
 import { type Frame, FrameReader, encodeFrame, parsePayload } from './frames.js';
