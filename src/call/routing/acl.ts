@@ -1,4 +1,4 @@
-import { type Network, formatIpv4, formatIpv6, newAddressWords, parseAddress, wordMask } from './ipAddress.js';
+import { type Network, formatNetwork, newAddressWords, parseAddress, wordMask } from './ipAddress.js';
 import { NumberKeyMap } from './shardedMap.js';
 
 /** Who a source address belongs to. */
@@ -19,6 +19,25 @@ interface Ipv6Entry {
   readonly length: number;
   readonly owners: readonly AclOwner[];
   readonly next: Ipv6Entry | undefined;
+}
+
+/** The rule's text is made when it is read: most lookups only ask who the owner is. */
+class Match implements AclMatch {
+  readonly owners: readonly AclOwner[];
+  readonly #length: number;
+  readonly #words: Network['words'];
+  readonly #family: 4 | 6;
+
+  constructor(owners: readonly AclOwner[], length: number, words: Network['words'], family: 4 | 6 = 4) {
+    this.owners = owners;
+    this.#length = length;
+    this.#words = words;
+    this.#family = family;
+  }
+
+  get cidr(): string {
+    return formatNetwork({ family: this.#family, words: this.#words, length: this.#length });
+  }
 }
 
 const ipv4Key = (prefix: number, length: number): number => length * 4294967296 + prefix + 1;
@@ -95,11 +114,6 @@ export class Acl {
     return source.family === 4 ? this.#match4(source.words[3] as number) : this.#match6(source.words);
   }
 
-  /** Like `match`, for callers that need only yes or no. */
-  has(address: string): boolean {
-    return this.match(address) !== undefined;
-  }
-
   /** @param self a list of one owner, shared by all networks that are this owner's alone. */
   add(network: Network, self: readonly [AclOwner]): void {
     const owners = this.#ownersOf(network);
@@ -132,7 +146,7 @@ export class Acl {
     for (const length of this.#lengths4) {
       const prefix = (address & wordMask(length, 0)) >>> 0;
       const owners = this.#ipv4.get(ipv4Key(prefix, length));
-      if (owners !== undefined) return { cidr: `${formatIpv4(prefix)}/${length}`, owners };
+      if (owners !== undefined) return new Match(owners, length, [0, 0, 0, prefix]);
     }
     return undefined;
   }
@@ -140,7 +154,7 @@ export class Acl {
   #match6(words: Uint32Array): AclMatch | undefined {
     for (const length of this.#lengths6) {
       const entry = this.#find6(words, length);
-      if (entry !== undefined) return { cidr: `${formatIpv6(entry.words)}/${length}`, owners: entry.owners };
+      if (entry !== undefined) return new Match(entry.owners, length, entry.words, 6);
     }
     return undefined;
   }

@@ -15,8 +15,8 @@ export interface CompileOptions {
   readonly format?: NumberFormat | undefined;
 }
 
-/** Entries written between pauses: a few milliseconds on a slow machine. */
-const SLICE_ENTRIES = 4000;
+/** Entries written between pauses: about a millisecond. */
+const SLICE_ENTRIES = 1000;
 
 /** Counts entries and pauses when a slice is full. */
 class Pacer {
