@@ -69,7 +69,7 @@ export class DocumentWork {
 
   #loadInWorker(task: WorkerTask): Promise<Result<LoadedDocument | 'unchanged', StoreProblem>> {
     const table = new ResourceTable();
-    return this.#ask(task, (reply, worker) => {
+    return this.#ask<LoadedDocument | 'unchanged'>(task, (reply, worker) => {
       if (reply.kind === 'unchanged') return ok('unchanged');
       if (reply.kind === 'loaded') return ok({ table, hash: reply.hash });
       if (reply.kind !== 'batch') return undefined;

@@ -127,13 +127,13 @@ export class FileStore implements RoutingStore {
     if (loaded.value !== 'unchanged') return this.#deliver(loaded.value);
     this.#problem = undefined;
     // A publication that changed nothing is a revision all the same.
-    const last = (await this.#journal.entries()).at(-1);
-    if (this.#held && this.#names.isNew(this.#held.hash, last)) await this.#deliver(this.#held);
+    const journal = await this.#journal.entries();
+    if (this.#held && this.#names.unnamed(this.#held.hash, journal)) await this.#deliver(this.#held);
   }
 
   async #deliver(loaded: LoadedDocument): Promise<void> {
     const gate = this.#gate as DeliveryGate;
-    const revision = this.#names.next(loaded.hash, (await this.#journal.entries()).at(-1));
+    const revision = this.#names.next(loaded.hash, await this.#journal.entries());
     const patch = this.#held && (await this.#patchFrom(this.#held.table, loaded.table));
     const base = gate.revision;
     const delivered =

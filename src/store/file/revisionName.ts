@@ -3,26 +3,25 @@ import type { JournalEntry } from './journal.js';
 /**
  * Names what a follower finds in the file. A published document has the name that the journal gives it, the same in
  * every process: `NUMBER-HASH`. What an editor wrote is `NUMBER.COUNT-HASH`: the COUNTth unpublished state that this
- * process saw since publication NUMBER. So no name comes twice, even when an old content comes back.
+ * process saw, after publication NUMBER. So no name comes twice, even when an old content comes back.
  */
 export class RevisionNames {
-  #number = -1;
   #count = 0;
   #issued = -1;
 
-  /** @param last newest entry of the journal, if there is one. */
-  next(hash: string, last: JournalEntry | undefined): string {
-    const number = last?.number ?? 0;
-    if (number !== this.#number) this.#count = 0;
-    this.#number = number;
-    if (!this.isNew(hash, last)) return `${number}.${++this.#count}-${hash}`;
-    this.#issued = number;
-    return last?.revision ?? publishedName(0, hash);
+  /** @param journal oldest first. It is written before the document: its newest entry may not have come here yet. */
+  next(hash: string, journal: readonly JournalEntry[]): string {
+    const published = this.unnamed(hash, journal);
+    if (published === undefined && (journal.length > 0 || this.#issued >= 0)) {
+      return `${journal.at(-1)?.number ?? 0}.${++this.#count}-${hash}`;
+    }
+    this.#issued = published?.number ?? 0;
+    return published?.revision ?? publishedName(0, hash);
   }
 
-  /** True when this content is the newest publication, and was not named yet. Before any, the first content is. */
-  isNew(hash: string, last: JournalEntry | undefined): boolean {
-    return (last?.hash ?? hash) === hash && this.#issued !== (last?.number ?? 0);
+  /** The newest publication of this content, unless it or a later one was named already. */
+  unnamed(hash: string, journal: readonly JournalEntry[]): JournalEntry | undefined {
+    return journal.findLast((entry) => entry.hash === hash && entry.number > this.#issued);
   }
 }
 

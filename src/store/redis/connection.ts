@@ -25,6 +25,7 @@ export class RedisConnection {
   readonly #clock: Clock;
   readonly #where: string;
   #lastError: string | undefined;
+  #closed = false;
 
   private constructor(url: string, clock: Clock) {
     this.#clock = clock;
@@ -48,7 +49,7 @@ export class RedisConnection {
   }
 
   get usable(): boolean {
-    return this.client.status === 'ready';
+    return !this.#closed && this.client.status === 'ready';
   }
 
   /** @throws TandemError `store_unreachable` (retryable) when Redis refuses, is away or is silent for `timeoutMs`. */
@@ -76,6 +77,7 @@ export class RedisConnection {
   }
 
   close(): void {
+    this.#closed = true;
     this.client.disconnect();
   }
 }

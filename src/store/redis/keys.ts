@@ -1,8 +1,10 @@
 import { RESOURCE_TYPES } from '../resourceType.js';
 import type { ResourceType } from '../../call/routing/resources.js';
 
+const DEFAULT_PREFIX = '{tandem}:';
+
 /** Braces make all keys of one document live in one slot of a cluster, where one script may change them together. */
-export const DEFAULT_PREFIX = '{tandem}:';
+const withHashTag = (prefix: string): string => (/\{[^}]+\}/.test(prefix) ? prefix : `{${prefix.replace(/:+$/, '')}}:`);
 
 /** Names of the keys of a routing document. */
 export class RoutingKeys {
@@ -10,8 +12,9 @@ export class RoutingKeys {
   readonly changes: string;
   readonly #prefix: string;
 
+  /** @param prefix before every key; one without a hash tag (`tandem:`) becomes one (`{tandem}:`). */
   constructor(prefix: string = DEFAULT_PREFIX) {
-    this.#prefix = `${prefix}routing:`;
+    this.#prefix = `${withHashTag(prefix)}routing:`;
     this.head = `${this.#prefix}head`;
     this.changes = `${this.#prefix}changes`;
   }

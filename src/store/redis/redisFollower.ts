@@ -2,7 +2,7 @@ import { TandemError, type Random } from '../../kernel/index.js';
 import type { RoutingStoreStatus } from '../../call/routing/resources.js';
 import type { DeliveryGate } from '../deliveryGate.js';
 import { errorText, type StoreProblem } from '../problem.js';
-import type { ResourceTable } from '../resourceTable.js';
+import { ResourceTable } from '../resourceTable.js';
 import type { StoreDeps } from '../timeSlice.js';
 import { readEntry, unpackChange, type ChangeEntry, type RawEntry } from './changeEntry.js';
 import { RedisConnection, redactUrl } from './connection.js';
@@ -19,7 +19,10 @@ const GIVE_UP_MS = 3_000;
 /** Redis answers a blocked read at the latest after this; silence beyond means that the connection is dead. */
 const BLOCK_MS = 5_000;
 const MAX_BACKOFF_MS = 2_000;
+/** While nothing is served yet, every moment counts. */
+const MAX_FIRST_BACKOFF_MS = 250;
 const FIRST_BACKOFF_MS = 50;
+const REFUSED = 'delivery_failed';
 /** Entries a read: at most 4 MB. */
 const READ_COUNT = 16;
 
@@ -47,6 +50,8 @@ export class RedisFollower {
   #wake: (() => void) | undefined;
   #loop: Promise<void> | undefined;
   #live = false;
+  #snapshotTried = false;
+  #whyNoSnapshot = 'there is no snapshot to serve from';
   #closed = false;
 
   constructor(options: FollowerOptions, gate: DeliveryGate) {
@@ -90,7 +95,9 @@ export class RedisFollower {
           onFirst();
         });
       } catch (error) {
-        this.#report({ code: 'store_unreachable', message: errorText(error) });
+        // A refusal was reported when it happened.
+        const refused = error instanceof TandemError && error.code === REFUSED;
+        if (!refused) this.#report({ code: 'store_unreachable', message: errorText(error) });
       }
       this.#connection?.close();
       this.#connection = undefined;
@@ -138,8 +145,7 @@ export class RedisFollower {
   async #onEmpty(): Promise<void> {
     this.#position = STREAM_START;
     if (this.#gate.revision === undefined && !(await this.#serveSnapshot())) {
-      if (await this.#gate.full(EMPTY_REVISION, [])) this.#settle();
-      return;
+      return this.#deliverAll(new ResourceTable(), { revision: EMPTY_REVISION, position: STREAM_START });
     }
     const message = `${this.#where}: holds no routing document; revision ${this.#gate.revision} serves on`;
     this.#report({ code: 'routing_document_lost', message });
@@ -177,8 +183,11 @@ export class RedisFollower {
   }
 
   async #deliverAll(table: ResourceTable, head: { revision: string; position: string }): Promise<void> {
-    if (!(await this.#gate.full(head.revision, table.batches()))) return;
-    this.#keeper?.replace({ table, ...head });
+    if (!(await this.#gate.full(head.revision, table.batches()))) {
+      // Ends the session: the next, after a while, offers it again.
+      throw new TandemError({ code: REFUSED, message: `revision ${head.revision} was refused`, retryable: true });
+    }
+    this.#keeper?.replace({ table, ...head }, head.revision !== EMPTY_REVISION);
     this.#settle();
   }
 
@@ -194,9 +203,13 @@ export class RedisFollower {
 
   async #serveSnapshot(): Promise<boolean> {
     const { snapshotPath, deps } = this.#options;
-    if (snapshotPath === undefined) return false;
+    if (snapshotPath === undefined || this.#snapshotTried) return false;
+    this.#snapshotTried = true;
     const read = await readSnapshot(snapshotPath, deps);
-    if (!read.ok) this.#report(read.error);
+    if (!read.ok) {
+      this.#whyNoSnapshot = read.error.message;
+      this.#gate.report(read.error);
+    }
     if (!read.ok || read.value === undefined || this.#closed) return false;
     const { table, revision, position } = read.value;
     if (!(await this.#gate.full(revision, table.batches()))) return false;
@@ -218,13 +231,14 @@ export class RedisFollower {
   }
 
   #noDocument(): TandemError {
-    const message = `${this.#problem?.message ?? this.#where}; and no snapshot to serve from`;
+    const message = `${this.#problem?.message ?? this.#where}; ${this.#whyNoSnapshot}`;
     return new TandemError({ code: 'no_routing_document', message, retryable: true });
   }
 
   async #backOff(failures: number): Promise<void> {
     const { deps, random } = this.#options;
-    const ceilingMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(failures, 10));
+    const maxMs = this.#gate.revision === undefined ? MAX_FIRST_BACKOFF_MS : MAX_BACKOFF_MS;
+    const ceilingMs = Math.min(maxMs, FIRST_BACKOFF_MS * 2 ** Math.min(failures, 10));
     // Half fixed, half random: nodes that lost the same Redis do not come back all at once.
     const delayMs = ceilingMs / 2 + (random.float() * ceilingMs) / 2;
     await new Promise<void>((resolve) => {

@@ -11,7 +11,7 @@ import { RedisFollower } from './redisFollower.js';
 export interface RedisStoreOptions {
   /** `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS. */
   readonly url: string;
-  /** Before every key; default `{tandem}:`. Keep the braces in a cluster. */
+  /** Before every key; default `tandem:`. It becomes the keys' hash tag: `{tandem}:routing:trunk`. */
   readonly prefix?: string;
   /** Where the last good document is kept for a start without Redis; none when absent. */
   readonly snapshotPath?: string;

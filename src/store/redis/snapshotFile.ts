@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { err, ok, type Result } from '../../kernel/index.js';
 import { writeAtomically } from '../atomicWrite.js';
 import { checkResource, errorText, type StoreProblem } from '../problem.js';
@@ -28,6 +30,7 @@ export async function writeSnapshot(path: string, snapshot: Snapshot, at: string
   const { table, revision, position } = snapshot;
   const slice = new TimeSlice(deps);
   const hash = createHash('sha256');
+  await mkdir(dirname(path), { recursive: true });
   await writeAtomically(path, async (file) => {
     let chunk = `${JSON.stringify({ tandem_snapshot: FORMAT, revision, position, at })}\n`;
     const flush = async (): Promise<void> => {

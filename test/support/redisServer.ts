@@ -1,0 +1,99 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const HOST = '127.0.32.1';
+const FIRST_PORT = 12_000;
+const PORTS = 1_000;
+const READY = /Ready to accept connections/;
+const START_ATTEMPTS = 10;
+
+/** A real redis-server of its own: random loopback port, empty, keeps nothing. */
+export class RedisServer {
+  readonly port: number;
+  readonly #directory: string;
+  #process: ChildProcess | undefined;
+
+  private constructor(port: number, directory: string) {
+    this.port = port;
+    this.#directory = directory;
+  }
+
+  /** Fails, naming the package, when the binary is absent. */
+  static async start(): Promise<RedisServer> {
+    if (spawnSync('redis-server', ['--version']).error !== undefined) {
+      throw new Error('redis-server is not installed: apt-get install redis-server');
+    }
+    const directory = await mkdtemp(join(tmpdir(), 'tandem-redis-'));
+    for (let attempt = 0; attempt < START_ATTEMPTS; attempt++) {
+      const server = new RedisServer(FIRST_PORT + Math.floor(Math.random() * PORTS), directory);
+      if (await server.restart()) return server;
+    }
+    throw new Error(`redis-server did not start on any of ${START_ATTEMPTS} ports of ${HOST}`);
+  }
+
+  get url(): string {
+    return `redis://${HOST}:${this.port}`;
+  }
+
+  /** Starts it, again after `stop`, empty. @returns false when the port is taken. */
+  async restart(): Promise<boolean> {
+    const options = ['--bind', HOST, '--port', String(this.port), '--dir', this.#directory];
+    const child = spawn('redis-server', [...options, '--save', '', '--appendonly', 'no'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let log = '';
+    const ready = new Promise<boolean>((resolve) => {
+      child.stdout.on('data', (chunk: Buffer) => {
+        log += chunk.toString();
+        if (READY.test(log)) resolve(true);
+      });
+      child.once('exit', () => resolve(false));
+    });
+    if (!(await ready)) return false;
+    this.#process = child;
+    return true;
+  }
+
+  /** Ends the process at once; its data is gone. */
+  async stop(): Promise<void> {
+    const child = this.#process;
+    if (child === undefined) return;
+    this.#process = undefined;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  }
+
+  /** Holds the process: it accepts connections (the kernel does) and answers nothing. */
+  freeze(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
+  /** Ends it for good and removes its directory. */
+  async close(): Promise<void> {
+    await this.stop();
+    await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  /** Sends inline commands over a plain socket, so that tests do not depend on the client under test. */
+  async send(...commands: string[][]): Promise<void> {
+    const socket = connect(this.port, HOST);
+    await once(socket, 'connect');
+    let answer = '';
+    socket.on('data', (chunk: Buffer) => (answer += chunk.toString()));
+    for (const words of [...commands, ['QUIT']]) {
+      socket.write(`*${words.length}\r\n${words.map((w) => `$${Buffer.byteLength(w)}\r\n${w}\r\n`).join('')}`);
+    }
+    await once(socket, 'close');
+    const failure = /^-(.*)$/m.exec(answer);
+    if (failure !== null) throw new Error(`redis: ${failure[1]}`);
+  }
+}
