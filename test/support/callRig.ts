@@ -1,0 +1,121 @@
+/** A call service on fake legs, a manual clock and an admission that the test writes. */
+import { EventChannel, ManualClock, SeededRandom } from '../../src/kernel/index.js';
+import { HeaderPolicy, type HeaderPolicySettings } from '../../src/call/bridge/headerPolicy.js';
+import type { BridgeSettings } from '../../src/call/bridge/world.js';
+import type { CallRecord } from '../../src/call/record/cdr.js';
+import { MemoryCallRecorder } from '../../src/call/record/memoryRecorder.js';
+import type { CallRequest, Decision } from '../../src/call/routing/decision.js';
+import { Draft } from '../../src/call/routing/draft.js';
+import type { FailoverPolicy } from '../../src/call/routing/resources.js';
+import type { CallEvent } from '../../src/call/session/events.js';
+import { type Admission, CallService } from '../../src/call/session/service.js';
+import { FakeSignal } from './fakeSignal.js';
+
+export interface RigOptions {
+  /** Hosts to try, in order. */
+  readonly destinations?: readonly string[];
+  readonly failover?: FailoverPolicy;
+  readonly direction?: 'inbound' | 'outbound';
+  readonly callerSent?: string;
+  readonly reportsTrying?: boolean;
+  readonly settings?: Partial<BridgeSettings>;
+  readonly policy?: Partial<HeaderPolicySettings>;
+  readonly maxCalls?: number;
+  /** Replaces the decision that accepts. */
+  readonly decide?: (request: CallRequest) => Decision;
+}
+
+export class CallRig {
+  readonly clock = new ManualClock();
+  readonly signal: FakeSignal;
+  readonly recorder = new MemoryCallRecorder();
+  readonly events: CallEvent[] = [];
+  readonly requests: CallRequest[] = [];
+  readonly service: CallService;
+  admitted = 0;
+  released = 0;
+  readonly #options: RigOptions;
+
+  constructor(options: RigOptions = {}) {
+    this.#options = options;
+    this.signal = new FakeSignal({ reportsTrying: options.reportsTrying ?? true });
+    const events = new EventChannel<CallEvent>((error) => {
+      throw error;
+    });
+    events.subscribe((event) => this.events.push(event));
+    const admission: Admission = {
+      admit: (request) => this.#admit(request),
+      isListed: (address) => address.startsWith('127.0.20.'),
+      revision: 'r1',
+    };
+    this.service = new CallService({
+      port: this.signal,
+      clock: this.clock,
+      random: new SeededRandom(1),
+      admission,
+      recorder: this.recorder,
+      events,
+      nodeId: 'node-1',
+      policy: new HeaderPolicy(options.policy),
+      ...(options.settings === undefined ? {} : { settings: options.settings }),
+      ...(options.maxCalls === undefined ? {} : { maxCalls: options.maxCalls }),
+    });
+    void this.signal.start(this.service);
+  }
+
+  /** The only record; fails when there is none, or a second one. */
+  get record(): CallRecord {
+    if (this.recorder.records.length !== 1) throw new Error(`${this.recorder.records.length} records`);
+    return this.recorder.records[0] as CallRecord;
+  }
+
+  get state(): string {
+    return this.service.registry.dump()[0]?.state ?? 'gone';
+  }
+
+  eventTypes(): string[] {
+    return this.events.map((event) => event.type);
+  }
+
+  /** What is left of calls; empty when all is well. */
+  leftovers(): string[] {
+    const left = [...this.signal.breaches];
+    if (this.service.registry.size > 0) left.push(`${this.service.registry.size} calls in the registry`);
+    if (this.clock.pending > 0) left.push(`timers ${JSON.stringify(this.clock.dump())}`);
+    if (this.admitted !== this.released) left.push(`${this.admitted - this.released} limits held`);
+    for (const event of this.events) if (event.type === 'call_fault') left.push(`fault ${String(event.error)}`);
+    return left;
+  }
+
+  #admit(request: CallRequest): { decision: Decision; release(): void } {
+    this.requests.push(request);
+    const decision = this.#options.decide?.(request) ?? this.#accept(request);
+    this.admitted++;
+    return {
+      decision,
+      release: () => {
+        this.released++;
+      },
+    };
+  }
+
+  #accept(request: CallRequest): Decision {
+    const draft = new Draft('r1', request);
+    draft.direction = this.#options.direction ?? 'inbound';
+    draft.mode = 'pstn';
+    draft.accountSid = 'demo';
+    draft.trunkSid = 'trk_demo';
+    draft.carrierId = 'telco-a';
+    draft.calledE164 = '+918040000001';
+    draft.callerE164 = '+919820000000';
+    draft.callerSent = this.#options.callerSent ?? '+919820000000';
+    draft.failover = this.#options.failover ?? {};
+    draft.destinations = (this.#options.destinations ?? ['127.0.20.20:5060;transport=udp']).map((gateway) => ({
+      uri: `sip:+918040000001@${gateway}`,
+      gateway,
+      priority: 0,
+      weight: 1,
+    }));
+    return draft.accept();
+  }
+}
