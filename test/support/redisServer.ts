@@ -45,6 +45,10 @@ export class RedisServer {
     const child = spawn('redis-server', [...options, '--save', '', '--appendonly', 'no'], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
+    // A test that dies, by its timeout for one, must not leave a server behind.
+    const killWithUs = (): void => void child.kill('SIGKILL');
+    process.once('exit', killWithUs);
+    child.once('exit', () => process.removeListener('exit', killWithUs));
     let log = '';
     const ready = new Promise<boolean>((resolve) => {
       child.stdout.on('data', (chunk: Buffer) => {
