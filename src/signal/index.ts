@@ -1,3 +1,4 @@
 export type * from './port.js';
 export { type DirectSignalOptions, type EngineNeighbour, createDirectSignal } from './direct/adapter.js';
 export type { SourceGate } from './direct/gate.js';
+export { type SrfSignalOptions, createSrfSignal } from './srf/srfSignal.js';

@@ -1,8 +1,12 @@
 import type { HeaderEntry, IncomingLeg, LegEvents, ResponseSpec, SignalSource } from '../port.js';
+import type { Timer } from '../../kernel/index.js';
 import { sendResponse } from './srfExchange.js';
 import { type LegContext, SrfLeg } from './srfLeg.js';
 import { type SrfMessage, readMessage } from './srfMessage.js';
 import type { SrfRequest, SrfResponse } from './srfTypes.js';
+
+/** Longer than the 64*T1 in which a 2xx is repeated. */
+const ACK_WAIT_MS = 33_000;
 
 const NO_EVENTS: LegEvents = {
   onRequest: () => undefined,
@@ -26,17 +30,15 @@ export class SrfIncomingLeg extends SrfLeg implements IncomingLeg {
   #acknowledged = false;
   /** BYE asked for before the ACK: RFC 3261 §15 lets a callee send it only afterwards. */
   #heldBye: { readonly headers: readonly HeaderEntry[] | undefined } | undefined;
+  #byeTimer: Timer | undefined;
 
-  constructor(context: LegContext, request: SrfRequest, response: SrfResponse) {
-    const message = readMessage(request.msg);
+  constructor(context: LegContext, request: SrfRequest, response: SrfResponse, message: SrfMessage) {
     super(context, { role: 'uas', callId: message.callId, fromTag: message.fromTag });
     this.message = message;
     this.source = sourceOf(request);
     this.#response = response;
-    request.on('cancel', (cancel) => {
-      this.end({ kind: 'cancelled', message: readMessage(cancel) });
-    });
-    request.on('update', (update, updateResponse) => this.onNetworkRequest(update, updateResponse));
+    request.on('cancel', (cancel) => context.cancelled(readMessage(cancel)));
+    this.takeUpdates(request);
   }
 
   get localTag(): string {
@@ -84,17 +86,37 @@ export class SrfIncomingLeg extends SrfLeg implements IncomingLeg {
   }
 
   protected override sendBye(headers?: readonly HeaderEntry[]): void {
-    if (this.#acknowledged) super.sendBye(headers);
-    else this.#heldBye = { headers };
+    if (this.#acknowledged) {
+      super.sendBye(headers);
+      return;
+    }
+    this.#heldBye = { headers };
+    // A server ends a call without ACK by itself, but a drachtio-server only those over UDP.
+    this.#byeTimer = this.link.clock.setTimer('srf held bye', ACK_WAIT_MS, () => this.#sendHeldBye());
+  }
+
+  protected override release(): void {
+    this.#byeTimer?.cancel();
+    super.release();
+  }
+
+  #sendHeldBye(): void {
+    this.#byeTimer?.cancel();
+    const held = this.#heldBye;
+    this.#heldBye = undefined;
+    if (held !== undefined) super.sendBye(held.headers);
   }
 
   protected onFirstAck(ack: SrfMessage): void {
     if (this.#acknowledged || !this.confirmed) return;
     this.#acknowledged = true;
     if (!this.ended) this.deliver(() => this.sink.onAck(this, ack, undefined));
-    const held = this.#heldBye;
-    this.#heldBye = undefined;
-    if (held !== undefined) super.sendBye(held.headers);
+    this.#sendHeldBye();
+  }
+
+  /** The caller withdrew; the server has answered. */
+  onCancel(cancel: SrfMessage): void {
+    if (!this.confirmed) this.end({ kind: 'cancelled', message: cancel });
   }
 
   /** RFC 3261 §15.1.2: a caller may end an early dialog by BYE; the INVITE still gets its answer. */

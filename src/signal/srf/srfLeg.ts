@@ -12,13 +12,17 @@ import type {
 import { SrfInDialogRequest, SrfReinvite, isLocal, sendAck, sendResponse } from './srfExchange.js';
 import { type SrfFault, type SrfLink, isFault } from './srfLink.js';
 import { type SrfMessage, readMessage } from './srfMessage.js';
-import { dialogIdOf, headerObject, srfContent, toSrf } from './srfText.js';
+import { dialogIdOf, headerObject, srfContent, toSrf, fromSrf } from './srfText.js';
 import type { SrfRequest, SrfRequestOptions, SrfResponse } from './srfTypes.js';
 
 export interface LegContext {
   readonly link: SrfLink;
   /** The leg has nothing left to do: frames of its dialog need not find it any more. */
   release(leg: SrfLeg): void;
+  /** A request that srf gave to the wrong leg, as it looks at the Call-ID alone. */
+  dispatch(request: SrfRequest, response: SrfResponse): void;
+  /** A CANCEL of a first INVITE; srf looks at the Call-ID alone here, too. */
+  cancelled(cancel: SrfMessage): void;
 }
 
 export interface LegIdentity {
@@ -47,7 +51,7 @@ export abstract class SrfLeg implements Leg {
   readonly role: 'uas' | 'uac';
   readonly dialogId: string;
   protected readonly link: SrfLink;
-  readonly #context: LegContext;
+  protected readonly context: LegContext;
   /** Deliveries held until `invite()` or `onInvite` has returned. */
   #held: (() => void)[] | undefined = [];
   #confirmed = false;
@@ -59,7 +63,7 @@ export abstract class SrfLeg implements Leg {
   #reinviting = false;
 
   constructor(context: LegContext, identity: LegIdentity) {
-    this.#context = context;
+    this.context = context;
     this.link = context.link;
     this.role = identity.role;
     this.callId = identity.callId;
@@ -134,8 +138,7 @@ export abstract class SrfLeg implements Leg {
   }
 
   /** A frame of this dialog, other than a response. */
-  onNetworkRequest(request: SrfRequest, response: SrfResponse): void {
-    const message = readMessage(request.msg);
+  onNetworkRequest(request: SrfRequest, response: SrfResponse, message = readMessage(request.msg)): void {
     if (request.source === 'application') {
       this.onServerBye(message.header('Reason') ?? '', message);
       return;
@@ -188,7 +191,7 @@ export abstract class SrfLeg implements Leg {
   }
 
   protected release(): void {
-    this.#context.release(this);
+    this.context.release(this);
   }
 
   /** Remembers a 2xx until `acknowledge`. */
@@ -213,9 +216,17 @@ export abstract class SrfLeg implements Leg {
 
   protected send(options: SrfRequestOptions, done: (sent: SrfRequest | SrfFault) => void): void {
     this.link.request(REMOTE_TARGET, { ...options, stackDialogId: toSrf(this.dialogId) }, (sent) => {
-      // srf hands an UPDATE of the peer to any request of ours under way with the same Call-ID.
-      if (!isFault(sent)) sent.on('update', (update, response) => this.onNetworkRequest(update, response));
+      if (!isFault(sent)) this.takeUpdates(sent);
       done(sent);
+    });
+  }
+
+  /** srf hands an UPDATE of the peer to any request under way with the same Call-ID, of ours or of the peer. */
+  protected takeUpdates(underWay: SrfRequest): void {
+    underWay.on('update', (update, response) => {
+      const dialogId = fromSrf(update.stackDialogId ?? '');
+      if (dialogId === '' || dialogId === this.dialogId) this.onNetworkRequest(update, response);
+      else this.context.dispatch(update, response);
     });
   }
 
@@ -298,8 +309,11 @@ export abstract class SrfLeg implements Leg {
 
   #onBye(bye: SrfMessage, response: SrfResponse): void {
     sendResponse(response, 200);
-    if (this.#ended) return;
     this.acknowledge();
+    if (this.#ended) {
+      this.release();
+      return;
+    }
     if (this.#confirmed) this.end({ kind: 'remote_bye', message: bye });
     else this.onEarlyBye(bye);
   }
@@ -332,7 +346,7 @@ export abstract class SrfLeg implements Leg {
         if (status >= 300) this.#received.delete(answered.cseq);
       },
     });
-    request.on('update', (update, updateResponse) => this.onNetworkRequest(update, updateResponse));
+    this.takeUpdates(request);
     this.#received.set(reinvite.cseq, reinvite);
     this.deliver(() => this.sink.onReinvite(this, reinvite));
   }

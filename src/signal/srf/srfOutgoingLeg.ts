@@ -93,13 +93,11 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
   }
 
   protected onServerBye(_reason: string, _bye: SrfMessage): void {
-    this.#timer?.cancel();
     if (this.ended || !this.confirmed) this.release();
     else this.end({ kind: 'dialog_lost', status: undefined });
   }
 
   onEngineLost(): void {
-    this.#timer?.cancel();
     if (!this.#settled) {
       this.#fail(this.#cancel === 'no' ? { kind: 'transport_error', code: 'engine_lost' } : { kind: 'cancelled' });
     } else {
@@ -107,10 +105,15 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
     }
   }
 
+  protected override release(): void {
+    this.#timer?.cancel();
+    super.release();
+  }
+
   #onSent(request: SrfRequest): void {
     this.#request = request;
     request.on('response', (response) => this.#onInviteResponse(response));
-    request.on('update', (update, response) => this.onNetworkRequest(update, response));
+    this.takeUpdates(request);
     if (this.#cancel === 'wanted') this.#sendCancel(request);
   }
 

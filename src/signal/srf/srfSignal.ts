@@ -4,7 +4,7 @@ import { SrfInDialogRequest, sendResponse } from './srfExchange.js';
 import { SrfIncomingLeg, sourceOf } from './srfIncomingLeg.js';
 import type { LegContext, SrfLeg } from './srfLeg.js';
 import { SrfLink, type SrfLogger } from './srfLink.js';
-import { readMessage } from './srfMessage.js';
+import { type SrfMessage, readMessage } from './srfMessage.js';
 import { SrfOutgoingLeg } from './srfOutgoingLeg.js';
 import { dialogIdOf, fromSrf } from './srfText.js';
 import type { SrfRequest, SrfResponse } from './srfTypes.js';
@@ -37,7 +37,7 @@ class SrfSignal implements SignalPort {
    * Both roles name a dialog by the caller's tag. A call that leaves us and comes back through a proxy has the same
    * name on either side, so the roles have a table each.
    */
-  readonly #legs = { uas: new Map<string, SrfLeg>(), uac: new Map<string, SrfLeg>() };
+  readonly #legs = { uas: new Map<string, SrfIncomingLeg>(), uac: new Map<string, SrfOutgoingLeg>() };
   #handlers: SignalHandlers | undefined;
 
   constructor(options: SrfSignalOptions) {
@@ -47,6 +47,10 @@ class SrfSignal implements SignalPort {
       release: (leg) => {
         const table = this.#legs[leg.role];
         if (table.get(leg.dialogId) === leg) table.delete(leg.dialogId);
+      },
+      dispatch: (request, response) => this.#onRequest(request, response),
+      cancelled: (cancel) => {
+        this.#legs.uas.get(dialogIdOf(cancel.callId, cancel.fromTag))?.onCancel(cancel);
       },
     };
   }
@@ -98,12 +102,14 @@ class SrfSignal implements SignalPort {
     const message = readMessage(request.msg);
     const dialogId = fromSrf(request.stackDialogId ?? '');
     if (dialogId !== '' || message.toTag !== '') {
-      this.#onInDialog(request, response, dialogId);
+      const leg = this.#find(request, message, dialogId);
+      if (leg !== undefined) leg.onNetworkRequest(request, response, message);
+      else if (message.method !== 'ACK' && request.source === 'network') sendResponse(response, 481);
       return;
     }
     if (message.method === 'ACK') return;
     if (message.method === 'INVITE') {
-      this.#onInvite(request, response);
+      this.#onInvite(request, response, message);
       return;
     }
     const answerable = new SrfInDialogRequest(message, response);
@@ -115,22 +121,15 @@ class SrfSignal implements SignalPort {
     this.#tell(() => this.#handlers?.onRequest(outOfDialog));
   }
 
-  #onInDialog(request: SrfRequest, response: SrfResponse, dialogId: string): void {
-    const leg = this.#find(request, dialogId);
-    if (leg !== undefined) leg.onNetworkRequest(request, response);
-    else if (request.method !== 'ACK' && request.source === 'network') sendResponse(response, 481);
-  }
-
   /** The dialog's tag is the From tag of its first INVITE: the sender's own if the caller sends, else ours. */
-  #find(request: SrfRequest, dialogId: string): SrfLeg | undefined {
-    const { callId, fromTag } = readMessage(request.msg);
-    const sentByCaller = dialogIdOf(callId, fromTag) === dialogId;
+  #find(request: SrfRequest, message: SrfMessage, dialogId: string): SrfLeg | undefined {
+    const sentByCaller = dialogIdOf(message.callId, message.fromTag) === dialogId;
     const callerIsPeer = sentByCaller === (request.source === 'network');
     return (callerIsPeer ? this.#legs.uas : this.#legs.uac).get(dialogId);
   }
 
-  #onInvite(request: SrfRequest, response: SrfResponse): void {
-    const leg = new SrfIncomingLeg(this.#context, request, response);
+  #onInvite(request: SrfRequest, response: SrfResponse, message: SrfMessage): void {
+    const leg = new SrfIncomingLeg(this.#context, request, response, message);
     if (this.#legs.uas.has(leg.dialogId)) {
       // RFC 3261 §8.2.2.2: the same request by another path.
       sendResponse(response, 482);
