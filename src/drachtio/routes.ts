@@ -28,6 +28,10 @@ export class RouteTable<T> {
     for (const verb of [...this.#rings.keys()]) this.remove(verb, member);
   }
 
+  has(verb: string): boolean {
+    return this.#rings.has(verb);
+  }
+
   /** The next in turn, undefined when nobody is registered. */
   pick(verb: string): T | undefined {
     const ring = this.#rings.get(verb);

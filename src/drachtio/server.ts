@@ -89,6 +89,11 @@ export class DrachtioServer {
     return this.#listener.local;
   }
 
+  /** Whether a connected application asked for requests of this method. */
+  claims(method: string): boolean {
+    return this.#routes.has(method.toLowerCase());
+  }
+
   /** Closes the listener and all connections; calls are dealt with as for lost applications. */
   stop(): void {
     this.#listener?.close();

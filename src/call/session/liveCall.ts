@@ -157,6 +157,7 @@ export class LiveCall implements BridgeObserver {
       talkMs: between(this.#answered, now),
       direction: decision?.direction ?? null,
       mode: decision?.mode ?? null,
+      accountSid: decision?.accountSid ?? null,
       trunkSid: decision?.trunkSid ?? null,
       carrierId: decision?.carrierId ?? null,
       caller: this.request.callerNumber,
@@ -238,6 +239,7 @@ export interface LiveCallDump {
   readonly talkMs: number;
   readonly direction: string | null;
   readonly mode: string | null;
+  readonly accountSid: string | null;
   readonly trunkSid: string | null;
   readonly carrierId: string | null;
   readonly caller: string;

@@ -1,0 +1,65 @@
+import { CallLimiter } from '../call/admission/limiter.js';
+import { UnlistedLog, screenSource } from '../call/admission/sourceGate.js';
+import { decide } from '../call/routing/decide.js';
+import type { CallRequest, Decision } from '../call/routing/decision.js';
+import type { TableHolder } from '../call/routing/compile.js';
+import type { AdmittedCall } from '../call/session/liveCall.js';
+import type { Admission } from '../call/session/service.js';
+import { plainAddress } from '../call/session/request.js';
+import type { Clock, Random } from '../kernel/index.js';
+import type { SourceGate } from '../signal/index.js';
+
+const NOTHING_HELD = (): void => {};
+
+/** Admission and routing on the live table: what the call path, the source gate and `explain` share. */
+export class LiveAdmission implements Admission, SourceGate {
+  readonly limiter = new CallLimiter();
+  readonly unlisted: 'reject' | 'drop';
+  readonly #holder: TableHolder;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #log = new UnlistedLog();
+
+  constructor(
+    holder: TableHolder,
+    deps: { readonly clock: Clock; readonly random: Random; readonly unlisted: 'reject' | 'drop' },
+  ) {
+    this.#holder = holder;
+    this.#clock = deps.clock;
+    this.#random = deps.random;
+    this.unlisted = deps.unlisted;
+  }
+
+  get revision(): string {
+    return this.#holder.current.revision;
+  }
+
+  /** The decision alone: nothing is taken. */
+  explain(request: CallRequest): Decision {
+    return decide(this.#holder.current, request, {
+      limits: this.limiter,
+      nowMs: this.#clock.nowMs(),
+      random: this.#draw,
+    });
+  }
+
+  admit(request: CallRequest): AdmittedCall {
+    const decision = this.explain(request);
+    if (!decision.accepted) return { decision, release: NOTHING_HELD };
+    const held = this.limiter.claim(decision.limits, this.#clock.nowMs());
+    // The decision looked at the same counters a moment ago, in the same turn: they cannot have changed.
+    if (!held.ok) return { decision: this.explain(request), release: NOTHING_HELD };
+    return { decision, release: () => this.limiter.release(held.value) };
+  }
+
+  isListed(address: string): boolean {
+    const table = this.#holder.current;
+    return !table.loaded || screenSource(table, plainAddress(address)) === 'known';
+  }
+
+  isWorthARecord(address: string, nowMs: number): boolean {
+    return this.#log.shouldLog(address, nowMs);
+  }
+
+  readonly #draw = (): number => this.#random.float();
+}

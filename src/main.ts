@@ -1,0 +1,64 @@
+#!/usr/bin/env node
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { call } from './cli/call.js';
+import { dump } from './cli/dump.js';
+import { explain } from './cli/explain.js';
+import { lint } from './cli/lint.js';
+import { start } from './cli/start.js';
+import { VERSION } from './cli/version.js';
+import { type Config, ConfigError, loadConfig, splitArguments } from './config/index.js';
+import { TandemError } from './kernel/index.js';
+
+const USAGE = `tandem ${VERSION}
+
+  tandem start                                     serve
+  tandem call --from IP --to NUMBER [--caller NUMBER] [--answer HOST:PORT] [--via HOST:PORT] [--talk SECONDS]
+                                                   place a call and print its ladder, decision and record
+  tandem explain --from IP --to NUMBER [--caller NUMBER] [--format json]
+                                                   what would happen to such a call, and why
+  tandem lint                                      find faults in the routing document
+  tandem dump                                      what lives in the running node
+
+Each takes --config FILE (default: TANDEM_CONFIG, else config/demo.yaml of this package) and any key of the
+configuration as a flag, for example --sip.listen udp://127.0.0.1:5080 or --set calls.maxCalls=100.
+`;
+
+type Verb = (config: Config, argv: readonly string[], configFile: string | undefined) => Promise<number>;
+const VERBS: { readonly [verb: string]: Verb } = { start, call, explain, lint, dump };
+
+/** The demonstration's configuration, beside dist/ in the package. */
+const demoConfig = (): string | undefined => {
+  for (let folder = dirname(fileURLToPath(import.meta.url)); folder !== dirname(folder); folder = dirname(folder)) {
+    const candidate = join(folder, 'config', 'demo.yaml');
+    if (existsSync(candidate)) return candidate;
+  }
+  return undefined;
+};
+
+const run = async (argv: readonly string[]): Promise<number> => {
+  const [name = 'help', ...rest] = argv;
+  const verb = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
+  if (verb === undefined) {
+    const known = ['help', '--help', '-h', 'version', '--version'].includes(name);
+    process.stdout.write(name.includes('version') ? `${VERSION}\n` : USAGE);
+    if (!known) process.stderr.write(`tandem: unknown command "${name}"\n`);
+    return known ? 0 : 64;
+  }
+  const split = splitArguments(rest);
+  const file = split.file ?? process.env['TANDEM_CONFIG'] ?? demoConfig();
+  const config = loadConfig({ file, env: process.env, flags: split.flags });
+  return verb(config, split.rest, file);
+};
+
+try {
+  process.exitCode = await run(process.argv.slice(2));
+} catch (error) {
+  const expected = error instanceof TandemError || error instanceof ConfigError;
+  const text = expected ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`tandem: ${text}\n`);
+  process.exitCode = 1;
+  // A failed start may have left sockets open.
+  process.exit();
+}
