@@ -39,6 +39,7 @@ export class Attempt implements OutgoingEvents {
   open = true;
   record: AttemptRecord | undefined;
   readonly #sink: AttemptSink;
+  #answered = false;
 
   constructor(number: number, destination: Destination, at: { nowMs: number; wallMs: number }, sink: AttemptSink) {
     this.number = number;
@@ -77,6 +78,8 @@ export class Attempt implements OutgoingEvents {
   }
 
   onAnswered(_leg: OutgoingLeg, message: SignalMessage): void {
+    if (this.#answered) return;
+    this.#answered = true;
     this.lastStatus = message.status ?? 200;
     this.#sink.attemptAnswered(this, message);
   }

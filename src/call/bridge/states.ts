@@ -190,6 +190,7 @@ const UNDER_WAY: { readonly [E in BridgeEvent]: Cell } = {
 /** Common to both states after the answer: whoever goes, the other is told (RFC 3261 §15). */
 const ANSWERED: { readonly [E in BridgeEvent]: Cell } = {
   ...IGNORED,
+  b_answered: NOTHING,
   a_cancelled: over('callerGone'),
   a_bye: over('callerGone'),
   a_lost: over('callerGone'),
