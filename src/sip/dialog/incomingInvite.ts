@@ -59,7 +59,8 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
 
   respond(status: number, fields: ResponseFields = {}, reliable = false): Responded {
     if (!this.open) return { ok: false, refusal: 'unknown_transaction' };
-    this.#tag ??= fields.toTag ?? this.#core.newTag();
+    // Not by our own 100, which has no tag: the user's first response may choose it.
+    if (status > 100) this.#tag ??= fields.toTag ?? this.#core.newTag();
     const provisional = status < 200;
     if (reliable && provisional && !this.#callerSpeaks100rel()) return { ok: false, refusal: 'not_100rel' };
     const success = status >= 200 && status < 300;
