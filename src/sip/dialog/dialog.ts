@@ -12,13 +12,12 @@ import type {
 } from '../face.js';
 import { type NextHop, nextHopOfText } from '../locate/nextHop.js';
 import { SipRequest, type SipResponse } from '../message/message.js';
-import { parseNameAddr, splitList } from '../message/nameAddr.js';
 import { detach } from '../message/text.js';
-import { parseUri, uriParam } from '../message/uri.js';
 import type { Hop, Listener } from '../transport/hop.js';
 import { addUserFields, setBody } from './fields.js';
 import { type CoreHost, dialogKey } from './host.js';
 import type { IncomingInviteCall } from './incomingInvite.js';
+import { isLooseRoute, routeSetOf, routeUri } from './routeSet.js';
 import { OutgoingInviteCall } from './outgoingInvite.js';
 import { type LaunchUser, OutgoingRequestCall, findHops } from './outgoing.js';
 
@@ -247,19 +246,6 @@ export class InviteDialog implements Dialog {
     };
   }
 }
-
-/** Record-Route fields as a route set: in order for the UAS, reversed for the UAC (RFC 3261 §12.1). */
-export const routeSetOf = (message: SipRequest | SipResponse, reversed: boolean): string[] => {
-  const routes = message.count('Record-Route') === 0 ? [] : message.headerList('Record-Route');
-  return reversed ? routes.reverse() : routes;
-};
-
-const routeUri = (route: string): string => parseNameAddr(splitList(route)[0] ?? '')?.uri ?? '';
-
-const isLooseRoute = (route: string): boolean => {
-  const uri = parseUri(routeUri(route));
-  return uri !== undefined && uriParam(uri, 'lr') !== undefined;
-};
 
 const gone = (id: string): Refusal => ({ refusal: 'dialog_gone', detail: `dialog ${id} has ended` });
 const badTarget = (target: string): Refusal => ({

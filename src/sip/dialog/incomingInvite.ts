@@ -11,7 +11,8 @@ import type { SipRequest } from '../message/message.js';
 import type { ServerInviteTransaction, ServerInviteUser } from '../transaction/serverInvite.js';
 import { patienceMs } from '../transaction/timers.js';
 import type { Arrival } from '../transport/layer.js';
-import { type InviteDialog, routeSetOf } from './dialog.js';
+import type { InviteDialog } from './dialog.js';
+import { routeSetOf } from './routeSet.js';
 import type { CoreHost } from './host.js';
 import { buildResponse } from './incomingRequest.js';
 

@@ -12,7 +12,8 @@ import type { ClientInviteTransaction, ClientUser } from '../transaction/clientI
 import { patienceMs } from '../transaction/timers.js';
 import type { Hop, Listener } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
-import { type InviteDialog, routeSetOf } from './dialog.js';
+import type { InviteDialog } from './dialog.js';
+import { routeSetOf } from './routeSet.js';
 import { addUserFields } from './fields.js';
 import { type CoreHost, outboundSource } from './host.js';
 import { type LaunchUser, stampOutgoingVia, synthesise } from './outgoing.js';
