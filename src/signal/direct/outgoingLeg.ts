@@ -58,7 +58,13 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
     if (!this.#settled && !this.#cancelled) this.#sink.onTrying(this);
   }
 
-  onProvisional(response: SipResponse): void {
+  onProvisional(response: SipResponse, dialog: Dialog | undefined): void {
+    const rseq = response.header('RSeq');
+    if (rseq !== undefined && dialog !== undefined) {
+      // RFC 3262 §4: acknowledged whatever the application makes of it.
+      const rack = `${rseq} ${response.header('CSeq') ?? ''}`;
+      dialog.request('PRACK', { headers: [['RAck', rack]] }, { onResponse: () => {} });
+    }
     if (!this.#settled && !this.#cancelled) this.#sink.onProgress(this, new DirectMessage(response));
   }
 

@@ -57,9 +57,14 @@ export class SrfIncomingLeg extends SrfLeg implements IncomingLeg {
     this.open();
   }
 
-  progress(status: number, spec?: ResponseSpec): void {
+  progress(status: number, spec: ResponseSpec = {}): void {
     if (this.ended || this.confirmed || status <= 100 || status >= 200) return;
-    sendResponse(this.#response, status, spec, (outcome) => {
+    // RFC 3262 §3: a caller that requires it gets its provisionals reliably.
+    const requires = this.message.headers().some(([name, value]) => name === 'Require' && /\b100rel\b/i.test(value));
+    const headers: HeaderEntry[] = requires
+      ? [...(spec.headers ?? []), ['Require', '100rel']]
+      : [...(spec.headers ?? [])];
+    sendResponse(this.#response, status, { ...spec, headers }, (outcome) => {
       if ('sent' in outcome) this.#localTag = outcome.sent.toTag;
     });
   }

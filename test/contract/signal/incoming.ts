@@ -122,6 +122,36 @@ export const incomingBehaviours: Behaviour[] = [
     },
   },
   {
+    name: 'a caller that requires 100rel: <- 183 with RSeq, -> PRACK, <- 200, and so to the answer',
+    run: async (stage) => {
+      const { peer, t } = stage;
+      const { invite, leg, probe } = await callIn(stage, { headers: [['Require', '100rel']] });
+      leg.progress(183, sdp(SDP_B));
+      const early = await peer.expect(183);
+      t.match(early.header('RSeq'), /^\d+$/);
+      const dialog = invite.dialog(early);
+      dialog.send('PRACK', { headers: [['RAck', `${early.header('RSeq') ?? ''} ${early.cseq}`]] });
+      await peer.expect('200 PRACK');
+      leg.answer({});
+      dialog.ack(invite.request.cseqNumber);
+      await peer.expect('200 INVITE');
+      await probe.expect('ack');
+      await hangUp(stage, { leg, probe, dialog });
+    },
+  },
+  {
+    name: '<- 180, -> BYE within the early dialog: <- 200, <- 487, and one end (RFC 3261 15.1.2)',
+    run: async (stage) => {
+      const { peer, t } = stage;
+      const { invite, leg, probe } = await callIn(stage);
+      leg.progress(180);
+      invite.dialog(await peer.expect(180)).send('BYE');
+      await peer.expect('200 BYE');
+      await peer.expect('487 INVITE');
+      t.match((await probe.end()).kind, /remote_bye|cancelled/);
+    },
+  },
+  {
     name: 'answering within onInvite works; its events come afterwards',
     run: async (stage) => {
       const { peer, rig } = stage;

@@ -291,6 +291,27 @@ export const outgoingBehaviours: Behaviour[] = [
     },
   },
   {
+    name: 'a reliable provisional is acknowledged: -> 183 with RSeq, <- PRACK',
+    run: async (stage) => {
+      const { peer, t } = stage;
+      const { leg, probe, invite } = await callOut(stage, { headers: [['Supported', '100rel']] });
+      const reliable = [
+        ['Require', '100rel'],
+        ['RSeq', '4711'],
+      ] as const;
+      invite.respond(183, { headers: reliable, body: SDP_B });
+      const prack = await peer.expectRequest('PRACK');
+      t.equal(prack.header('RAck'), `4711 ${invite.message.cseq}`);
+      prack.respond(200);
+      t.equal((await probe.message('progress')).status, 183);
+      const ok = invite.respond(200);
+      await probe.expect('answered');
+      leg.ack();
+      await peer.expect('ACK');
+      await hangUp(stage, { leg, probe, dialog: invite.dialog(ok) });
+    },
+  },
+  {
     name: 'a fork: 18x of both branches are reported, a second 200 is acknowledged and released',
     run: async (stage) => {
       const { peer, rig, t } = stage;

@@ -19,6 +19,17 @@ export const timeoutBehaviours: Behaviour[] = [
     },
   },
   {
+    name: '-> 180, <- CANCEL, -> 200, but never 487: cancelled all the same (RFC 3261 9.1)',
+    run: async (stage) => {
+      const { leg, probe, invite } = await callOut(stage);
+      invite.respond(180);
+      await probe.expect('progress');
+      leg.cancel();
+      (await stage.peer.expectRequest('CANCEL')).respond(200);
+      stage.t.match(await probe.failure(10_000), { kind: 'cancelled' });
+    },
+  },
+  {
     name: '<- 200 and no ACK: <- BYE, ack_timeout',
     run: async (stage) => {
       const { leg, probe } = await callIn(stage);
