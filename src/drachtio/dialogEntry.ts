@@ -70,6 +70,7 @@ export class DialogEntry implements DialogListener {
   readonly #forks = new Map<string, Fork>();
   /** Told when the ACK of our 2xx can no longer come. */
   #onAckLost: (() => void) | undefined;
+  #updateHeld = false;
   #hangupReason: string | undefined;
   #byeRetry: Timer | undefined;
 
@@ -151,9 +152,16 @@ export class DialogEntry implements DialogListener {
       this.#home.inbound.request(this.owner, request, this.id);
       return;
     }
+    // RFC 3311 §5.2: one at a time.
+    if (this.#updateHeld) {
+      request.respond(500, { headers: [['Retry-After', '3']] });
+      return;
+    }
+    this.#updateHeld = true;
     // A drachtio-srf program with a request under way takes an UPDATE for one that belongs to that request, and
     // never answers it.
     this.owner.outstanding.whenIdle(this.#callId, () => {
+      this.#updateHeld = false;
       if (this.dialog?.state === 'terminated' || !this.owner.open) request.respond(487);
       else this.#home.inbound.request(this.owner, request, this.id);
     });

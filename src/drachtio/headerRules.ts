@@ -19,6 +19,9 @@ const NOT_IN_CANCEL = new Set([
   ...['Content-Type', 'Content-Encoding', 'Content-Disposition', 'Authorization', 'Proxy-Authorization'],
 ]);
 
+/** Not passed on unless their value is a number of at most ten digits. */
+const NUMERIC = new Set(['Expires', 'Max-Forwards', 'Min-Expires']);
+
 const hasContentType = (headers: readonly HeaderField[]): boolean => headers.some(([name]) => name === 'Content-Type');
 
 /** Canonical name of a known header; otherwise capitals after dashes, unless it is an `X-` header. */
@@ -32,7 +35,8 @@ function allowedHeaders(message: AppMessage): HeaderField[] {
   const fields: HeaderField[] = [];
   for (const [written, value] of message.headers) {
     const name = headerName(written);
-    if (!IMMUTABLE.has(name)) fields.push([name, value]);
+    if (IMMUTABLE.has(name) || (NUMERIC.has(name) && !/^\d{1,10}$/.test(value))) continue;
+    fields.push([name, value]);
   }
   return fields;
 }

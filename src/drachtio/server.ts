@@ -37,6 +37,8 @@ export interface DrachtioServerOptions {
   readonly answerTimeoutMs?: number;
   /** How long a connection may stay unauthenticated; default 10 s. */
   readonly authenticateTimeoutMs?: number;
+  /** Told of faults of our own while an application's frame was worked on; that application gets a refusal. */
+  readonly onError?: (error: unknown) => void;
 }
 
 /**
@@ -63,6 +65,7 @@ export class DrachtioServer {
       authenticateTimeoutMs: options.authenticateTimeoutMs ?? 10_000,
       commands: new Commands(this.#ledger, () => this.#engine),
       routes: this.#routes,
+      onError: options.onError ?? (() => undefined),
       welcome: () => this.#welcome(),
       onClosed: (session) => {
         this.#sessions.delete(session);
@@ -73,6 +76,11 @@ export class DrachtioServer {
       onInvite: (invite) => this.#onInvite(invite),
       onRequest: (request) => this.#onRequest(request),
     };
+  }
+
+  /** Whether some application has registered for this method, so that a request outside dialogs is for it. */
+  claims(method: string): boolean {
+    return this.#routes.has(method.toLowerCase());
   }
 
   attach(engine: SipEngine): void {
@@ -87,11 +95,6 @@ export class DrachtioServer {
       return session;
     });
     return this.#listener.local;
-  }
-
-  /** Whether a connected application asked for requests of this method. */
-  claims(method: string): boolean {
-    return this.#routes.has(method.toLowerCase());
   }
 
   /** Closes the listener and all connections; calls are dealt with as for lost applications. */

@@ -23,6 +23,7 @@ export interface SessionContext {
   /** Tokens of a successful authentication: addresses, version, local addresses. */
   welcome(): string;
   onClosed(session: Session): void;
+  onError(error: unknown): void;
 }
 
 const digest = (text: string, encoding: BufferEncoding): Buffer =>
@@ -102,12 +103,22 @@ export class Session implements AppConnection, StreamSink {
   #onPayload(payload: Buffer): boolean {
     const frame = parsePayload(payload);
     const replyAt = this.#batch?.length ?? 0;
-    const reply = this.#perform(frame);
+    const reply = this.#performGuarded(frame);
     const leader = `${this.#context.random.uuid()}|response|${frame.tokens[0] ?? ''}|${reply.text}`;
     // What this frame caused may already stand in the batch. drachtio-srf knows a transaction or a dialog only from
     // the reply on, so the reply goes before it.
     this.#batch?.splice(replyAt, 0, encodeFrame(leader, reply.message));
     return reply.close !== true;
+  }
+
+  /** A frame without a reply would leave its promise pending for ever at the other end. */
+  #performGuarded(frame: Frame): Reply {
+    try {
+      return this.#perform(frame);
+    } catch (error) {
+      this.#context.onError(error);
+      return nok('Server error: internal error');
+    }
   }
 
   #perform(frame: Frame): Reply {

@@ -103,6 +103,14 @@ t.test('a request keeps identity and contact apart and drops what is the engineâ
   );
 });
 
+t.test('numbers that are none are dropped', async (t) => {
+  const message = request('Expires: abc', 'Max-Forwards: 70, 70', 'Max-Forwards: 12', 'Min-Expires: 60', '', '');
+  t.strictSame(requestSpec(message, '').headers, [
+    ['Max-Forwards', '12'],
+    ['Min-Expires', '60'],
+  ]);
+});
+
 t.test('CSeq numbers that do not fit are left to the engine', async (t) => {
   for (const cseq of ['x INVITE', '2147483648 INVITE', '-1 INVITE', '']) {
     t.equal(requestSpec(request(`CSeq: ${cseq}`, '', ''), '').cseq, undefined, cseq);

@@ -548,6 +548,9 @@ t.test('an UPDATE waits while the application has a request outstanding in that 
   app.sip(`|${dialogId}`, 'INFO sip:placeholder SIP/2.0');
   const update = new FakeIncomingRequest(fakeRequest('UPDATE'), dialog);
   dialog.listener?.onRequest(update);
+  const second = new FakeIncomingRequest(fakeRequest('UPDATE'), dialog);
+  dialog.listener?.onRequest(second);
+  t.match(second.answers, [{ status: 500 }], 'one is enough');
   const message = new FakeIncomingRequest(fakeRequest('MESSAGE'), dialog);
   dialog.listener?.onRequest(message);
   app.take('MESSAGE');
@@ -726,6 +729,46 @@ t.test('calls can be kept, and the application that comes back can take them', a
   dialog.ends('remote_bye');
   t.match(bye.answers, [{ status: 200 }]);
   t.match(served.server.dump(), { dialogs: [], transactions: [] });
+});
+
+t.test('a fault of our own is answered and told', async (t) => {
+  const faults: unknown[] = [];
+  const served = await serve({ onError: (error) => faults.push(error) });
+  const app = served.join();
+  served.engine.request = () => {
+    throw new Error('boom');
+  };
+  t.equal(app.sip('|', 'OPTIONS sip:x@y SIP/2.0').outcome, 'NOK|Server error: internal error');
+  t.equal(app.ask('ping'), 'OK|pong');
+  t.match(faults, [{ message: 'boom' }]);
+});
+
+t.test('a server claims the methods that applications have registered for', async (t) => {
+  const { server, join } = await serve();
+  t.notOk(server.claims('INVITE'));
+  const app = join('invite');
+  t.ok(server.claims('INVITE'));
+  t.notOk(server.claims('OPTIONS'));
+  app.close();
+  t.notOk(server.claims('INVITE'));
+});
+
+t.test('noise never does more than end its own connection', async (t) => {
+  const served = await serve({ onError: (error) => t.fail(String(error)) });
+  const random = new SeededRandom(7);
+  const pick = <T>(from: readonly T[]): T => from[Math.floor(random.float() * from.length)] as T;
+  const witness = served.join('invite');
+  const words = ['sip', '|', '\r\n', 'INVITE sip:a@b SIP/2.0', 'SIP/2.0 200 OK', 'To: <sip:x', ':', ' ', '\0', 'CSeq: 1 x', 'proxy', 'é', 'v=0', '\r\n\r\n', 'ACK sip:a SIP/2.0', 'RAck: x']; // prettier-ignore
+  for (let round = 0; round < 3000; round++) {
+    const app = served.join();
+    const text = Array.from({ length: 1 + Math.floor(random.float() * 12) }, () => pick(words)).join('');
+    app.sink?.onData(frameBytes(pick(['', 'id|', 'id|sip|', 'id|sip||', 'id|proxy|']) + text));
+    if (app.frames.length !== 1) t.fail(`${app.frames.length} replies to ${JSON.stringify(text)}`);
+    app.close();
+  }
+  t.equal(witness.ask('ping'), 'OK|pong');
+  for (const invite of served.engine.invites) invite.failed(487);
+  t.match(served.server.dump(), { dialogs: [] });
 });
 
 t.test('stopping the server ends connections and calls', async (t) => {
