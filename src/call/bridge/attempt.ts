@@ -10,6 +10,7 @@ import type {
   SignalMessage,
 } from '../../signal/port.js';
 import type { AttemptRecord } from '../record/cdr.js';
+import { isoTime } from '../record/isoTime.js';
 import type { Destination } from '../routing/decision.js';
 
 /** What the bridge hears of an attempt. */
@@ -54,7 +55,7 @@ export class Attempt implements OutgoingEvents {
     if (this.record !== undefined) return undefined;
     return (this.record = {
       uri: this.destination.uri,
-      startedAt: new Date(this.startedWallMs).toISOString(),
+      startedAt: isoTime(this.startedWallMs),
       sipStatus,
       result,
       durationMs: Math.round(nowMs - this.startedMs),

@@ -117,10 +117,13 @@ export const REBUILT: readonly string[] = [
 /** Private headers are somebody else's bytes: enough of them for any honest use, no more. */
 const MAX_PRIVATE_FIELDS = 32;
 const MAX_VALUE_LENGTH = 4096;
+/** Names are remembered up to here: they come from strangers. */
+const MAX_KNOWN_NAMES = 1000;
 
 export class HeaderPolicy {
   readonly settings: HeaderPolicySettings;
-  readonly #rules = new Map<string, ReadonlySet<MessageKind> | 'all'>();
+  readonly #rules = new Map<string, Rule>();
+  readonly #known = new Map<string, Rule>();
   readonly #passPrefixes: readonly string[];
   readonly #strip: NamePatterns;
 
@@ -143,23 +146,37 @@ export class HeaderPolicy {
     const passed: HeaderEntry[] = [];
     let privateFields = 0;
     for (const [name, value] of headers) {
-      const lower = name.toLowerCase();
-      const rule = this.#rules.get(lower);
-      if (rule === undefined) {
-        if (!this.#isPrivate(lower) || ++privateFields > MAX_PRIVATE_FIELDS) continue;
-      } else if (rule !== 'all' && !rule.has(kind)) continue;
-      if (startsWithAny(lower, this.#strip.prefixes)) continue;
-      if (!isToken(name) || value.length > MAX_VALUE_LENGTH) continue;
+      const rule = this.#ruleOf(name);
+      if (rule === 'never' || (typeof rule === 'object' && !rule.has(kind))) continue;
+      if (rule === 'private' && ++privateFields > MAX_PRIVATE_FIELDS) continue;
+      if (value.length > MAX_VALUE_LENGTH) continue;
       if (this.settings.hidePrivateHosts && mentionsPrivateHost(value)) continue;
       passed.push([name, cleanText(value)]);
     }
     return passed;
   }
 
-  #isPrivate(lower: string): boolean {
-    return startsWithAny(lower, this.#passPrefixes) && !REBUILT.includes(lower) && !this.#strip.names.includes(lower);
+  /** The rule for a name as written; remembered, since a node meets the same few names all day. */
+  #ruleOf(name: string): Rule {
+    const known = this.#known.get(name);
+    if (known !== undefined) return known;
+    const rule = this.#work(name);
+    if (this.#known.size < MAX_KNOWN_NAMES) this.#known.set(name, rule);
+    return rule;
+  }
+
+  #work(name: string): Rule {
+    const lower = name.toLowerCase();
+    const { names, prefixes } = this.#strip;
+    if (!isToken(name) || names.includes(lower) || startsWithAny(lower, prefixes)) return 'never';
+    const rule = this.#rules.get(lower);
+    if (rule !== undefined) return rule;
+    return startsWithAny(lower, this.#passPrefixes) && !REBUILT.includes(lower) ? 'private' : 'never';
   }
 }
+
+/** In which messages a field crosses; `private`: in all, but only so many of them. */
+type Rule = ReadonlySet<MessageKind> | 'all' | 'private' | 'never';
 
 interface NamePatterns {
   readonly names: readonly string[];

@@ -6,6 +6,7 @@ import type { Bridge } from '../bridge/bridge.js';
 import type { CallEnding } from '../bridge/ending.js';
 import type { BridgeObserver } from '../bridge/world.js';
 import type { AttemptRecord, CallRecord, CallRecorder } from '../record/cdr.js';
+import { isoTime } from '../record/isoTime.js';
 import { endedByOf, outcomeOf, q850OfStatus } from '../record/outcome.js';
 import type { CallRequest, Decision } from '../routing/decision.js';
 import type { CallEvent } from './events.js';
@@ -31,8 +32,7 @@ interface Moment {
   readonly wallMs: number;
 }
 
-const iso = (moment: Moment | undefined): string | null =>
-  moment === undefined ? null : new Date(moment.wallMs).toISOString();
+const iso = (moment: Moment | undefined): string | null => (moment === undefined ? null : isoTime(moment.wallMs));
 
 const between = (from: Moment | undefined, to: Moment): number =>
   from === undefined ? 0 : Math.max(0, Math.round(to.ms - from.ms));
@@ -151,7 +151,7 @@ export class LiveCall implements BridgeObserver {
     return {
       callId: this.id,
       state: this.bridge?.state ?? 'deciding',
-      startedAt: new Date(this.#started.wallMs).toISOString(),
+      startedAt: isoTime(this.#started.wallMs),
       answeredAt: iso(this.#answered),
       durationMs: between(this.#started, now),
       talkMs: between(this.#answered, now),
@@ -194,10 +194,10 @@ export class LiveCall implements BridgeObserver {
       calledReceived: request.calledNumber,
       calledE164: decision.calledNumber.e164 ?? null,
       revision: decision.revision,
-      startedAt: new Date(this.#started.wallMs).toISOString(),
+      startedAt: isoTime(this.#started.wallMs),
       ringingAt: iso(this.#ringing),
       answeredAt: iso(this.#answered),
-      endedAt: new Date(ended.wallMs).toISOString(),
+      endedAt: isoTime(ended.wallMs),
       setupMs: between(this.#started, this.#answered ?? ended),
       ringMs: between(this.#ringing, this.#answered ?? ended),
       talkMs: between(this.#answered, ended),
