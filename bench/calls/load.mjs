@@ -1,0 +1,87 @@
+// SIPp as caller and callee around a system, the prober beside it, and what they counted.
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CALLEE, CALLER, NUMBER, PORT } from './places.mjs';
+import { assertFree, end, launch, untilBound } from './processes.mjs';
+
+const bench = new URL('.', import.meta.url).pathname;
+/** For the last calls of a run to end. */
+const TAIL_SECONDS = 8;
+
+/** Last line of a -trace_stat file as an object; cumulative columns end in (C). */
+const readCounters = (file) => {
+  try {
+    const lines = readFileSync(file, 'latin1').trimEnd().split('\n');
+    const names = lines[0].split(';');
+    const values = lines.length > 1 ? lines.at(-1).split(';') : [];
+    return Object.fromEntries(names.map((name, i) => [name, values[i] ?? '']));
+  } catch {
+    return {};
+  }
+};
+
+const sipp = (folder, role, local, more) =>
+  launch(
+    'sipp',
+    [
+      ...['-sf', join(bench, `${role}.xml`), '-i', local, '-p', String(PORT), '-t', 'u1'],
+      ...['-nostdin', '-trace_stat', '-fd', '1', '-stf', join(folder, `${role}.csv`)],
+      ...['-buff_size', '4194304', '-d', '0'],
+      // The machine may stall for a moment; SIPp would end itself.
+      ...['-watchdog_minor_threshold', '10000', '-watchdog_major_threshold', '30000'],
+      ...more,
+    ],
+    { log: join(folder, `${role}.log`), cwd: folder },
+  );
+
+/** Starts the callee; it answers until stopped. */
+export const startCallee = async (folder) => {
+  mkdirSync(folder, { recursive: true });
+  assertFree(CALLEE, PORT);
+  const child = sipp(folder, 'uas', CALLEE, []);
+  await untilBound(child, CALLEE, PORT);
+  return {
+    pid: child.pid,
+    retransmissions: () => Number(readCounters(join(folder, 'uas.csv'))['Retransmissions(C)'] ?? 0),
+    stop: () => end(child, 'SIGKILL'),
+  };
+};
+
+/**
+ * Places `rate` calls a second for `seconds` and waits until the last has ended.
+ * @returns calls, failed, retransmissions of the caller, achievedRate, finished (false: cut off)
+ */
+export const placeCalls = async (folder, { address, rate, seconds }) => {
+  mkdirSync(folder, { recursive: true });
+  const count = Math.round(rate * seconds);
+  const child = sipp(folder, 'uac', CALLER, [
+    ...[`${address}:${PORT}`, '-s', NUMBER, '-r', String(rate), '-m', String(count), '-l', '60000'],
+  ]);
+  const from = process.hrtime.bigint();
+  const finished = await Promise.race([
+    child.exited.then(() => true),
+    sleep((seconds + TAIL_SECONDS) * 1000, false, { ref: false }),
+  ]);
+  const elapsed = Number(process.hrtime.bigint() - from) / 1e9;
+  if (!finished) await end(child, 'SIGKILL');
+  const counters = readCounters(join(folder, 'uac.csv'));
+  const calls = Number(counters['TotalCallCreated'] ?? 0);
+  return {
+    calls,
+    failed: Number(counters['FailedCall(C)'] ?? 0) + (count - calls) + (finished ? 0 : Number(counters['CurrentCall'])),
+    retransmissions: Number(counters['Retransmissions(C)'] ?? 0),
+    achievedRate: calls / elapsed,
+    finished,
+  };
+};
+
+/** Times single calls beside the load. Resolves to what prober.mjs prints. */
+export const probe = async (folder, { address, rate, seconds }) => {
+  mkdirSync(folder, { recursive: true });
+  const child = launch(process.execPath, [join(bench, 'prober.mjs'), address, String(rate), String(seconds)], {
+    log: join(folder, 'prober.json'),
+  });
+  await child.exited;
+  return JSON.parse(readFileSync(child.log, 'utf8'));
+};

@@ -1,0 +1,78 @@
+// Memory of Tandem over many calls: resident size while they run, live heap when the timers of all have fired.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { placeCalls, startCallee } from './load.mjs';
+import { rssBytes } from './processes.mjs';
+import { startSystem } from './systems.mjs';
+
+const DRAIN_SECONDS = 36;
+const SAMPLE_MS = 1000;
+
+/** Live heap after a full collection, in bytes. */
+const liveHeap = async (system, file) => {
+  process.kill(system.pid, 'SIGUSR2');
+  await sleep(1500);
+  return JSON.parse(readFileSync(file, 'utf8').trimEnd().split('\n').at(-1)).heapUsed;
+};
+
+/** Slope of the least-squares line through [x, y] points. */
+const slope = (points) => {
+  const n = points.length;
+  const meanX = points.reduce((sum, [x]) => sum + x, 0) / n;
+  const meanY = points.reduce((sum, [, y]) => sum + y, 0) / n;
+  const above = points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0);
+  return above / points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
+};
+
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
+/** Warm-up of 60 s (until calls leave at the rate at which they come), drain, `calls` calls, drain. */
+export const memory = async (folder, options) => {
+  const { memoryCalls: calls, memoryRate: rate } = options;
+  const warmSeconds = options.quick ? 5 : 60;
+  console.log(`\nMemory of tandem over ${calls} calls at ${rate}/s`);
+  const heapFile = join(folder, 'heap.jsonl');
+  process.env.BENCH_HEAP_FILE = heapFile;
+  const collector = new URL('collector.mjs', import.meta.url).pathname;
+  const nodeFlags = [...options.nodeFlags, '--expose-gc', '--import', collector];
+  const callee = await startCallee(join(folder, 'callee'));
+  const system = await startSystem('tandem', join(folder, 'tandem'), { ...options, nodeFlags });
+  let sampler;
+  try {
+    const { address, pid } = system;
+    const startRss = rssBytes(pid);
+    const warm = await placeCalls(join(folder, 'warm'), { address, rate, seconds: warmSeconds });
+    await sleep(DRAIN_SECONDS * 1000);
+    const heapBefore = await liveHeap(system, heapFile);
+    const samples = [];
+    const from = performance.now();
+    sampler = setInterval(() => samples.push([(performance.now() - from) / 1000, rssBytes(pid)]), SAMPLE_MS);
+    const load = await placeCalls(join(folder, 'load'), { address, rate, seconds: calls / rate });
+    clearInterval(sampler);
+    await sleep(DRAIN_SECONDS * 1000);
+    const heapAfter = await liveHeap(system, heapFile);
+    // Timers of 32 s fill up first.
+    const steady = samples.filter(([second]) => second > 40);
+    const perThousand = steady.length > 10 ? (slope(steady) / rate) * 1000 : NaN;
+    const failed = warm.failed + load.failed;
+    console.log(`calls ${warm.calls} + ${load.calls}, failed ${failed}`);
+    console.log(`RSS at start ${megabytes(startRss)}; every tenth of the run:`);
+    const tenth = Math.max(1, Math.floor(samples.length / 10));
+    console.log(
+      `  ${samples
+        .filter((_, i) => i % tenth === 0)
+        .map(([, rss]) => (rss / 1e6).toFixed(0))
+        .join(' ')} MB`,
+    );
+    console.log(`RSS slope after 40 s: ${(perThousand / 1024).toFixed(2)} kB per 1000 calls`);
+    console.log(`live heap after full collection: ${megabytes(heapBefore)} before, ${megabytes(heapAfter)} after`);
+    console.log(`growth of the live heap: ${((heapAfter - heapBefore) / load.calls).toFixed(1)} bytes a call`);
+    console.log(`call records written to the open file: ${system.records()}`);
+    return { calls: load.calls, failed, samples, rssSlopePer1000: perThousand, heapBefore, heapAfter };
+  } finally {
+    clearInterval(sampler);
+    await system.stop();
+    await callee.stop();
+  }
+};

@@ -1,0 +1,89 @@
+// The systems under test. Each starts in a folder of its own and says where it listens and which PID pays for it.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CALLEE, CALLER, KAMAILIO, NUMBER, PORT, PROBER, TANDEM } from './places.mjs';
+import { assertFree, end, launch, untilBound } from './processes.mjs';
+
+const bench = new URL('.', import.meta.url).pathname;
+
+const startKamailio = async (folder) => {
+  assertFree(KAMAILIO, PORT);
+  const child = launch(
+    'kamailio',
+    ['-DD', '-f', join(bench, 'kamailio.cfg'), '-m', '1024', '-M', '16', '-Y', folder, '-w', folder],
+    { log: join(folder, 'kamailio.log'), cwd: folder },
+  );
+  await untilBound(child, KAMAILIO, PORT);
+  await sleep(1000);
+  return { name: 'kamailio', address: KAMAILIO, pid: child.pid, stop: () => end(child) };
+};
+
+/** As in production: ACL, routing, limits, decision, call records and the log of a line a call. */
+const writeConfig = (folder) => {
+  const config = {
+    sip: { listen: [`udp://${TANDEM}:${PORT}`] },
+    store: { kind: 'file', path: './routing.yaml' },
+    admin: { listen: `${TANDEM}:8080` },
+    cdr: { path: './cdr' },
+    log: { level: 'info' },
+    calls: { maxCalls: 50_000 },
+  };
+  const routing = {
+    accounts: [{ sid: 'bench', api_keys: [{ key: 'bench', token: 'bench' }] }],
+    carriers: [
+      {
+        id: 'telco',
+        kind: 'byo',
+        source_acl: [
+          { ip: CALLER, mask: 32 },
+          { ip: PROBER, mask: 32 },
+        ],
+        gateways: [{ uri: `sip:${CALLER}:${PORT}`, priority: 0, weight: 1 }],
+      },
+    ],
+    trunks: [
+      {
+        trunk_sid: 'trk_bench',
+        account_sid: 'bench',
+        trunk_name: 'bench',
+        domain_name: 'bench.pstn.example',
+        whitelisted_ips: [{ ip: CALLEE, mask: 32 }],
+        destination_uris: [{ destination: `${CALLEE}:${PORT};transport=udp`, priority: 0, weight: 1 }],
+        phone_numbers: [{ phone_number: NUMBER, mode: 'pstn', carrier: 'telco' }],
+      },
+    ],
+  };
+  // JSON is YAML.
+  const file = join(folder, 'config.yaml');
+  writeFileSync(file, JSON.stringify(config));
+  writeFileSync(join(folder, 'routing.yaml'), JSON.stringify(routing));
+  return file;
+};
+
+const startTandem = async (folder, { dist, nodeFlags, keepLog }) => {
+  assertFree(TANDEM, PORT);
+  const config = writeConfig(folder);
+  const child = launch(process.execPath, [...nodeFlags, join(dist, 'main.js'), 'start', '--config', config], {
+    log: keepLog === true ? join(folder, 'tandem.log') : '/dev/null',
+    cwd: folder,
+  });
+  await untilBound(child, TANDEM, PORT);
+  await sleep(1000);
+  return {
+    name: 'tandem',
+    address: TANDEM,
+    pid: child.pid,
+    stop: () => end(child, 'SIGTERM', 15_000),
+    /** How many call records have been written. */
+    records: () => readFileSync(join(folder, 'cdr', 'current.jsonl'), 'latin1').split('\n').length - 1,
+  };
+};
+
+const starters = { kamailio: startKamailio, tandem: startTandem };
+
+/** @param options dist: folder of the build; nodeFlags: for the process of Tandem; keepLog: in the folder */
+export const startSystem = async (name, folder, options) => {
+  mkdirSync(folder, { recursive: true });
+  return starters[name](folder, options);
+};

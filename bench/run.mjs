@@ -1,0 +1,122 @@
+// npm run bench [-- section...] [options]; runs on the build. See docs/performance.md.
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { memory } from './calls/memory.mjs';
+import { SYSTEMS, cost, ladder } from './calls/section.mjs';
+
+const root = new URL('..', import.meta.url).pathname;
+const USAGE = `npm run bench [-- section...] [options]
+
+sections  calls (default) = cost + ladder; cost; ladder; memory; micro
+options   --rate N        calls a second of cost (300)
+          --seconds N     load of a cost run (30)
+          --turns N       of cost, each kamailio then tandem (2)
+          --no-drain      do not wait for and count the timers of 32 s
+          --max-rate N    top of the ladder (2400)
+          --rung N        seconds a rung (15)
+          --only NAME     kamailio or tandem alone
+          --calls N       of memory (200000); --memory-rate N (600)
+          --dist DIR      build to run (dist)
+          --node FLAG     flag for the node that runs tandem; may be repeated
+          --keep DIR      copy logs, counters and profiles of the runs there
+          --quick         smoke run of about 20 s
+`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rate: { type: 'string', default: '300' },
+    seconds: { type: 'string' },
+    turns: { type: 'string' },
+    'no-drain': { type: 'boolean', default: false },
+    'max-rate': { type: 'string' },
+    rung: { type: 'string' },
+    only: { type: 'string' },
+    calls: { type: 'string' },
+    'memory-rate': { type: 'string', default: '600' },
+    dist: { type: 'string', default: join(root, 'dist') },
+    node: { type: 'string', multiple: true, default: [] },
+    keep: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+const quick = values.quick;
+const options = {
+  quick,
+  rate: Number(values.rate),
+  seconds: Number(values.seconds ?? (quick ? 3 : 30)),
+  turns: Number(values.turns ?? (quick ? 1 : 2)),
+  drain: !values['no-drain'] && !quick,
+  maxRate: Number(values['max-rate'] ?? (quick ? 300 : 2400)),
+  rungSeconds: Number(values.rung ?? (quick ? 3 : 15)),
+  warmUp: quick ? 1 : 5,
+  systems: values.only === undefined ? SYSTEMS : [values.only],
+  memoryCalls: Number(values.calls ?? (quick ? 3000 : 200_000)),
+  memoryRate: Number(values['memory-rate']),
+  dist: resolve(values.dist),
+  nodeFlags: values.node,
+};
+
+const need = (program, install) => {
+  if (spawnSync('which', [program]).status === 0) return true;
+  process.stderr.write(`bench: ${program} is missing; install it: apt-get install ${install}\n`);
+  return false;
+};
+
+const micro = () => {
+  for (const name of ['parse.mjs', 'routing.mjs', 'store.mjs']) {
+    const file = join(root, 'bench', name);
+    if (!existsSync(file)) continue;
+    console.log(`\n${name}`);
+    const { status } = spawnSync(process.execPath, [file], { stdio: 'inherit', cwd: root });
+    if (status !== 0) throw new Error(`${name} ended with ${status}`);
+  }
+  return {};
+};
+
+const SECTIONS = { cost, ladder, memory, micro };
+const expand = (name) => (name === 'calls' ? ['cost', 'ladder'] : [name]);
+
+const main = async () => {
+  const wanted = (positionals.length === 0 ? ['calls'] : positionals).flatMap(expand);
+  const unknown = wanted.find((name) => !Object.hasOwn(SECTIONS, name));
+  if (values.help || unknown !== undefined) {
+    process.stdout.write(USAGE);
+    return unknown === undefined ? 0 : 64;
+  }
+  if (!existsSync(join(options.dist, 'main.js'))) {
+    process.stderr.write(`bench: no build in ${options.dist}; run: npm run build\n`);
+    return 1;
+  }
+  const traffic = wanted.some((name) => name !== 'micro');
+  if (traffic && ![need('sipp', 'sip-tester'), need('kamailio', 'kamailio')].every(Boolean)) return 1;
+  const load = readFileSync('/proc/loadavg', 'latin1').split(' ').slice(0, 2).join(' ');
+  console.log(`Node ${process.version}, ${cpus().length} cores (${cpus()[0]?.model}), load before ${load}`);
+  const folder = mkdtempSync(join(tmpdir(), 'tandem-bench-'));
+  const results = { startedAt: new Date().toISOString(), node: process.version, options };
+  try {
+    for (const name of wanted) {
+      const own = join(folder, name);
+      mkdirSync(own);
+      results[name] = await SECTIONS[name](own, options);
+    }
+    mkdirSync(join(root, 'bench', 'results'), { recursive: true });
+    writeFileSync(join(root, 'bench', 'results', 'latest.json'), JSON.stringify(results, undefined, 1));
+  } finally {
+    if (values.keep !== undefined) cpSync(folder, values.keep, { recursive: true });
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return 0;
+};
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`bench: ${error.stack}\n`);
+  process.exitCode = 1;
+}
