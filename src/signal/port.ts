@@ -166,6 +166,10 @@ export interface InviteSpec extends Content {
   /** From field without a tag: name-addr or addr-spec. The host part `localhost` stands for our own address. */
   readonly from: string;
   readonly to: string;
+  /**
+   * Max-Forwards among them replaces the adapter's own. In P-Asserted-Identity, too, the host `localhost` is our own
+   * address.
+   */
   readonly headers?: readonly HeaderEntry[] | undefined;
 }
 

@@ -229,7 +229,7 @@ t.test('who calls whom, on the callee’s leg', async (t) => {
     const outbound = invite('<sip:204@pbx>', [theirs, ['Privacy', 'id']], decision({ direction: 'outbound' }));
     t.strictSame(
       outbound.headers?.filter(([name]) => name === 'P-Asserted-Identity'),
-      [['P-Asserted-Identity', '<tel:+919820000000>']],
+      [['P-Asserted-Identity', '<sip:+919820000000@localhost>']],
     );
     t.notOk(invite('<sip:1@c>', [theirs]).headers?.some(([name]) => name === 'P-Asserted-Identity'));
   });

@@ -65,8 +65,6 @@ const fromField = (decision: Decision, from: Address): string => {
   return `${display}<sip:${escapeUser(number)}@localhost>`;
 };
 
-const E164 = /^\+\d{1,15}$/;
-
 /**
  * The part of the callee's INVITE that is the same for every destination tried.
  * @returns undefined when Max-Forwards is used up.
@@ -85,8 +83,7 @@ export const commonInvite = (
   const number = decision.callerNumber.sent;
   // RFC 3325 §7: the asserted identity goes to peers within the trust domain only. Carriers are, a customer is not.
   if (policy.settings.assertedIdentity === 'outbound' && decision.direction === 'outbound' && number !== undefined) {
-    // A tel URI names no host, ours or another's (RFC 3325 §9.1 allows it).
-    if (E164.test(number)) headers.push(['P-Asserted-Identity', `<tel:${number}>`]);
+    if (number !== '') headers.push(['P-Asserted-Identity', `<sip:${escapeUser(number)}@localhost>`]);
   }
   return {
     from: anonymous ? '"Anonymous" <sip:anonymous@anonymous.invalid>' : fromField(decision, from),

@@ -23,20 +23,7 @@ export function fromSrf(text: string): string {
 export const hasLineBreak = (text: string): boolean => /[\r\n\0]/.test(text);
 
 /** Fields that belong to the dialog or the transaction; the server writes them. */
-const OWNED = new Set([
-  'via',
-  'v',
-  'from',
-  'f',
-  'to',
-  't',
-  'call-id',
-  'i',
-  'cseq',
-  'content-length',
-  'l',
-  'max-forwards',
-]);
+const OWNED = new Set(['via', 'v', 'from', 'f', 'to', 't', 'call-id', 'i', 'cseq', 'content-length', 'l']);
 
 /**
  * srf takes one value per field name. Further values of a field become further lines of the same text: joining them
