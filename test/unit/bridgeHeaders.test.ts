@@ -206,6 +206,11 @@ t.test('who calls whom, on the callee’s leg', async (t) => {
     t.equal(invite('"09820000000" <sip:x@y>').from, '<sip:+919820000000@localhost>');
     t.equal(invite('"9820000000" <sip:x@y>').from, '"9820000000" <sip:+919820000000@localhost>');
     t.equal(
+      invite('"Ann" <sip:ann@y>', [], decision({ sent: '' })).from,
+      '"Anonymous" <sip:anonymous@anonymous.invalid>',
+      'no number is shown where the decision shows none',
+    );
+    t.equal(
       invite('<sip:x@y>', [], decision({ sent: 'a b@c>' })).from,
       '<sip:a%20b%40c%3E@localhost>',
       'nothing leaves the user part',

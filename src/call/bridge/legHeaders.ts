@@ -50,15 +50,12 @@ const quotedDisplay = (display: string | undefined): string => {
 const asNumber = (text: string): string | undefined =>
   /^\+?[\d\s().-]+$/.test(text) ? text.replaceAll(/\D/g, '') : undefined;
 
-/** The number that the callee is shown; empty when there is none. */
-const shownNumber = (decision: Decision): string => {
-  const { sent, e164, received } = decision.callerNumber;
-  return sent ?? e164 ?? received;
-};
+const ANONYMOUS = '"Anonymous" <sip:anonymous@anonymous.invalid>';
 
 const fromField = (decision: Decision, from: Address): string => {
-  const number = shownNumber(decision);
-  if (number === '') return '"Anonymous" <sip:anonymous@anonymous.invalid>';
+  const number = decision.callerNumber.sent ?? '';
+  // The decision shows no number: a name that the caller chose would be all that is left, and prove nothing.
+  if (number === '') return ANONYMOUS;
   // A PBX that repeats its extension as the name would give away what the alias hides.
   const digits = from.display === undefined ? undefined : asNumber(from.display);
   const display = digits === undefined || number.endsWith(digits) ? quotedDisplay(from.display) : '';
@@ -86,7 +83,7 @@ export const commonInvite = (
     if (number !== '') headers.push(['P-Asserted-Identity', `<sip:${escapeUser(number)}@localhost>`]);
   }
   return {
-    from: anonymous ? '"Anonymous" <sip:anonymous@anonymous.invalid>' : fromField(decision, from),
+    from: anonymous ? ANONYMOUS : fromField(decision, from),
     headers,
     ...contentOf(message),
   };
