@@ -1,19 +1,154 @@
-// Runs tap on the compiled tests and ends with one line that counts them.
+// Runs the compiled tests and ends with one line that counts them: test.mjs [PART OF A PATH ...]
+//
+// Each file is a node process of its own that speaks TAP. The tap command is not in between: for tests that are
+// compiled already it would rebuild its test class inside node_modules and load a compiler for every file.
 import { spawn } from 'node:child_process';
-import { globSync } from 'node:fs';
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { once } from 'node:events';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { createInterface } from 'node:readline';
 
-void globSync;
-/** @param {string} dir @returns {string[]} */
-const walk = (dir) =>
-  readdirSync(dir, { withFileTypes: true }).flatMap((e) =>
-    e.isDirectory() ? walk(join(dir, e.name)) : e.name.endsWith('.test.js') ? [join(dir, e.name)] : [],
-  );
+const ROOT = 'build/test';
+const JOBS = Number(process.env.TEST_JOBS ?? 2);
+/** A file that takes longer has hung. */
+const FILE_LIMIT_MS = 180_000;
+/** What TAP calls one test: ok or not ok without indentation. */
+const TEST_POINT = /^(not )?ok \d+(?: - (.*?))?(?: # (SKIP|TODO)\b.*| # time=\S+)?(?: \{)?$/i;
+
+/** @param {string} folder @returns {string[]} */
+const testsUnder = (folder) =>
+  readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? testsUnder(path) : path.endsWith('.test.js') ? [path] : [];
+  });
+
+/** A compiled test whose source is gone still lies in build/. @param {string} file */
+const hasSource = (file) => existsSync(`${relative('build', file).slice(0, -'.js'.length)}.ts`);
+
+/** Those that talk to other programs take longest, so they begin first. @param {string} file */
+const rank = (file) => (file.includes('/interop/') ? 0 : file.includes('/fault/') ? 1 : 2);
+
+/** Process groups of files that run, to be ended with us. @type {Set<number>} */
+const groups = new Set();
+
+/** @param {number} group @param {NodeJS.Signals} signal */
+const signalGroup = (group, signal) => {
+  try {
+    process.kill(-group, signal);
+  } catch {
+    // Nobody is left in it.
+  }
+};
+
+/**
+ * @param {string} file
+ * @returns {Promise<{ file: string, passed: number, failed: number, skipped: string[], complaints: string[], ms: number }>}
+ */
+const run = async (file) => {
+  const began = performance.now();
+  const child = spawn(process.execPath, ['--enable-source-maps', file], {
+    env: { ...process.env, TAP_TIMEOUT: String(FILE_LIMIT_MS / 1000 - 10) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // Its own group: a peer that the test started ends with it, come what may.
+    detached: true,
+  });
+  const group = child.pid ?? 0;
+  groups.add(group);
+  const result = { file, passed: 0, failed: 0, skipped: [], complaints: [], ms: 0 };
+  let planned = false;
+  /** Lines since the last test point: what a failure has to say. @type {string[]} */
+  let said = [];
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    if (/^1\.\.\d+/.test(line)) planned = true;
+    const point = TEST_POINT.exec(line);
+    if (point === null) {
+      if (said.push(line) > 20_000) said.splice(0, 10_000);
+      return;
+    }
+    const [, failed, name = '', directive] = point;
+    if (directive !== undefined) result.skipped.push(name);
+    else if (failed === undefined) result.passed++;
+    else {
+      result.failed++;
+      result.complaints.push(`not ok - ${name}`, ...explain(said));
+    }
+    said = [];
+  });
+  /** @type {string[]} */
+  const errors = [];
+  createInterface({ input: child.stderr }).on('line', (line) => {
+    if (errors.push(line) > 200) errors.shift();
+  });
+  let hung = false;
+  const limit = setTimeout(() => {
+    hung = true;
+    signalGroup(group, 'SIGTERM');
+    setTimeout(() => signalGroup(group, 'SIGKILL'), 3000).unref();
+  }, FILE_LIMIT_MS);
+  const [code, signal] = await once(child, 'close');
+  clearTimeout(limit);
+  signalGroup(group, 'SIGKILL');
+  groups.delete(group);
+  result.ms = performance.now() - began;
+  // What no test point says: the file died, hung, or ended before its plan.
+  if (hung) fault(result, `took longer than ${FILE_LIMIT_MS / 1000} s`, [...said, ...errors]);
+  else if (code !== 0 && result.failed === 0) fault(result, `ended with ${signal ?? code}`, [...said, ...errors]);
+  else if (!planned) fault(result, 'ended without a plan: no tests ran to their end', [...said, ...errors]);
+  return result;
+};
+
+const fault = (result, what, lines) => {
+  result.failed++;
+  result.complaints.push(`not ok - ${result.file} ${what}`, ...lines.slice(-80));
+};
+
+/** The failed points of a test and their diagnostics, without the rest. @param {string[]} lines */
+const explain = (lines) => {
+  /** @type {string[]} */
+  const kept = [];
+  let inside = false;
+  for (const line of lines) {
+    if (/^\s*not ok /.test(line)) inside = true;
+    else if (/^\s*(ok \d|# Subtest)/.test(line)) inside = false;
+    if (inside) kept.push(line);
+  }
+  return (kept.length > 0 ? kept : lines).slice(-200);
+};
 
 const wanted = process.argv.slice(2);
-const files = walk('build/test')
-  .filter((f) => wanted.length === 0 || wanted.some((w) => f.includes(w)))
-  .sort();
-const tap = spawn(process.execPath, ['node_modules/tap/dist/esm/run.mjs'], {});
-tap.kill();
+const files = (existsSync(ROOT) && statSync(ROOT).isDirectory() ? testsUnder(ROOT) : [])
+  .filter(hasSource)
+  .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
+  .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+  process.once(signal, () => {
+    for (const group of groups) signalGroup(group, 'SIGKILL');
+    process.exit(130);
+  });
+}
+
+const results = [];
+const queue = [...files];
+const work = async () => {
+  for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+    const result = await run(file);
+    results.push(result);
+    const { passed, failed, skipped, complaints, ms } = result;
+    console.log(
+      `${failed === 0 ? 'ok    ' : 'FAILED'} ${file}  ${passed} passed${failed ? `, ${failed} failed` : ''}  ${(ms / 1000).toFixed(1)} s`,
+    );
+    for (const name of skipped) console.log(`       skipped: ${name}`);
+    for (const line of complaints) console.log(`       ${line}`);
+  }
+};
+await Promise.all(Array.from({ length: Math.max(1, JOBS) }, work));
+
+const sum = (key) => results.reduce((total, result) => total + result[key], 0);
+const passed = sum('passed');
+// No test is no success: a filter that matches nothing, or a build that is missing.
+const failed = sum('failed') + (passed === 0 && sum('failed') === 0 ? 1 : 0);
+if (files.length === 0) console.log(`no tests in ${ROOT}${wanted.length > 0 ? ` match ${wanted.join(', ')}` : ''}`);
+for (const { file, failed: count } of results) if (count > 0) console.log(`failed: ${file}`);
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
