@@ -51,6 +51,9 @@ t.test('failover policy', async (t) => {
     t.equal(failoverAction(policy, response(480)), 'next');
     t.equal(failoverAction(policy, { kind: 'timeout' }), 'stop', 'a timeout is a silence');
     t.equal(failoverAction(policy, { kind: 'unresolved_host', code: '' }), 'stop', 'a dead name is a dead way');
+    t.equal(failoverAction({ '486': 'stop' }, response(486), { '4xx': 'next' }), 'stop', 'trunk before node');
+    t.equal(failoverAction({}, response(404), { '4xx': 'next' }), 'next', 'node before default');
+    t.equal(finalStatus({}, response(404), { '404': { rewrite: 480 } }), 480);
     t.equal(failoverAction(JSON.parse('{"__proto__": "next"}'), response(486)), 'stop');
   });
 

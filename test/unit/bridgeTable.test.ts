@@ -141,7 +141,7 @@ const FIRE: { readonly [E in BridgeEvent]: (bench: Bench) => void } = {
   ring_timeout: (bench) => tick(bench, 'ring_timeout'),
   duration_limit: (bench) => tick(bench, 'duration_limit'),
   release_timeout: (bench) => tick(bench, 'release_timeout'),
-  hang_up: ({ bridge }) => bridge.hangUp({ sipStatus: 503, reasonCode: 'x', q850: 41 }),
+  hang_up: ({ bridge }) => bridge.hangUp({ sipStatus: 503, reasonCode: 'drain_limit', q850: 41 }),
   fault: ({ a, bridge }) => bridge.onRequest(a, poison),
 };
 
@@ -185,7 +185,7 @@ const unanswered = {
   b_reinvite: 'same: B1 <- 500 (re-INVITE)',
   ...noTimers,
   hang_up:
-    'releasing: A <- 503 {SIP;cause=503;text="x" | Q.850;cause=41}, B1 <- CANCEL {SIP;cause=503;text="x" | Q.850;cause=41}',
+    'releasing: A <- 503 {SIP;cause=503;text="drain_limit" | Q.850;cause=41}, B1 <- CANCEL {SIP;cause=503;text="drain_limit" | Q.850;cause=41}',
   fault:
     'releasing: A <- 500 {SIP;cause=500;text="internal_error" | Q.850;cause=41}, B1 <- CANCEL {SIP;cause=500;text="internal_error" | Q.850;cause=41}',
 };
@@ -215,7 +215,7 @@ const GRID: { readonly [S in BridgeState]: Row } = {
     a_bye: 'ended',
     a_lost: 'ended',
     a_over: 'ended',
-    hang_up: 'ended: A <- 503 {SIP;cause=503;text="x" | Q.850;cause=41}',
+    hang_up: 'ended: A <- 503 {SIP;cause=503;text="drain_limit" | Q.850;cause=41}',
     fault: 'ended: A <- 500 {SIP;cause=500;text="internal_error" | Q.850;cause=41}',
   },
   attempting: {
@@ -252,7 +252,7 @@ const GRID: { readonly [S in BridgeState]: Row } = {
     b_lost: 'releasing',
     b_over: 'releasing',
     duration_limit: 'releasing: B1 <- BYE {SIP;cause=408;text="max_duration" | Q.850;cause=102}',
-    hang_up: 'releasing: B1 <- BYE {SIP;cause=503;text="x" | Q.850;cause=41}',
+    hang_up: 'releasing: B1 <- BYE {SIP;cause=503;text="drain_limit" | Q.850;cause=41}',
     fault: 'releasing: B1 <- BYE {SIP;cause=500;text="internal_error" | Q.850;cause=41}',
   },
   established: {
@@ -265,7 +265,7 @@ const GRID: { readonly [S in BridgeState]: Row } = {
     b_lost: 'releasing: A <- BYE {SIP;cause=481;text="Other leg lost"}',
     b_over: 'releasing: A <- BYE',
     duration_limit: byes('{SIP;cause=408;text="max_duration" | Q.850;cause=102}'),
-    hang_up: byes('{SIP;cause=503;text="x" | Q.850;cause=41}'),
+    hang_up: byes('{SIP;cause=503;text="drain_limit" | Q.850;cause=41}'),
     fault: byes('{SIP;cause=500;text="internal_error" | Q.850;cause=41}'),
   },
   // A has hung up, B was sent BYE.

@@ -87,7 +87,8 @@ class Run {
     else if (step === 'short wait') rig.clock.advance(100);
     else if (step === 'silence') rig.clock.advance(3000);
     else if (step === 'long wait') rig.clock.advance(60_000);
-    else if (step === 'hang up') rig.service.registry.hangUpAll({ sipStatus: 503, reasonCode: 'x', q850: 41 });
+    else if (step === 'hang up')
+      rig.service.registry.hangUpAll({ sipStatus: 503, reasonCode: 'drain_limit', q850: 41 });
     else if (step === 'fault' && !a.ended) a.sink.onRequest(a, null as never);
   }
 

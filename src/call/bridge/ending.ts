@@ -1,5 +1,7 @@
 /** Why a call is over, in the words of its record; and what the surviving leg is told of it. */
 import type { HeaderEntry, LegEnd } from '../../signal/port.js';
+import type { ReasonCode } from '../routing/decision.js';
+import type { EndingCode } from './endingReasons.js';
 import type { AttemptFailure } from './failover.js';
 import type { HeaderPolicy } from './headerPolicy.js';
 import { q850Of, reasonHeader } from './reason.js';
@@ -9,8 +11,7 @@ export interface CallEnding {
   readonly side: 'a' | 'b' | 'tandem';
   /** What the caller was told; 200 once a 2xx was sent. */
   readonly sipStatus: number;
-  /** Snake case; listed in docs/errors.md. */
-  readonly reasonCode: string;
+  readonly reasonCode: EndingCode | ReasonCode;
   /** Cause that a peer named in a Reason header. */
   readonly q850: number | undefined;
   /** The caller's doing before an answer reached it. */
@@ -27,7 +28,7 @@ export interface CallEnding {
 export interface HangUpReason {
   /** Status for a caller who has no answer yet. */
   readonly sipStatus: number;
-  readonly reasonCode: string;
+  readonly reasonCode: EndingCode;
   readonly q850: number;
   readonly retryAfterS?: number;
 }
@@ -36,7 +37,7 @@ export const INTERNAL_ERROR: HangUpReason = { sipStatus: 500, reasonCode: 'inter
 export const DURATION_LIMIT: HangUpReason = { sipStatus: 408, reasonCode: 'max_duration', q850: 102 };
 
 /** Reason code of a lost or ended leg. */
-const REASON_OF_END: Record<LegEnd['kind'], string> = {
+const REASON_OF_END: Record<LegEnd['kind'], EndingCode> = {
   remote_bye: 'normal_clearing',
   local_bye: 'normal_clearing',
   cancelled: 'caller_cancelled',
@@ -113,7 +114,7 @@ export const releaseHeaders = (end: LegEnd, policy: HeaderPolicy): readonly Head
 };
 
 /** The ending of a call that was refused before anybody was called. */
-export const endingOfRefusal = (sipStatus: number, reasonCode: string): CallEnding => ({
+export const endingOfRefusal = (sipStatus: number, reasonCode: ReasonCode): CallEnding => ({
   side: 'tandem',
   sipStatus,
   reasonCode,
@@ -132,11 +133,11 @@ export const hangUpHeaders = (reason: HangUpReason): HeaderEntry[] => {
 };
 
 /** Reason code for an attempt that failed for good. */
-export const reasonCodeOf = (failure: AttemptFailure | undefined): string => {
+export const reasonCodeOf = (failure: AttemptFailure | undefined): EndingCode => {
   if (failure === undefined) return 'trunk_has_no_destination';
   switch (failure.kind) {
     case 'response':
-      return REASON_OF_STATUS[failure.status] ?? `destination_${Math.floor(failure.status / 100)}xx`;
+      return REASON_OF_STATUS[failure.status] ?? REASON_OF_CLASS[Math.floor(failure.status / 100)] ?? 'destination_5xx';
     case 'silence':
     case 'timeout':
       return 'destination_silent';
@@ -153,7 +154,13 @@ export const reasonCodeOf = (failure: AttemptFailure | undefined): string => {
   }
 };
 
-const REASON_OF_STATUS: { readonly [status: number]: string } = {
+const REASON_OF_CLASS: { readonly [digit: number]: EndingCode } = {
+  3: 'destination_3xx',
+  4: 'destination_4xx',
+  6: 'destination_6xx',
+};
+
+const REASON_OF_STATUS: { readonly [status: number]: EndingCode } = {
   404: 'callee_unknown',
   408: 'no_answer',
   410: 'callee_unknown',

@@ -53,10 +53,17 @@ const look = (policy: FailoverPolicy, keys: readonly string[]): FailoverAction |
   return undefined;
 };
 
-/** The trunk's policy decides; what it does not list, the default does; what neither lists stops. */
-export const failoverAction = (policy: FailoverPolicy, failure: AttemptFailure): FailoverAction => {
+/**
+ * The trunk's policy decides; what it does not list, the node's does, then the default; what none lists stops.
+ * @param node of the configuration, for all trunks
+ */
+export const failoverAction = (
+  trunk: FailoverPolicy,
+  failure: AttemptFailure,
+  node: FailoverPolicy = {},
+): FailoverAction => {
   const keys = keysOf(failure);
-  return look(policy, keys) ?? look(DEFAULT_FAILOVER, keys) ?? 'stop';
+  return look(trunk, keys) ?? look(node, keys) ?? look(DEFAULT_FAILOVER, keys) ?? 'stop';
 };
 
 /** Status that the caller is told for an attempt that brought no response (RFC 3261 §8.1.3.1). */
@@ -82,8 +89,8 @@ const presentable = (status: number): number => {
 };
 
 /** What the caller is told when this failure is the call's last word. */
-export const finalStatus = (policy: FailoverPolicy, failure: AttemptFailure): number => {
-  const action = failoverAction(policy, failure);
+export const finalStatus = (trunk: FailoverPolicy, failure: AttemptFailure, node: FailoverPolicy = {}): number => {
+  const action = failoverAction(trunk, failure, node);
   const status =
     typeof action === 'object'
       ? action.rewrite

@@ -3,6 +3,7 @@ import type { Clock } from '../../kernel/index.js';
 import type { HeaderEntry, InviteSpec, SignalPort } from '../../signal/port.js';
 import type { AttemptRecord } from '../record/cdr.js';
 import type { Decision } from '../routing/decision.js';
+import type { FailoverPolicy } from '../routing/resources.js';
 import { Attempt, type AttemptSink } from './attempt.js';
 import { type AttemptFailure, decisiveFailure, failoverAction, finalStatus } from './failover.js';
 import { toField } from './legHeaders.js';
@@ -11,6 +12,8 @@ import { reasonHeader } from './reason.js';
 export interface HuntWorld {
   readonly port: Pick<SignalPort, 'invite'>;
   readonly clock: Clock;
+  /** For what a trunk's own policy does not list. */
+  readonly failover?: FailoverPolicy;
 }
 
 export interface HuntObserver {
@@ -75,15 +78,15 @@ export class Hunt {
 
   /** Whether the policy sends the call on after this failure, and there is somewhere to go. */
   goesOn(failure: AttemptFailure): boolean {
-    return (
-      this.tried < this.#decision.destinations.length && failoverAction(this.#decision.failover, failure) === 'next'
-    );
+    const { destinations, failover } = this.#decision;
+    return this.tried < destinations.length && failoverAction(failover, failure, this.#world.failover) === 'next';
   }
 
   /** What to tell the caller when the search is over: the decisive failure and its status. */
   verdict(): { readonly failure: AttemptFailure | undefined; readonly status: number } {
     const failure = decisiveFailure(this.#failures);
-    return { failure, status: failure === undefined ? 480 : finalStatus(this.#decision.failover, failure) };
+    if (failure === undefined) return { failure, status: 480 };
+    return { failure, status: finalStatus(this.#decision.failover, failure, this.#world.failover) };
   }
 }
 

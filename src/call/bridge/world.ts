@@ -5,7 +5,7 @@ import type { Decision } from '../routing/decision.js';
 import type { Attempt } from './attempt.js';
 import type { CallEnding } from './ending.js';
 import type { HeaderPolicy } from './headerPolicy.js';
-import type { CommonInvite, HuntObserver } from './hunt.js';
+import type { CommonInvite, HuntObserver, HuntWorld } from './hunt.js';
 
 export interface BridgeSettings {
   /** A destination that sends nothing at all for this long is given up. Only where the port reports 100 Trying. */
@@ -26,7 +26,7 @@ export const DEFAULT_BRIDGE_SETTINGS: BridgeSettings = {
 };
 
 /** What all bridges share. */
-export interface BridgeWorld {
+export interface BridgeWorld extends HuntWorld {
   readonly port: Pick<SignalPort, 'capabilities' | 'invite'>;
   readonly clock: Clock;
   readonly random: Random;

@@ -17,6 +17,7 @@ import { reasonHeader } from '../bridge/reason.js';
 import { type BridgeSettings, type BridgeWorld, DEFAULT_BRIDGE_SETTINGS } from '../bridge/world.js';
 import type { CallRecorder } from '../record/cdr.js';
 import type { CallRequest, Decision, ReasonCode } from '../routing/decision.js';
+import type { FailoverPolicy } from '../routing/resources.js';
 import { Draft } from '../routing/draft.js';
 import { CallIds } from './callId.js';
 import type { CallEvent } from './events.js';
@@ -44,6 +45,8 @@ export interface CallServiceOptions {
   readonly nodeId: string;
   readonly policy?: HeaderPolicy;
   readonly settings?: Partial<BridgeSettings>;
+  /** What a failed attempt leads to, where the trunk's own policy says nothing. */
+  readonly failover?: FailoverPolicy;
   /** Live calls; more are refused with 503. */
   readonly maxCalls?: number;
 }
@@ -81,7 +84,8 @@ export class CallService implements SignalHandlers {
     this.#ids = new CallIds(options.clock, options.random);
     const { port, clock, random } = options;
     const settings = { ...DEFAULT_BRIDGE_SETTINGS, ...options.settings };
-    this.#bridgeWorld = { port, clock, random, policy: options.policy ?? new HeaderPolicy(), settings };
+    const { policy = new HeaderPolicy(), failover = {} } = options;
+    this.#bridgeWorld = { port, clock, random, policy, settings, failover };
   }
 
   get draining(): boolean {
