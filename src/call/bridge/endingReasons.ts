@@ -1,0 +1,35 @@
+/** Reason codes of records that no decision gave: how calls that were connected, or tried, came to their end. */
+
+const SENTENCES = {
+  normal_clearing: 'One side hung up.',
+  caller_cancelled: 'The caller gave up before an answer.',
+  ack_timeout: 'The caller never acknowledged the answer.',
+  leg_lost: 'One side no longer knew the dialog, or its connection was gone.',
+  signalling_lost: 'The SIP engine went away.',
+  max_duration: 'The call reached the longest duration allowed (calls.maxCallMs).',
+  drain_limit: 'The process was shutting down, and the time for live calls was up (calls.drainSeconds).',
+  internal_error: 'An error inside Tandem ended the call.',
+  trunk_has_no_destination: 'There was no destination to try.',
+  no_answer: 'Nobody answered in time.',
+  callee_busy: 'The callee is busy.',
+  callee_declined: 'The callee declined.',
+  callee_unavailable: 'The callee is not available.',
+  callee_unknown: 'The destination does not know the number.',
+  number_incomplete: 'The destination finds the number incomplete.',
+  media_not_acceptable: 'The two sides have no media in common.',
+  destination_3xx: 'The destination redirected the call; redirections are not followed.',
+  destination_4xx: 'The destination refused the call.',
+  destination_5xx: 'The destination failed.',
+  destination_6xx: 'The destination refused the call for everybody.',
+  destination_silent: 'The destination did not respond at all.',
+  destination_unreachable: 'No connection to the destination could be made.',
+  destination_unresolved: "The destination's host name has no address.",
+  destination_invalid: 'No request could be sent to the destination as it is configured.',
+  attempt_cancelled: 'The attempt was withdrawn below the call.',
+} as const;
+
+export type EndingCode = keyof typeof SENTENCES;
+
+/** All of them with a sentence each, for docs/errors.md. */
+export const describeEndings = (): { readonly code: EndingCode; readonly sentence: string }[] =>
+  (Object.keys(SENTENCES) as EndingCode[]).map((code) => ({ code, sentence: SENTENCES[code] }));
