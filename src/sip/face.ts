@@ -49,7 +49,10 @@ export interface IncomingRequest {
 }
 
 export interface IncomingInviteListener {
-  /** The caller withdrew; 200 and 487 are already sent. `cancel` undefined: its connection broke before an answer. */
+  /**
+   * The caller withdrew by CANCEL, or by BYE; 200 and 487 are already sent. `cancel` undefined: the engine gave up, as no
+   * PRACK came (504) or no answer within 2 * Timer C (408). It may come after a 2xx that was held (see `respond`).
+   */
   onCancel(cancel: SipRequest | undefined): void;
   /** ACK of our 2xx (the ACK of a failure is absorbed). Retransmissions are not reported. */
   onAck(ack: SipRequest, source: Source): void;
@@ -71,7 +74,8 @@ export interface IncomingInvite {
   /**
    * 2xx are retransmitted until ACK; after 64*T1 without it the engine sends BYE (Reason `ACK timeout`) and the
    * dialog terminates with cause `ack_timeout`.
-   * @param reliable send a 101-199 reliably (RFC 3262); refused with `not_100rel` where the caller lacks 100rel.
+   * @param reliable send a 101-199 reliably (RFC 3262); refused with `not_100rel` where the caller lacks 100rel. One is
+   * outstanding at a time, later ones wait for its PRACK, and so does a 2xx when it carried a body.
    */
   respond(status: number, fields?: ResponseFields, reliable?: boolean): Responded;
 }
@@ -210,6 +214,9 @@ export interface SipEngine {
   request(spec: RequestSpec, listener: OutgoingRequestListener): OutgoingRequest | Refusal;
   /** Live transactions, dialogs, connections, timers. */
   dump(): Record<string, unknown>;
-  /** Closes sockets, ends timers; dialogs terminate with cause `shutdown`, without BYE. */
+  /**
+   * Closes sockets, ends timers; dialogs terminate with cause `shutdown`, without BYE. Requests that await our answer get
+   * 503; our own that await one end in 503 (`transport`). Afterwards requests are refused with `no_transport`.
+   */
   stop(): void;
 }

@@ -1,9 +1,11 @@
-import type { EngineHandler, HeaderField, ResponseFields } from '../face.js';
+import type { EngineHandler, HeaderField, ResponseFields, Screening } from '../face.js';
 import type { SipRequest } from '../message/message.js';
 import type { ParseFailure } from '../message/parse.js';
 import type { Arrival } from '../transport/layer.js';
+import { MAGIC_COOKIE } from '../transaction/layer.js';
 import type { CoreHost } from './host.js';
 import { buildResponse } from './incomingRequest.js';
+import { isSipUri } from '../locate/nextHop.js';
 import { ALLOW, DIALOG_ONLY, KNOWN_METHODS } from './methods.js';
 
 const SCHEMES: ReadonlySet<string> = new Set(['sip', 'sips', 'tel']);
@@ -25,7 +27,7 @@ export class Admission {
 
   /** @returns false when the request was refused or dropped. */
   admit(request: SipRequest, arrival: Arrival): boolean {
-    if (!this.#screened(request, arrival)) return false;
+    if (!this.screened(request, arrival)) return false;
     if (this.#core.layer.mergedWith(request) !== undefined) {
       this.refuse(request, arrival, 482); // §8.2.2.2
       return false;
@@ -43,11 +45,15 @@ export class Admission {
       this.refuse(request, arrival, 481);
       return false;
     }
-    return this.#requirementsMet(request, arrival);
+    if (request.method === 'INVITE' && !hasTarget(request)) {
+      this.refuse(request, arrival, 400, { reason: 'Contact Missing' });
+      return false;
+    }
+    return this.requirementsMet(request, arrival);
   }
 
   /** §8.2.2.3. */
-  #requirementsMet(request: SipRequest, arrival: Arrival): boolean {
+  requirementsMet(request: SipRequest, arrival: Arrival): boolean {
     if (request.count('Require') === 0) return true;
     const unsupported = request.headerList('Require').filter((tag) => !this.#supported.has(tag.toLowerCase()));
     if (unsupported.length === 0) return true;
@@ -55,10 +61,18 @@ export class Admission {
     return false;
   }
 
-  #screened(request: SipRequest, arrival: Arrival): boolean {
+  /** The user's gate. @returns false when it refused or dropped the request, or threw */
+  screened(request: SipRequest, arrival: Arrival): boolean {
     const { screen } = this.#handler;
     if (screen === undefined) return true;
-    const verdict = screen.call(this.#handler, request, arrival);
+    let verdict: Screening | undefined;
+    this.#core.guard(() => {
+      verdict = screen.call(this.#handler, request, arrival);
+    });
+    if (verdict === undefined) {
+      this.refuse(request, arrival, 500);
+      return false;
+    }
     if (verdict.action === 'accept') return true;
     if (verdict.action === 'reject') {
       this.refuse(request, arrival, verdict.status, { headers: verdict.headers, reason: verdict.reason });
@@ -79,12 +93,22 @@ export class Admission {
   refuseMalformed(failure: ParseFailure, arrival: Arrival): void {
     const { partial, status } = failure;
     if (partial === undefined || status === 0 || partial.method === 'ACK' || partial.count('Via') === 0) return;
-    if (!this.#screened(partial, arrival)) return;
+    if (!this.screened(partial, arrival)) return;
     const headers: HeaderField[] = [['Warning', `399 tandem "${printable(failure.reason)}"`]];
     if (status === 501 || status === 405) headers.push(['Allow', ALLOW]);
     this.refuse(partial, arrival, status, { headers });
   }
 }
+
+/**
+ * §8.1.1.8: an INVITE names in one SIP URI where the dialog's requests go. Peers of RFC 2543, known by their branch, may
+ * leave it out: From serves them.
+ */
+const hasTarget = (request: SipRequest): boolean => {
+  const { contact } = request;
+  if (contact !== undefined) return isSipUri(contact.uri);
+  return request.count('Contact') === 0 && request.topVia.branch?.startsWith(MAGIC_COOKIE) !== true;
+};
 
 /** §8.2.7: the same request gets the same tag, though nothing is remembered. */
 const statelessTag = (request: SipRequest): string => {

@@ -25,7 +25,7 @@ import { IncomingInviteCall } from './incomingInvite.js';
 import { IncomingRequestCall, buildResponse } from './incomingRequest.js';
 import { receiveInDialog } from './inDialog.js';
 import { buildOutOfDialog } from './outOfDialog.js';
-import { OutgoingRequestCall, findHops } from './outgoing.js';
+import { type LaunchUser, OutgoingRequestCall, findWays } from './outgoing.js';
 import { OutgoingInviteCall } from './outgoingInvite.js';
 
 export interface EngineOptions {
@@ -39,6 +39,10 @@ export interface EngineOptions {
   readonly limits?: Partial<MessageLimits> | undefined;
   /** Value of User-Agent and Server; absent: neither is written. */
   readonly userAgent?: string | undefined;
+  /** As in TransactionOptions: `anyone` for peers that answer from another of their addresses. */
+  readonly responsesFrom?: 'peer' | 'anyone' | undefined;
+  /** Most streams open at a time; default 4096. */
+  readonly maxConnections?: number | undefined;
   /** Option tags that the handler can serve; a Require of any other gets 420. */
   readonly supported?: readonly string[] | undefined;
   readonly onEvent?: ((event: EngineEvent) => void) | undefined;
@@ -53,6 +57,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   readonly #onEvent: ((event: EngineEvent) => void) | undefined;
   readonly #admission: Admission;
   readonly #dialogs = new Map<string, InviteDialog>();
+  readonly unlaunched = new Set<LaunchUser>();
   #stopped = false;
 
   constructor(options: EngineOptions) {
@@ -74,8 +79,8 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   onRequest(request: SipRequest, arrival: Arrival, key: string): void {
     if (request.toTag !== undefined) {
       const dialog = this.#dialogs.get(dialogKeyOfRequest(request));
-      if (dialog !== undefined) receiveInDialog(this, dialog, request, { arrival, key });
-      else this.#admission.refuse(request, arrival, 481); // RFC 3261 §12.2.2
+      if (dialog !== undefined) receiveInDialog(this, dialog, request, { arrival, key, admission: this.#admission });
+      else this.#refuseUnknown(request, arrival); // RFC 3261 §12.2.2
       return;
     }
     if (!this.#admission.admit(request, arrival)) return;
@@ -83,18 +88,23 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
     else this.#newRequest(request, arrival, key);
   }
 
+  /** What belongs to nothing that we know: 481, or whatever the gate has for its sender. */
+  #refuseUnknown(request: SipRequest, arrival: Arrival): void {
+    if (this.#admission.screened(request, arrival)) this.#admission.refuse(request, arrival, 481);
+  }
+
   #newInvite(request: SipRequest, arrival: Arrival, key: string): void {
     const transaction = this.layer.newServerInvite(request, arrival, key, true);
     const invite = new IncomingInviteCall(this, transaction, request, { arrival, dialog: undefined });
     invite.respond(100); // RFC 3261 §17.2.1: at once, the user may take its time
-    if (!this.guard(() => this.#handler.onInvite(invite))) invite.respond(500);
+    if (this.guard(() => this.#handler.onInvite(invite))) invite.watch();
+    else invite.respond(500);
   }
 
   #newRequest(request: SipRequest, arrival: Arrival, key: string): void {
     const transaction = this.layer.newServer(request, arrival, key, true);
     const call = new IncomingRequestCall(this, transaction, request, { source: arrival, dialog: undefined });
-    if (this.guard(() => this.#handler.onRequest(call))) call.watch();
-    else call.abort();
+    call.offer((offered) => this.#handler.onRequest(offered));
   }
 
   onAck(ack: SipRequest, arrival: Arrival): void {
@@ -106,10 +116,9 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
 
   /** RFC 3261 §9.2. */
   onCancel(cancel: SipRequest, arrival: Arrival, key: string, invite: ServerInviteTransaction | undefined): void {
-    // A CANCEL is hop by hop: only whoever sent the INVITE may withdraw it.
-    const known = invite !== undefined && invite.path.address === arrival.address ? invite : undefined;
-    if (known === undefined) return this.#admission.refuse(cancel, arrival, 481);
-    const call = known.user instanceof IncomingInviteCall ? known.user : undefined;
+    // Only whoever sent the INVITE may withdraw it: the sender's address is part of the key that found it.
+    if (invite === undefined) return this.#refuseUnknown(cancel, arrival);
+    const call = invite.user instanceof IncomingInviteCall ? invite.user : undefined;
     const transaction = this.layer.newServer(cancel, arrival, key, false);
     const response = buildResponse(this, cancel, 200, {
       fields: {},
@@ -122,26 +131,30 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   }
 
   onMalformed(failure: ParseFailure, arrival: Arrival): void {
-    this.#onEvent?.({ type: 'malformed', source: arrival, reason: failure.reason });
+    this.#emit({ type: 'malformed', source: arrival, reason: failure.reason });
     this.#admission.refuseMalformed(failure, arrival);
+  }
+
+  onFault(error: unknown): void {
+    this.#emit({ type: 'user_error', error });
   }
 
   // ------------------------------------------------------------------ requests from the user
 
   invite(spec: Omit<RequestSpec, 'method'>, listener: OutgoingInviteListener): OutgoingInvite | Refusal {
-    const built = buildOutOfDialog(this, { ...spec, method: 'INVITE' });
+    const built = buildOutOfDialog(this, { ...spec, method: 'INVITE' }, true);
     if ('refusal' in built) return built;
     const origin = { listener: built.listener, dialog: undefined };
     const call = new OutgoingInviteCall(this, built.request, origin, listener);
-    findHops(this, built.next, built.listener, call);
+    findWays(this, built.next, built.listener, call);
     return call;
   }
 
   request(spec: RequestSpec, listener: OutgoingRequestListener): OutgoingRequest | Refusal {
-    const built = buildOutOfDialog(this, spec);
+    const built = buildOutOfDialog(this, spec, false);
     if ('refusal' in built) return built;
     const call = new OutgoingRequestCall(this, built.request, built.listener, listener);
-    findHops(this, built.next, built.listener, call);
+    findWays(this, built.next, built.listener, call);
     return call;
   }
 
@@ -166,7 +179,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
       call();
       return true;
     } catch (error) {
-      this.#onEvent?.({ type: 'user_error', error });
+      this.onFault(error);
       return false;
     }
   }
@@ -182,7 +195,21 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    for (const dialog of [...this.#dialogs.values()]) dialog.terminate('shutdown', undefined);
+    for (const dialog of [...this.#dialogs.values()]) {
+      // Those of open INVITEs end with the answer that their transactions now get.
+      if (dialog.state === 'confirmed') dialog.terminate('shutdown', undefined);
+    }
+    for (const user of [...this.unlaunched]) user.abandon();
     this.layer.stop();
+    for (const dialog of [...this.#dialogs.values()]) dialog.terminate('shutdown', undefined);
+  }
+
+  /** An observer that throws is nobody's failure but its own. */
+  #emit(event: EngineEvent): void {
+    try {
+      this.#onEvent?.(event);
+    } catch {
+      // There is nobody left to tell.
+    }
   }
 }

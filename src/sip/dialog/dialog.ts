@@ -2,7 +2,6 @@ import type {
   Dialog,
   DialogEnd,
   DialogListener,
-  IncomingInvite,
   OutgoingInvite,
   OutgoingInviteListener,
   OutgoingRequest,
@@ -10,16 +9,17 @@ import type {
   Refusal,
   ResponseFields,
 } from '../face.js';
-import { type NextHop, nextHopOfText } from '../locate/nextHop.js';
+import { type NextHop, isSipUri, nextHopOfText } from '../locate/nextHop.js';
 import { SipRequest, type SipResponse } from '../message/message.js';
 import { detach } from '../message/text.js';
 import type { Hop, Listener } from '../transport/hop.js';
 import { addUserFields, setBody } from './fields.js';
 import { type CoreHost, dialogKey } from './host.js';
 import type { IncomingInviteCall } from './incomingInvite.js';
+import type { ReliableProvisionals } from './reliable.js';
 import { isLooseRoute, routeSetOf, routeUri } from './routeSet.js';
 import { OutgoingInviteCall } from './outgoingInvite.js';
-import { type LaunchUser, OutgoingRequestCall, findHops } from './outgoing.js';
+import { type LaunchUser, OutgoingRequestCall, findWays, findWaysBeyond } from './outgoing.js';
 
 export interface DialogParts {
   readonly id: string;
@@ -55,6 +55,8 @@ export class InviteDialog implements Dialog {
   lastOut: OutgoingInviteCall | undefined;
   /** The peer's INVITE that has no final answer, or whose 2xx awaits an ACK. */
   pendingIn: IncomingInviteCall | undefined;
+  /** Provisionals whose PRACK the final answer of their INVITE has overtaken. */
+  lateReliable: ReliableProvisionals | undefined;
   readonly #core: CoreHost;
   readonly #localField: string;
   readonly #remoteField: string;
@@ -94,22 +96,34 @@ export class InviteDialog implements Dialog {
     fields: ResponseFields & { readonly cseq?: number | undefined },
     listener: OutgoingRequestListener,
   ): OutgoingRequest | Refusal {
-    const retry = method === 'BYE' && this.#byeChallenged;
+    if (method === 'INVITE' || method === 'ACK' || method === 'CANCEL') {
+      return { refusal: 'invalid_header', detail: `${method} is no request of its own` };
+    }
+    const isBye = method === 'BYE';
+    // RFC 3261 §13.2.2.4: every 2xx is acknowledged, even when the call ends at once.
+    if (isBye) this.ack();
+    const retry = isBye && this.#byeChallenged && !this.#core.stopped();
     if (this.state === 'terminated' && !retry) return gone(this.id);
+    if (isBye && this.pendingIn?.unanswered === true && !this.pendingIn.isReinvite) {
+      return { refusal: 'request_pending', detail: 'the INVITE is to be answered, not ended by BYE (RFC 3261 §15)' };
+    }
     this.#byeChallenged = false;
     const request = this.#build(method, this.#nextSeq(fields.cseq), fields);
     const next = this.#nextHop(request);
-    if (next === undefined) return badTarget(this.#remoteTarget);
-    const watcher = method === 'UPDATE' || method === 'BYE' ? this.#watching(method, listener) : listener;
+    // A dialog whose peer cannot be reached ends all the same: its BYE fails as if the name had not been found.
+    if (next === undefined && !isBye) return badTarget(this.#remoteTarget);
+    const watched = isBye || method === 'UPDATE' || method === 'INFO';
+    const watcher = watched ? this.#watching(method, listener) : listener;
     const call = new OutgoingRequestCall(this.#core, request, this.#viaListener, watcher);
-    if (method === 'BYE') this.terminate('local_bye', undefined);
-    this.#findHops(next, call);
+    if (isBye) this.terminate('local_bye', undefined);
+    if (next === undefined) call.onUnresolved();
+    else this.findWaysFor(next, call);
     return call;
   }
 
   invite(fields: ResponseFields, listener: OutgoingInviteListener): OutgoingInvite | Refusal {
     if (this.state === 'terminated') return gone(this.id);
-    if (this.pendingOut !== undefined || this.pendingIn?.open === true) {
+    if (this.pendingOut !== undefined || this.pendingIn !== undefined || this.state === 'early') {
       return { refusal: 'request_pending', detail: 'another INVITE is pending in this dialog (RFC 3261 §14.1)' };
     }
     const request = this.#build('INVITE', this.#nextSeq(undefined), fields);
@@ -118,7 +132,7 @@ export class InviteDialog implements Dialog {
     if (next === undefined) return badTarget(this.#remoteTarget);
     const call = new OutgoingInviteCall(this.#core, request, { listener: this.#viaListener, dialog: this }, listener);
     this.pendingOut = call;
-    this.#findHops(next, call);
+    this.findWaysFor(next, call);
     return call;
   }
 
@@ -135,17 +149,22 @@ export class InviteDialog implements Dialog {
   /** Sends BYE on the engine's own account. The peer's answer interests nobody. */
   bye(end: DialogEnd, reasonText: string): void {
     if (this.state === 'terminated') return;
+    this.ack();
+    if (this.state !== 'confirmed') return;
     const reason = ['Reason', `SIP;cause=200;text="${reasonText}"`] as const;
     const request = this.#build('BYE', this.#nextSeq(undefined), { headers: [reason] });
     const next = this.#nextHop(request);
     const call = new OutgoingRequestCall(this.#core, request, this.#viaListener, { onResponse: () => {} });
-    if (next !== undefined) this.#findHops(next, call);
+    if (next !== undefined) this.findWaysFor(next, call);
     this.terminate(end, request);
   }
 
-  /** For the launch of an ACK or a CANCEL's relatives: the same way as every request of this dialog. */
-  findHopsFor(next: NextHop, user: LaunchUser): void {
-    this.#findHops(next, user);
+  /** The ways for a request of this dialog, by RFC 3261 §18.1.1 first over the connection that is open to that host. */
+  findWaysFor(next: NextHop, user: LaunchUser): void {
+    const hop = this.#hop;
+    const reuse = hop?.connection !== undefined && hop.transport === next.transport && hop.address === next.host;
+    if (reuse) findWaysBeyond(this.#core, next, hop, user);
+    else findWays(this.#core, next, this.#viaListener, user);
   }
 
   // ------------------------------------------------------------------ state
@@ -161,8 +180,7 @@ export class InviteDialog implements Dialog {
     this.#core.removeDialog(this);
     this.pendingIn?.dialogEnded();
     this.pendingOut?.dialogEnded();
-    this.pendingIn = this.pendingOut = undefined;
-    if (end !== 'cancel_race') this.lastOut = undefined;
+    this.pendingIn = this.pendingOut = this.lateReliable = this.lastOut = undefined;
     const { listener } = this;
     if (wasConfirmed && listener !== undefined) this.#core.guard(() => listener.onTerminated(end, message));
   }
@@ -177,17 +195,13 @@ export class InviteDialog implements Dialog {
   /** Target refresh by the peer's Contact, RFC 3261 §12.2.1.2 and §12.2.2. */
   refreshTarget(message: SipRequest | SipResponse): void {
     const contact = message.contact;
-    if (contact !== undefined) this.#remoteTarget = detach(contact.uri);
+    if (contact !== undefined && isSipUri(contact.uri)) this.#remoteTarget = detach(contact.uri);
   }
 
   /** The 2xx fixes what an early response only proposed, RFC 3261 §13.2.2.4. */
   adoptAnswer(response: SipResponse): void {
     this.refreshTarget(response);
     this.#routeSet = routeSetOf(response, true).map(detach);
-  }
-
-  incoming(): IncomingInvite | undefined {
-    return this.pendingIn;
   }
 
   // ------------------------------------------------------------------ inside
@@ -225,23 +239,16 @@ export class InviteDialog implements Dialog {
     return nextHopOfText(route === undefined ? request.uri : routeUri(route));
   }
 
-  #findHops(next: NextHop, user: LaunchUser): void {
-    // RFC 3261 §18.1.1: a connection that is open to that host is used again.
-    const hop = this.#hop;
-    if (hop?.connection !== undefined && hop.transport === next.transport && hop.address === next.host) {
-      user.onHops([hop]);
-    } else {
-      findHops(this.#core, next, this.#viaListener, user);
-    }
-  }
-
   #watching(method: string, listener: OutgoingRequestListener): OutgoingRequestListener {
+    const isBye = method === 'BYE';
     return {
       onResponse: (response, origin, source) => {
         const { status } = response;
         if (method === 'UPDATE' && status >= 200 && status < 300) this.refreshTarget(response); // RFC 3311 §5.1
-        if (method === 'BYE') this.#byeChallenged = status === 401 || status === 407;
+        if (isBye) this.#byeChallenged = status === 401 || status === 407;
         listener.onResponse(response, origin, source);
+        // RFC 3261 §12.2.1.2: a peer that knows no such dialog, or no longer refreshes it, has left.
+        if (!isBye && (status === 481 || (status === 408 && method === 'UPDATE'))) this.bye('lost', 'dialog lost');
       },
     };
   }

@@ -30,7 +30,7 @@ const ADDRESS_FIELDS: ReadonlySet<string> = new Set(['Contact', 'P-Asserted-Iden
 
 const TOKEN = new Set("!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~");
 
-const isToken = (text: string): boolean => {
+export const isToken = (text: string): boolean => {
   if (text.length === 0 || text.length > 256) return false;
   for (const char of text) if (!TOKEN.has(char)) return false;
   return true;

@@ -5,12 +5,15 @@ import type { TransactionLayer } from '../transaction/layer.js';
 import type { Hop, Listener } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
 import type { DialogParts, InviteDialog } from './dialog.js';
+import type { LaunchUser } from './outgoing.js';
 
 /** What dialogs and requests need of the core that holds them. */
 export interface CoreHost {
   readonly layer: TransactionLayer;
   readonly resolver: HostResolver;
   readonly userAgent: string | undefined;
+  /** Requests whose next hop is still being looked up, or was not found: to be told when the engine stops. */
+  readonly unlaunched: Set<LaunchUser>;
   newTag(): string;
   /** Makes an early dialog and registers it under its key. */
   newDialog(parts: DialogParts): InviteDialog;

@@ -1,13 +1,16 @@
 import type { SipRequest } from '../message/message.js';
 import type { Arrival } from '../transport/layer.js';
 import type { InviteDialog } from './dialog.js';
+import type { Admission } from './admission.js';
 import type { CoreHost } from './host.js';
 import { IncomingInviteCall } from './incomingInvite.js';
 import { IncomingRequestCall } from './incomingRequest.js';
+import { parseRAck } from './reliable.js';
 
 interface InDialogContext {
   readonly arrival: Arrival;
   readonly key: string;
+  readonly admission: Admission;
 }
 
 /** A request within a known dialog, RFC 3261 §12.2.2. */
@@ -17,6 +20,8 @@ export const receiveInDialog = (
   request: SipRequest,
   context: InDialogContext,
 ): void => {
+  // RFC 3261 §8.2.2.3 holds in a dialog too.
+  if (request.count('Require') > 0 && !context.admission.requirementsMet(request, context.arrival)) return;
   if (request.method === 'INVITE') return receiveReinvite(core, dialog, request, context);
   const transaction = core.layer.newServer(request, context.arrival, context.key, false);
   const call = new IncomingRequestCall(core, transaction, request, { source: context.arrival, dialog });
@@ -25,23 +30,20 @@ export const receiveInDialog = (
     return;
   }
   if (request.method === 'PRACK') {
-    const { pendingIn } = dialog;
-    if (pendingIn === undefined || !pendingIn.prack(call)) call.respond(481);
+    if (dialog.pendingIn?.prack(call) === true) return;
+    // RFC 3262 §3: its provisional may have been overtaken by the final answer.
+    const late = dialog.lateReliable?.acknowledge(parseRAck(request.header('RAck'))) === true;
+    call.respond(late ? 200 : 481);
     return;
   }
-  if (request.method === 'BYE') return receiveBye(core, dialog, call);
+  if (request.method === 'BYE') return receiveBye(dialog, call);
   if (request.method === 'UPDATE') dialog.refreshTarget(request); // RFC 3311 §5.2
   const { listener } = dialog;
-  if (listener === undefined) {
-    call.respond(dialog.state === 'early' ? 481 : 500);
-  } else if (core.guard(() => listener.onRequest(call))) {
-    call.watch();
-  } else {
-    call.abort();
-  }
+  if (listener === undefined) call.respond(500);
+  else call.offer((offered) => listener.onRequest(offered));
 };
 
-const receiveBye = (core: CoreHost, dialog: InviteDialog, call: IncomingRequestCall): void => {
+const receiveBye = (dialog: InviteDialog, call: IncomingRequestCall): void => {
   const { listener, pendingIn } = dialog;
   if (dialog.state === 'early') {
     // RFC 3261 §15.1.2: the caller may end an early dialog by BYE; its INVITE gets 487.
@@ -49,13 +51,8 @@ const receiveBye = (core: CoreHost, dialog: InviteDialog, call: IncomingRequestC
     if (pendingIn !== undefined && !pendingIn.isReinvite) pendingIn.cancelled(call.request);
     return;
   }
-  if (listener === undefined) {
-    call.respond(200);
-  } else if (core.guard(() => listener.onRequest(call))) {
-    call.watch();
-  } else {
-    call.abort();
-  }
+  if (listener === undefined) call.respond(200);
+  else call.offer((offered) => listener.onRequest(offered));
   dialog.terminate('remote_bye', call.request);
 };
 
@@ -68,10 +65,10 @@ const receiveReinvite = (
 ): void => {
   const transaction = core.layer.newServerInvite(request, arrival, key, false);
   const invite = new IncomingInviteCall(core, transaction, request, { arrival, dialog });
-  const retryAfter = String(Math.floor(core.layer.random.float() * 10));
   if (!dialog.acceptSeq(request.cseq.seq)) {
     invite.respond(500, { reason: 'CSeq out of order' });
-  } else if (dialog.pendingIn?.open === true) {
+  } else if (dialog.pendingIn?.unanswered === true) {
+    const retryAfter = String(Math.floor(core.layer.random.float() * 10));
     invite.respond(500, { headers: [['Retry-After', retryAfter]] });
   } else if (dialog.pendingOut !== undefined || dialog.pendingIn !== undefined || dialog.state !== 'confirmed') {
     invite.respond(491);
@@ -81,5 +78,6 @@ const receiveReinvite = (
     dialog.pendingIn = invite;
     if (listener === undefined) invite.respond(488);
     else if (!core.guard(() => listener.onInvite(invite))) invite.respond(500);
+    else invite.watch();
   }
 };

@@ -7,14 +7,18 @@ import type {
   ResponseFields,
   Source,
 } from '../face.js';
-import type { SipRequest } from '../message/message.js';
+import type { SipRequest, SipResponse } from '../message/message.js';
 import type { ServerInviteTransaction, ServerInviteUser } from '../transaction/serverInvite.js';
 import { patienceMs } from '../transaction/timers.js';
 import type { Arrival } from '../transport/layer.js';
 import type { InviteDialog } from './dialog.js';
-import { routeSetOf } from './routeSet.js';
 import type { CoreHost } from './host.js';
-import { buildResponse } from './incomingRequest.js';
+import { type IncomingRequestCall, buildResponse, tagFor } from './incomingRequest.js';
+import { ReliableProvisionals, parseRAck } from './reliable.js';
+import { routeSetOf } from './routeSet.js';
+
+/** Who forgets an INVITE for this many Timer Cs is no longer awaited by anybody. */
+const FORGOTTEN_AFTER_CS = 2;
 
 /** An INVITE or re-INVITE that we received: RFC 3261 §13.3 and §14.2, RFC 3262 §3. */
 export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
@@ -30,11 +34,13 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
   readonly #arrival: Arrival;
   #tag: string | undefined;
   #ok: Buffer | undefined;
+  /** A 2xx that a PRACK must precede. */
+  #held: { readonly status: number; readonly data: Buffer } | undefined;
   #resendMs = 0;
   #resendTimer: Timer | undefined;
   #deadline: Timer | undefined;
-  #reliable: { readonly rseq: number; readonly data: Buffer; timer: Timer | undefined; waitMs: number } | undefined;
-  #rseq = 0;
+  #owed: Timer | undefined;
+  #reliable: ReliableProvisionals | undefined;
 
   constructor(
     core: CoreHost,
@@ -58,47 +64,80 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
     return (this.#tag ??= this.#core.newTag());
   }
 
+  /** No final answer has been sent; perhaps one is held. */
+  get unanswered(): boolean {
+    return this.open || this.#held !== undefined;
+  }
+
   respond(status: number, fields: ResponseFields = {}, reliable = false): Responded {
     if (!this.open) return { ok: false, refusal: 'unknown_transaction' };
-    // Not by our own 100, which has no tag: the user's first response may choose it.
-    if (status > 100) this.#tag ??= fields.toTag ?? this.#core.newTag();
-    const provisional = status < 200;
-    if (reliable && provisional && !this.#callerSpeaks100rel()) return { ok: false, refusal: 'not_100rel' };
+    const reliably = reliable && status > 100 && status < 200;
+    if (reliably && !this.#callerSpeaks100rel()) return { ok: false, refusal: 'not_100rel' };
+    if (status > 100) this.#tag ??= tagFor(this.#core, fields);
+    const response = this.#build(status, fields, reliably);
+    const data = response.toBuffer();
+    if (status < 200) {
+      if (status > 100) this.#ensureDialog();
+      if (reliably) this.#reliable?.send(status, data, response.body.length > 0);
+      else this.#transaction.respond(status, data);
+    } else if (status < 300 && this.#reliable?.blocksSuccess === true) {
+      // RFC 3262 §3: the answer waits for the PRACK.
+      this.open = false;
+      this.#held = { status, data };
+    } else {
+      this.#sendFinal(status, data);
+    }
+    return { ok: true, sent: response };
+  }
+
+  #build(status: number, fields: ResponseFields, reliably: boolean): SipResponse {
     const success = status >= 200 && status < 300;
     const response = buildResponse(this.#core, this.request, status, {
       fields,
       tag: this.#tag,
       listener: this.#transaction.path.listener,
-      contact: success || reliable || (this.isReinvite && status > 100),
+      contact: success || reliably || (this.isReinvite && status > 100 && status < 200),
     });
-    if (reliable && provisional) {
-      this.#rseq = this.#rseq === 0 ? 1 + Math.floor(this.#core.layer.random.float() * 0x7fff_0000) : this.#rseq + 1;
-      response.set('RSeq', String(this.#rseq));
+    if (reliably) {
+      const giveUp = (): void => this.#withdraw(504); // RFC 3262 §3: no PRACK in 64*T1, a 5xx
+      this.#reliable ??= new ReliableProvisionals(this.#core, this.#transaction, this.seq, giveUp);
+      response.set('RSeq', String(this.#reliable.nextRSeq()));
       if (!response.headerList('Require').includes('100rel')) response.add('Require', '100rel');
     }
-    if (status > 100 && status < 300) this.#ensureDialog(success);
-    const data = response.toBuffer();
-    if (reliable && provisional) this.#repeatReliably(data);
-    else if (!provisional) this.#close();
+    return response;
+  }
+
+  #sendFinal(status: number, data: Buffer): void {
+    const success = status < 300;
+    if (success) {
+      const dialog = this.#ensureDialog();
+      // A target refresh counts when it is accepted, RFC 3261 §12.2.2.
+      if (this.isReinvite) dialog.refreshTarget(this.request);
+      dialog.confirm();
+    }
+    this.#close();
     if (success) this.#awaitAck(data);
     this.#transaction.respond(status, data);
-    if (status >= 300 && !this.isReinvite) this.dialog?.terminate('failed', undefined);
-    return { ok: true, sent: response };
+    if (!success && !this.isReinvite) this.dialog?.terminate('failed', undefined);
+  }
+
+  /** Called when the user has been told: an INVITE that is neither answered nor withdrawn is not kept for ever. */
+  watch(): void {
+    if (!this.open) return;
+    const { clock, timers } = this.#core.layer;
+    this.#owed = clock.setTimer('answer_owed', FORGOTTEN_AFTER_CS * timers.timerCMs, () => this.#withdraw(408));
   }
 
   // ------------------------------------------------------------------ ends
 
   /** The caller's CANCEL, already answered 200. */
   cancelled(cancel: SipRequest): void {
-    if (!this.open) return;
-    const { listener } = this;
-    this.respond(487);
-    this.#core.guard(() => listener?.onCancel(cancel));
+    this.#withdraw(487, cancel);
   }
 
   /** Our dialog ended under a pending re-INVITE: it gets its final answer. */
   dialogEnded(): void {
-    if (this.open && this.isReinvite) this.respond(487);
+    if (this.isReinvite && this.#reopen()) this.respond(487);
     this.#stopAckTimers();
   }
 
@@ -107,13 +146,36 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
     if (this.#ok === undefined) return;
     this.#stopAckTimers();
     this.#transaction.release();
-    if (this.dialog?.pendingIn === this) this.dialog.pendingIn = undefined;
-    const { listener } = this;
-    this.#core.guard(() => listener?.onAck(ack, arrival));
+    const { listener, dialog } = this;
+    if (dialog?.pendingIn === this) dialog.pendingIn = undefined;
+    if (!this.#core.guard(() => listener?.onAck(ack, arrival))) dialog?.bye('failed', 'internal error');
   }
 
   onAckTimeout(): void {
     // The caller never acknowledged a failure: RFC 3261 §17.2.1 has nothing more to do.
+  }
+
+  /** The engine stops, which its user knows: only the caller is told. */
+  onTransportError(): void {
+    if (this.#reopen()) this.respond(503);
+    this.#stopAckTimers();
+  }
+
+  /** Ends it without the user, who then is told. */
+  #withdraw(status: number, cancel?: SipRequest): void {
+    if (!this.#reopen()) return;
+    const { listener } = this;
+    this.respond(status);
+    this.#core.guard(() => listener?.onCancel(cancel));
+  }
+
+  /** True while no final answer has been sent: one that is held is taken back. */
+  #reopen(): boolean {
+    if (this.#held !== undefined) {
+      this.#held = undefined;
+      this.open = true;
+    }
+    return this.open;
   }
 
   // ------------------------------------------------------------------ 2xx, RFC 3261 §13.3.1.4
@@ -145,85 +207,64 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
     this.#deadline?.cancel();
     this.#resendTimer = this.#deadline = undefined;
     this.#ok = undefined;
-    this.#stopReliable();
   }
 
   #close(): void {
     this.open = false;
-    this.#stopReliable();
-    if (this.dialog?.pendingIn === this) this.dialog.pendingIn = undefined;
+    this.#owed?.cancel();
+    this.#owed = undefined;
+    this.#reliable?.stop();
+    const { dialog } = this;
+    if (dialog === undefined) return;
+    if (dialog.pendingIn === this) dialog.pendingIn = undefined;
+    if (this.#reliable?.unacknowledged === true) dialog.lateReliable = this.#reliable;
   }
 
-  // ------------------------------------------------------------------ reliable provisionals, RFC 3262 §3
+  // ------------------------------------------------------------------ PRACK, RFC 3262 §3
 
   #callerSpeaks100rel(): boolean {
     const tags = [...this.request.headerList('Supported'), ...this.request.headerList('Require')];
     return tags.some((tag) => tag.toLowerCase() === '100rel');
   }
 
-  #repeatReliably(data: Buffer): void {
-    this.#stopReliable();
-    const { clock, timers } = this.#core.layer;
-    const pending = { rseq: this.#rseq, data, timer: undefined as Timer | undefined, waitMs: timers.t1Ms };
-    const startedMs = clock.nowMs();
-    const repeat = (): void => {
-      if (clock.nowMs() - startedMs >= patienceMs(timers)) {
-        this.#stopReliable();
-        this.respond(504); // §3: no PRACK in 64*T1, a 5xx
-        this.#core.guard(() => this.listener?.onCancel(undefined));
-        return;
-      }
-      this.#core.layer.replyAgain(this.#transaction.path, data);
-      pending.waitMs *= 2;
-      pending.timer = clock.setTimer('rel1xx', pending.waitMs, repeat);
-    };
-    pending.timer = clock.setTimer('rel1xx', pending.waitMs, repeat);
-    this.#reliable = pending;
-  }
-
-  #stopReliable(): void {
-    this.#reliable?.timer?.cancel();
-    this.#reliable = undefined;
-  }
-
-  /** @returns false when it acknowledges nothing that is pending: 481. */
-  prack(call: IncomingRequest): boolean {
-    const [rseq, cseq, method] = (call.request.header('RAck') ?? '').split(/[ \t]+/, 3);
-    const pending = this.#reliable;
-    if (pending === undefined || Number(rseq) !== pending.rseq || Number(cseq) !== this.seq || method !== 'INVITE') {
-      return false;
-    }
-    this.#stopReliable();
+  /** @returns false when it acknowledges nothing that is pending. */
+  prack(call: IncomingRequestCall): boolean {
+    const reliable = this.#reliable;
+    if (reliable === undefined || this.#ok !== undefined) return false;
+    if (!reliable.acknowledge(parseRAck(call.request.header('RAck')))) return false;
     const { listener } = this;
-    if (listener?.onPrack !== undefined) listener.onPrack(call);
-    else call.respond(200);
+    if (listener?.onPrack === undefined) call.respond(200);
+    else call.offer((prack: IncomingRequest) => listener.onPrack?.(prack));
+    const held = this.#held;
+    if (held !== undefined && !reliable.blocksSuccess) {
+      this.#held = undefined;
+      this.#sendFinal(held.status, held.data);
+    }
     return true;
   }
 
   // ------------------------------------------------------------------ dialog, RFC 3261 §12.1.1
 
-  #ensureDialog(confirmed: boolean): void {
+  #ensureDialog(): InviteDialog {
+    if (this.dialog !== undefined) return this.dialog;
     const { request } = this;
-    if (this.dialog === undefined) {
-      const tag = this.localTag;
-      this.dialog = this.#core.newDialog({
-        id: `${request.callId};from-tag=${request.fromTag ?? ''}`,
-        callId: request.callId,
-        localTag: tag,
-        remoteTag: request.fromTag ?? '',
-        localField: `${request.header('To') ?? ''};tag=${tag}`,
-        remoteField: request.header('From') ?? '',
-        remoteTarget: request.contact?.uri ?? request.from.uri,
-        routeSet: routeSetOf(request, false),
-        localSeq: 0,
-        remoteSeq: this.seq,
-        listener: this.#arrival.listener,
-        hop: this.#arrival.hop,
-      });
-      this.dialog.pendingIn = this;
-    } else if (confirmed && this.isReinvite) {
-      this.dialog.refreshTarget(request);
-    }
-    if (confirmed) this.dialog.confirm();
+    const tag = this.localTag;
+    const dialog = this.#core.newDialog({
+      id: `${request.callId};from-tag=${request.fromTag ?? ''}`,
+      callId: request.callId,
+      localTag: tag,
+      remoteTag: request.fromTag ?? '',
+      localField: `${request.header('To') ?? ''};tag=${tag}`,
+      remoteField: request.header('From') ?? '',
+      remoteTarget: request.contact?.uri ?? request.from.uri,
+      routeSet: routeSetOf(request, false),
+      localSeq: 0,
+      remoteSeq: this.seq,
+      listener: this.#arrival.listener,
+      hop: this.#arrival.hop,
+    });
+    dialog.pendingIn = this;
+    this.dialog = dialog;
+    return dialog;
   }
 }

@@ -2,9 +2,9 @@ import type { Timer } from '../../kernel/index.js';
 import type { Dialog, IncomingRequest, Responded, ResponseFields, Source } from '../face.js';
 import { responseTo } from '../message/build.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
-import type { ServerTransaction } from '../transaction/server.js';
+import type { ServerTransaction, ServerUser } from '../transaction/server.js';
 import type { Listener } from '../transport/hop.js';
-import { addUserFields, setBody } from './fields.js';
+import { addUserFields, isToken, setBody } from './fields.js';
 import type { CoreHost } from './host.js';
 
 /** Builds a response; `tag` goes into a To that has none. */
@@ -33,16 +33,21 @@ export const buildResponse = (
   return response;
 };
 
-/** How long a user may think about a request that is no INVITE: its sender gives up after 64*T1 anyway. */
-const ANSWER_WITHIN_T1S = 64;
+/** The To tag that a user chose, unless it would break the field; else a new one. */
+export const tagFor = (core: CoreHost, { toTag }: ResponseFields): string =>
+  toTag !== undefined && isToken(toTag) ? toTag : core.newTag();
 
-export class IncomingRequestCall implements IncomingRequest {
+/** How long a user may think about a request that is no INVITE: its sender gives up after 64*T1. */
+const ANSWER_WITHIN_T1S = 60;
+
+export class IncomingRequestCall implements IncomingRequest, ServerUser {
   readonly request: SipRequest;
   readonly source: Source;
   readonly dialog: Dialog | undefined;
   readonly #core: CoreHost;
   readonly #transaction: ServerTransaction;
   #done = false;
+  #tag: string | undefined;
   #guard: Timer | undefined;
 
   constructor(
@@ -56,14 +61,16 @@ export class IncomingRequestCall implements IncomingRequest {
     this.request = request;
     this.source = context.source;
     this.dialog = context.dialog;
+    transaction.user = this;
   }
 
   respond(status: number, fields: ResponseFields = {}): Responded {
     if (this.#done) return { ok: false, refusal: 'unknown_transaction' };
+    if (this.request.toTag === undefined) this.#tag ??= tagFor(this.#core, fields);
     const refreshes = status < 300 && (this.request.method === 'UPDATE' || this.request.method === 'SUBSCRIBE');
     const response = buildResponse(this.#core, this.request, status, {
       fields,
-      tag: fields.toTag ?? this.#core.newTag(),
+      tag: this.#tag,
       listener: this.#transaction.path.listener,
       contact: refreshes,
     });
@@ -75,15 +82,20 @@ export class IncomingRequestCall implements IncomingRequest {
     return { ok: true, sent: response };
   }
 
-  /** Called when the user has been told: a user that has not answered by now is watched. */
-  watch(): void {
+  /** Hands it to the user: one who throws has it answered for him, one who has not answered by then is watched. */
+  offer(tell: (call: IncomingRequest) => void): void {
+    if (this.#core.guard(() => tell(this))) this.#watch();
+    else this.respond(500);
+  }
+
+  #watch(): void {
     if (this.#done) return;
     const { clock, timers } = this.#core.layer;
     this.#guard = clock.setTimer('answer_owed', ANSWER_WITHIN_T1S * timers.t1Ms, () => void this.respond(500));
   }
 
-  /** The user threw. */
-  abort(): void {
-    this.respond(500);
+  /** The engine stops. */
+  onTransportError(): void {
+    this.respond(503);
   }
 }

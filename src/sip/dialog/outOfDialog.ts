@@ -14,19 +14,28 @@ export interface BuiltRequest {
   readonly listener: Listener;
 }
 
+/** What only calls send: an INVITE is started by `invite`, its ACK and CANCEL by what it returns. */
+const CARRIED_BY_INVITE: ReadonlySet<string> = new Set(['INVITE', 'ACK', 'CANCEL']);
+
 const refuse = (refusal: Refusal['refusal'], detail: string): Refusal => ({ refusal, detail });
 
 /** RFC 3261 §8.1.1: a request outside any dialog, complete but for its Via. */
-export const buildOutOfDialog = (core: CoreHost, spec: RequestSpec): BuiltRequest | Refusal => {
+export const buildOutOfDialog = (core: CoreHost, spec: RequestSpec, invite: boolean): BuiltRequest | Refusal => {
+  if (CARRIED_BY_INVITE.has(spec.method) !== (spec.method === 'INVITE' && invite)) {
+    return refuse('invalid_header', `${spec.method} is no request of its own`);
+  }
   const uri = parseUri(spec.uri);
   if (uri === undefined || breaksLine(spec.uri)) return refuse('invalid_uri', `not a URI: ${spec.uri}`);
   const next = nextHopOfText(spec.nextHop ?? spec.uri);
   if (next === undefined) return refuse('invalid_uri', `no SIP next hop: ${spec.nextHop ?? spec.uri}`);
   const { transport } = core.layer;
+  if (core.stopped()) return refuse('no_transport', 'the engine has stopped');
   if (spec.nextHop === undefined && transport.isLocal(next.host, next.port)) {
     return refuse('self', `${spec.uri} is an address of this server`);
   }
-  const listener = transport.listenerFor(next.transport, isNumericHost(next.host) ? next.host : '0.0.0.0');
+  const listener = isNumericHost(next.host)
+    ? transport.listenerFor(next.transport, next.host)
+    : (transport.listenerFor(next.transport, '0.0.0.0') ?? transport.listenerFor(next.transport, '::'));
   if (listener === undefined) return refuse('no_transport', `nothing listens on ${next.transport} for ${next.host}`);
 
   const from = replaceLocalhost(spec.from ?? `<${listener.contactUri}>`, listener.sentBy);
@@ -34,6 +43,8 @@ export const buildOutOfDialog = (core: CoreHost, spec: RequestSpec): BuiltReques
   const parsedFrom = parseNameAddr(from);
   if (parsedFrom === undefined || breaksLine(from)) return refuse('invalid_header', `From: ${from}`);
   if (parseNameAddr(to) === undefined || breaksLine(to)) return refuse('invalid_header', `To: ${to}`);
+
+  if (spec.callId !== undefined && !isVisible(spec.callId)) return refuse('invalid_header', `Call-ID: ${spec.callId}`);
 
   const request = new SipRequest(spec.method, spec.uri);
   const tagged = param(parsedFrom.params, 'tag') !== undefined;
@@ -51,6 +62,15 @@ export const buildOutOfDialog = (core: CoreHost, spec: RequestSpec): BuiltReques
     return refuse('missing_content_type', 'a body needs a Content-Type');
   }
   return { request, next, listener };
+};
+
+/** No spaces, no controls: what a Call-ID may consist of, generously. */
+const isVisible = (text: string): boolean => {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code <= 0x20 || code === 0x7f) return false;
+  }
+  return text.length > 0;
 };
 
 /** A tag behind an addr-spec that has parameters would be read as one of the URI's: bracket it. */

@@ -1,10 +1,11 @@
 /** Building and launching requests: hop choice, Via, and the transactions behind them. */
+import type { Timer } from '../../kernel/index.js';
 import type { OutgoingRequest, OutgoingRequestListener, ResponseOrigin, Source } from '../face.js';
-import { type NextHop, locate } from '../locate/nextHop.js';
+import { type NextHop, isNumericHost } from '../locate/nextHop.js';
 import { responseTo } from '../message/build.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
 import type { ClientUser } from '../transaction/clientInvite.js';
-import type { Hop, Listener } from '../transport/hop.js';
+import { type Hop, type Listener, type Way, familyOf } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
 import { type CoreHost, outboundSource } from './host.js';
 
@@ -17,28 +18,55 @@ export const synthesise = (core: CoreHost, request: SipRequest, status: number, 
 
 /** What a request's launch comes to. Exactly one of the callbacks is called, perhaps within the call. */
 export interface LaunchUser {
-  onHops(hops: readonly Hop[]): void;
-  onUnresolved(code: string): void;
+  /** In the order in which to try them; never empty. */
+  onWays(ways: readonly Way[]): void;
+  onUnresolved(): void;
+  /** The engine stops before either: the request's user is told. */
+  abandon(): void;
 }
 
-/**
- * Finds the hops of a next hop in the order in which to try them.
- * @param reuse a live hop to take instead when it leads to the same host (the connection a dialog came by).
- */
-export const findHops = (core: CoreHost, next: NextHop, prefer: Listener, user: LaunchUser): void => {
-  const { transport } = core.layer;
-  locate(next, core.resolver, (located) => {
-    if (core.stopped()) return;
-    if (!located.ok) return user.onUnresolved(located.code);
-    const hops: Hop[] = [];
-    for (const address of located.addresses) {
-      const fits = prefer.transport === next.transport && prefer.family === (address.includes(':') ? 6 : 4);
-      const listener = fits ? prefer : transport.listenerFor(next.transport, address, prefer.local.address);
-      if (listener !== undefined) hops.push(transport.hopTo(listener, address, next.port));
-    }
-    if (hops.length === 0) user.onUnresolved('EAFNOSUPPORT');
-    else user.onHops(hops);
+/** Finds the addresses of a next hop, and calls `user` once: within the call for numeric hosts and names in cache. */
+export const findWays = (core: CoreHost, next: NextHop, prefer: Listener, user: LaunchUser): void => {
+  if (isNumericHost(next.host)) {
+    const ways = waysOf(core, next, prefer, [next.host]);
+    if (ways.length === 0) user.onUnresolved();
+    else user.onWays(ways);
+    return;
+  }
+  core.unlaunched.add(user);
+  core.resolver.resolve(next.host, (outcome) => {
+    // Taken off by the first answer, and when the engine has stopped.
+    if (!core.unlaunched.delete(user)) return;
+    const ways = outcome.ok ? waysOf(core, next, prefer, outcome.addresses) : [];
+    if (ways.length === 0) user.onUnresolved();
+    else user.onWays(ways);
   });
+};
+
+/** As findWays, with a live connection to that (numeric) host to take first. */
+export const findWaysBeyond = (core: CoreHost, next: NextHop, open: Hop, user: LaunchUser): void => {
+  const { listener, address, port } = open;
+  user.onWays([{ listener, address, port, hop: open }, ...waysOf(core, next, listener, [next.host])]);
+};
+
+const waysOf = (core: CoreHost, next: NextHop, prefer: Listener, addresses: readonly string[]): Way[] => {
+  const ways: Way[] = [];
+  for (const address of addresses) {
+    const fits = prefer.transport === next.transport && prefer.family === familyOf(address);
+    const listener = fits ? prefer : core.layer.transport.listenerFor(next.transport, address, prefer.local.address);
+    if (listener !== undefined) ways.push({ listener, address, port: next.port });
+  }
+  return ways;
+};
+
+/** The hop of a way, dialled now where it must be. */
+export const hopOf = (core: CoreHost, way: Way): Hop =>
+  way.hop?.connection !== undefined ? way.hop : core.layer.transport.hopTo(way.listener, way.address, way.port);
+
+/** Our Contact is where the peer can reach us: when another listener serves than was expected, it is that one's. */
+export const nameContact = (request: SipRequest, expected: Listener, hop: Hop): void => {
+  if (hop.listener === expected || request.header('Contact') !== `<${expected.contactUri}>`) return;
+  request.set('Contact', `<${hop.listener.contactUri}>`);
 };
 
 /** Puts Via on a request that is complete but for it; a second launch (next address) replaces the first's. */
@@ -56,9 +84,10 @@ export class OutgoingRequestCall implements OutgoingRequest, ClientUser, LaunchU
   source: Source;
   readonly #core: CoreHost;
   readonly #listener: OutgoingRequestListener;
-  #hops: readonly Hop[] = [];
+  #ways: readonly Way[] = [];
   #next = 0;
   #done = false;
+  #unresolved: Timer | undefined;
 
   constructor(core: CoreHost, request: SipRequest, from: Listener, listener: OutgoingRequestListener) {
     this.#core = core;
@@ -67,16 +96,24 @@ export class OutgoingRequestCall implements OutgoingRequest, ClientUser, LaunchU
     this.source = outboundSource(from, undefined, 0);
   }
 
-  onHops(hops: readonly Hop[]): void {
-    this.#hops = hops;
+  onWays(ways: readonly Way[]): void {
+    this.#ways = ways;
     this.#launch();
   }
 
   /** May come within the call that made us: nobody is told before that has returned. */
   onUnresolved(): void {
-    this.#core.layer.clock.setTimer('unresolved', 0, () =>
-      this.#finish(synthesise(this.#core, this.request, 503, 'DNS Error'), 'dns', undefined),
-    );
+    this.#core.unlaunched.add(this);
+    this.#unresolved = this.#core.layer.clock.setTimer('unresolved', 0, () => {
+      this.#core.unlaunched.delete(this);
+      this.#finish(synthesise(this.#core, this.request, 503, 'DNS Error'), 'dns', undefined);
+    });
+  }
+
+  abandon(): void {
+    this.#unresolved?.cancel();
+    this.#core.unlaunched.delete(this);
+    this.#finish(synthesise(this.#core, this.request, 503), 'transport', undefined);
   }
 
   onResponse(response: SipResponse, arrival: Arrival): void {
@@ -90,12 +127,12 @@ export class OutgoingRequestCall implements OutgoingRequest, ClientUser, LaunchU
   }
 
   onTransportError(): void {
-    if (this.#next < this.#hops.length) this.#launch();
+    if (this.#next < this.#ways.length && !this.#core.stopped()) this.#launch();
     else this.#finish(synthesise(this.#core, this.request, 503), 'transport', undefined);
   }
 
   #launch(): void {
-    const hop = this.#hops[this.#next++] as Hop;
+    const hop = hopOf(this.#core, this.#ways[this.#next++] as Way);
     const branch = stampOutgoingVia(this.#core, this.request, hop);
     this.source = outboundSource(hop.listener, hop, 0);
     this.#core.layer.sendRequest(this.request, branch, hop, this);

@@ -7,22 +7,35 @@ import type {
   ResponseOrigin,
   Source,
 } from '../face.js';
+import { isSipUri } from '../locate/nextHop.js';
 import { SipRequest, type SipResponse } from '../message/message.js';
+import { detach } from '../message/text.js';
 import type { ClientInviteTransaction, ClientUser } from '../transaction/clientInvite.js';
 import { patienceMs } from '../transaction/timers.js';
-import type { Hop, Listener } from '../transport/hop.js';
+import type { Hop, Listener, Way } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
 import type { InviteDialog } from './dialog.js';
 import { routeSetOf } from './routeSet.js';
 import { addUserFields } from './fields.js';
 import { type CoreHost, outboundSource } from './host.js';
-import { type LaunchUser, stampOutgoingVia, synthesise } from './outgoing.js';
+import { type LaunchUser, hopOf, nameContact, stampOutgoingVia, synthesise } from './outgoing.js';
+
+/** An ACK as it went out, to be repeated; without a hop while that is still being looked up. */
+interface SentAck {
+  data: Buffer;
+  hop: Hop | undefined;
+}
 
 export interface InviteOrigin {
   readonly listener: Listener;
   /** For a re-INVITE: its dialog. */
   readonly dialog: InviteDialog | undefined;
 }
+
+/** Branches of one fork that are remembered; a callee that invents more of them is not served further. */
+const MAX_FORKS = 32;
+
+const NOTHING = Buffer.alloc(0);
 
 const IGNORE_ANSWER: ClientUser = { onResponse: () => {}, onTimeout: () => {}, onTransportError: () => {} };
 
@@ -40,7 +53,7 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   readonly #reinviteOf: InviteDialog | undefined;
   readonly #seq: number;
   #transaction: ClientInviteTransaction | undefined;
-  #hops: readonly Hop[] = [];
+  #ways: readonly Way[] = [];
   #next = 0;
   #outcome: 'pending' | 'answered' | 'failed' = 'pending';
   #provisional = false;
@@ -49,7 +62,9 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   #early: Map<string, InviteDialog> | undefined;
   #answeredBy: InviteDialog | undefined;
   #lastRSeq: Map<string, number> | undefined;
-  #ack: { readonly data: Buffer; hop: Hop | undefined } | undefined;
+  #ack: SentAck | undefined;
+  /** Of each 2xx that nobody waited for. */
+  #released: Map<string, SentAck> | undefined;
 
   constructor(core: CoreHost, request: SipRequest, origin: InviteOrigin, listener: OutgoingInviteListener) {
     this.#core = core;
@@ -64,22 +79,30 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
 
   // ------------------------------------------------------------------ launch
 
-  onHops(hops: readonly Hop[]): void {
-    this.#hops = hops;
+  onWays(ways: readonly Way[]): void {
+    this.#ways = ways;
     this.#launch();
   }
 
   /** May come within the call that made us: nobody is told before that has returned. */
   onUnresolved(): void {
-    this.#core.layer.clock.setTimer('unresolved', 0, () =>
-      this.#fail(synthesise(this.#core, this.request, 503, 'DNS Error'), 'dns', undefined),
-    );
+    this.#core.unlaunched.add(this);
+    this.#timer = this.#core.layer.clock.setTimer('unresolved', 0, () => {
+      this.#core.unlaunched.delete(this);
+      this.#fail(synthesise(this.#core, this.request, 503, 'DNS Error'), 'dns', undefined);
+    });
+  }
+
+  abandon(): void {
+    this.#core.unlaunched.delete(this);
+    this.#fail(synthesise(this.#core, this.request, 503), 'transport', undefined);
   }
 
   #launch(): void {
     if (this.#outcome !== 'pending') return;
     if (this.#cancel !== undefined) return this.#fail(synthesise(this.#core, this.request, 487), 'timeout', undefined);
-    const hop = this.#hops[this.#next++] as Hop;
+    const hop = hopOf(this.#core, this.#ways[this.#next++] as Way);
+    nameContact(this.request, this.#from, hop);
     const branch = stampOutgoingVia(this.#core, this.request, hop);
     this.source = outboundSource(hop.listener, hop, 0);
     this.#transaction = this.#core.layer.sendInvite(this.request, branch, hop, this);
@@ -88,8 +111,9 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   // ------------------------------------------------------------------ answers
 
   onResponse(response: SipResponse, arrival: Arrival): void {
-    if (response.status < 200) this.#onProvisional(response, arrival);
-    else if (response.status < 300) this.#onSuccess(response, arrival);
+    if (response.status < 200) return this.#onProvisional(response, arrival);
+    if (this.#outcome !== 'pending') this.#timer?.cancel();
+    if (response.status < 300) this.#onSuccess(response, arrival);
     else this.#fail(response, 'network', arrival);
   }
 
@@ -98,13 +122,17 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   }
 
   onTransportError(): void {
+    if (this.#outcome !== 'pending') {
+      this.#timer?.cancel();
+      return;
+    }
     // RFC 3263 §4.3: the next address, as long as nobody has answered.
-    if (!this.#provisional && this.#next < this.#hops.length) this.#launch();
+    if (!this.#provisional && this.#next < this.#ways.length && !this.#core.stopped()) this.#launch();
     else this.#fail(synthesise(this.#core, this.request, 503), 'transport', undefined);
   }
 
   #onProvisional(response: SipResponse, arrival: Arrival): void {
-    if (this.#outcome !== 'pending') return;
+    if (this.#outcome !== 'pending') return this.#letGo();
     this.#provisional = true;
     if (this.#cancel !== undefined) {
       if (!this.#cancel.sent) this.#sendCancel();
@@ -122,15 +150,17 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   }
 
   #onSuccess(response: SipResponse, arrival: Arrival): void {
-    const tag = response.toTag ?? '';
-    if (this.#outcome === 'answered') {
-      if (this.#answeredBy?.remoteTag === tag) this.#repeatAck();
-      else this.#releaseFork(response, arrival);
-      return;
+    if (this.#outcome === 'answered' && this.#answeredBy?.remoteTag === (response.toTag ?? '')) {
+      return this.#repeat(this.#ack);
     }
-    if (this.#outcome === 'failed') return this.#releaseFork(response, arrival);
-    this.#settle('answered');
+    if (this.#outcome !== 'pending') return this.#releaseFork(response, arrival);
     const dialog = this.#reinviteOf ?? this.#earlyDialog(response, arrival) ?? this.#dialogFrom(response, arrival);
+    if (dialog.state === 'terminated') {
+      // Our BYE of the early dialog crossed the answer: the peer has ended it too.
+      this.#releaseFork(response, arrival);
+      return this.#fail(synthesise(this.#core, this.request, 487), 'timeout', undefined);
+    }
+    this.#settle('answered');
     this.#answeredBy = dialog;
     if (this.#reinviteOf === undefined) {
       dialog.adoptAnswer(response);
@@ -141,22 +171,28 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     dialog.confirm();
     dialog.lastOut = this;
     const heard = this.#core.guard(() => this.#listener.onAnswered(response, dialog, arrival));
-    if (!heard && this.#ack === undefined) {
-      dialog.ack();
-      dialog.bye('failed', 'internal error');
-    }
+    if (!heard) dialog.bye('failed', 'internal error');
   }
 
   #fail(response: SipResponse, origin: ResponseOrigin, source: Source | undefined): void {
     if (this.#outcome !== 'pending') return;
     this.#settle('failed');
+    if (origin !== 'network') this.#letGo();
     this.#dropEarly(undefined);
     this.#core.guard(() => this.#listener.onFailed(response, origin, source));
     // RFC 3261 §12.2.1.2: the peer has forgotten the dialog, or nobody is there.
     const status = response.status;
-    if (this.#reinviteOf !== undefined && (status === 481 || status === 408) && origin !== 'dns') {
+    if (this.#reinviteOf !== undefined && (status === 481 || status === 408)) {
       this.#reinviteOf.bye('lost', 'dialog lost');
     }
+  }
+
+  /** A transaction that nobody waits for stays a while for the peer's late answer, RFC 3261 §9.1. */
+  #letGo(): void {
+    const transaction = this.#transaction;
+    if (transaction?.state !== 'proceeding' || this.#timer?.active === true || this.#core.stopped()) return;
+    const { clock, timers } = this.#core.layer;
+    this.#timer = clock.setTimer('abandoned_invite', patienceMs(timers), () => transaction.dispose());
   }
 
   #settle(outcome: 'answered' | 'failed'): void {
@@ -176,43 +212,54 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   /** @returns the ACK; undefined when no 2xx is unacknowledged. */
   acknowledge(dialog: InviteDialog, fields: ResponseFields): SipRequest | undefined {
     if (this.#outcome !== 'answered' || this.#answeredBy !== dialog || this.#ack !== undefined) return undefined;
-    const ack = this.#sendAck(dialog, fields);
+    this.#ack = { data: NOTHING, hop: undefined };
+    const ack = this.#sendAck(dialog, fields, this.#ack);
+    dialog.lastOut = undefined;
     if (this.#cancel !== undefined) dialog.bye('cancel_race', 'ACK-BYE due to cancel race condition');
     return ack;
   }
 
-  #sendAck(dialog: InviteDialog, fields: ResponseFields): SipRequest {
+  /** Sends the ACK of a 2xx as soon as its way is known, and notes in `sent` what went where. */
+  #sendAck(dialog: InviteDialog, fields: ResponseFields, sent: SentAck): SipRequest {
     const { request, next } = dialog.buildAck(this.#seq, fields);
     if (next === undefined) return request;
-    dialog.findHopsFor(next, {
-      onHops: (hops) => {
-        const hop = hops[0] as Hop;
+    dialog.findWaysFor(next, {
+      onWays: (ways) => {
+        const hop = hopOf(this.#core, ways[0] as Way);
         stampOutgoingVia(this.#core, request, hop);
-        const ack = { data: request.toBuffer(), hop };
-        if (this.#answeredBy === dialog) this.#ack = ack;
+        sent.data = request.toBuffer();
+        sent.hop = hop;
         this.#core.layer.counters.requestsOut++;
-        this.#core.layer.transport.send(hop, ack.data, false);
+        this.#core.layer.transport.send(hop, sent.data, false);
       },
       onUnresolved: () => {},
+      abandon: () => {},
     });
-    // Owed no more, even while its host name is still being looked up.
-    if (this.#answeredBy === dialog) this.#ack ??= { data: Buffer.alloc(0), hop: undefined };
     return request;
   }
 
   /** RFC 3261 §13.2.2.4: each repeated 2xx gets the same ACK again. */
-  #repeatAck(): void {
-    if (this.#ack?.hop === undefined) return;
-    this.#core.layer.resend(this.#ack.hop, this.#ack.data, false);
+  #repeat(ack: SentAck | undefined): void {
+    if (ack?.hop !== undefined) this.#core.layer.resend(ack.hop, ack.data, false);
   }
 
-  /** A 2xx that nobody waits for, from another branch of a fork or after we gave up: ACK and BYE. */
+  /** A 2xx that nobody waits for, from another branch of a fork or after we gave up: ACK, and BYE once. */
   #releaseFork(response: SipResponse, arrival: Arrival): void {
-    if (this.#reinviteOf !== undefined) return;
-    const dialog = this.#early?.get(response.toTag ?? '') ?? this.#dialogFrom(response, arrival);
-    if (dialog.state === 'terminated') return;
+    const tag = response.toTag ?? '';
+    const known = this.#released?.get(tag);
+    if (known !== undefined) return this.#repeat(known);
+    this.#released ??= new Map();
+    if (this.#released.size >= MAX_FORKS) return;
+    const ack: SentAck = { data: NOTHING, hop: undefined };
+    this.#released.set(detach(tag), ack);
+    if (this.#reinviteOf !== undefined) {
+      // Of a dialog that has ended: its BYE is on the way or has come.
+      this.#sendAck(this.#reinviteOf, {}, ack);
+      return;
+    }
+    const dialog = this.#early?.get(tag) ?? this.#dialogFrom(response, arrival);
     dialog.adoptAnswer(response);
-    this.#sendAck(dialog, {});
+    this.#sendAck(dialog, {}, ack);
     dialog.confirm();
     dialog.bye('local_bye', 'answered elsewhere');
   }
@@ -273,6 +320,7 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     if (tag === undefined) return undefined;
     let dialog = this.#early?.get(tag);
     if (dialog === undefined) {
+      if (response.status < 200 && (this.#early?.size ?? 0) >= MAX_FORKS) return undefined;
       dialog = this.#dialogFrom(response, arrival);
       (this.#early ??= new Map()).set(dialog.remoteTag, dialog);
     } else if (response.status < 200) {
@@ -290,7 +338,7 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
       remoteTag: response.toTag ?? '',
       localField: this.request.header('From') ?? '',
       remoteField: response.header('To') ?? '',
-      remoteTarget: contact?.uri ?? this.request.uri,
+      remoteTarget: contact !== undefined && isSipUri(contact.uri) ? contact.uri : this.request.uri,
       routeSet: routeSetOf(response, true),
       localSeq: this.#seq,
       remoteSeq: undefined,
@@ -305,14 +353,17 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     this.#early = undefined;
   }
 
-  /** RFC 3262 §4: a reliable provisional counts once. */
+  /** RFC 3262 §4: a reliable provisional counts once, and only in its turn. */
   #repeatsReliable(response: SipResponse): boolean {
-    const rseq = Number(response.header('RSeq') ?? NaN);
-    if (Number.isNaN(rseq)) return false;
+    const value = response.header('RSeq');
+    if (value === undefined) return false;
+    const rseq = Number(value);
+    if (!Number.isInteger(rseq)) return false;
     const tag = response.toTag ?? '';
     const last = this.#lastRSeq?.get(tag);
-    if (last !== undefined && rseq <= last) return true;
-    (this.#lastRSeq ??= new Map()).set(tag, rseq);
+    if (last !== undefined && rseq !== last + 1) return true;
+    if (last === undefined && (this.#lastRSeq?.size ?? 0) >= MAX_FORKS) return true;
+    (this.#lastRSeq ??= new Map()).set(detach(tag), rseq);
     return false;
   }
 }

@@ -1,4 +1,4 @@
-import type { HostResolver, TransportName } from '../ports.js';
+import type { TransportName } from '../ports.js';
 import { type SipUri, parseUri, uriParam } from '../message/uri.js';
 
 /** A URI's next hop before its host is looked up. */
@@ -29,13 +29,10 @@ export const nextHopOfText = (text: string): NextHop | undefined => {
   return uri === undefined ? undefined : nextHopOf(uri);
 };
 
-export type Located =
-  { readonly ok: true; readonly addresses: readonly string[] } | { readonly ok: false; readonly code: string };
-
-/** Calls back within the call for numeric hosts and cached names. */
-export const locate = (hop: NextHop, resolver: HostResolver, done: (located: Located) => void): void => {
-  if (isNumericHost(hop.host)) done({ ok: true, addresses: [hop.host] });
-  else resolver.resolve(hop.host, done);
+/** Whether requests can be sent to a URI, as far as its scheme tells. */
+export const isSipUri = (text: string): boolean => {
+  const scheme = text.slice(0, text.indexOf(':')).toLowerCase();
+  return scheme === 'sip' || scheme === 'sips';
 };
 
 /** Dotted IPv4 or anything with a colon (IPv6): no look-up needed. */

@@ -1,11 +1,12 @@
 import type { Timer } from '../../kernel/index.js';
-import type { SipResponse } from '../message/message.js';
+import type { SipRequest, SipResponse } from '../message/message.js';
 import type { Hop, HopUser } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
 import type { ClientUser } from './clientInvite.js';
 import type { TransactionHost } from './host.js';
 import { CLIENT, type ClientAction, type ClientEvent, type ClientState } from './tables.js';
 import { patienceMs } from './timers.js';
+import { MAX_DATAGRAM_BYTES } from '../transport/layer.js';
 
 /** RFC 3261 §17.1.2: any request but INVITE and ACK. */
 export class ClientTransaction implements HopUser {
@@ -30,12 +31,15 @@ export class ClientTransaction implements HopUser {
     this.#resendMs = host.timers.t1Ms;
   }
 
-  start(data: Buffer): void {
+  /** @param request complete: with the Via whose branch is in the key */
+  start(request: SipRequest): void {
+    const data = request.toBuffer();
     this.#data = data;
     this.hop.waiting.add(this);
     if (!this.hop.reliable) this.#resendTimer = this.#host.clock.setTimer('E', this.#resendMs, this.#onE);
     this.#timer = this.#host.clock.setTimer('F', patienceMs(this.#host.timers), this.#onF);
-    this.#host.send(this.hop, data, true);
+    if (this.hop.reliable || data.length <= MAX_DATAGRAM_BYTES) this.#host.send(this.hop, data, true);
+    else this.#failSoon();
   }
 
   receive(response: SipResponse, arrival: Arrival): void {
@@ -50,6 +54,19 @@ export class ClientTransaction implements HopUser {
   onTransportError(code: string): void {
     this.#errorCode = code;
     this.#handle('transport_error');
+  }
+
+  /** Ends at once and in silence. */
+  dispose(): void {
+    this.#perform('stop_timers');
+    this.#user = undefined;
+    this.#end();
+  }
+
+  /** Told after the call that made us has returned. */
+  #failSoon(): void {
+    this.#resendTimer?.cancel();
+    this.#resendTimer = this.#host.clock.setTimer('too_long', 0, () => this.onTransportError('EMSGSIZE'));
   }
 
   readonly #onE = (): void => this.#handle('timer_e');

@@ -5,6 +5,7 @@ import type { Arrival } from '../transport/layer.js';
 import type { TransactionHost } from './host.js';
 import { INVITE_CLIENT, type InviteClientAction, type InviteClientEvent, type InviteClientState } from './tables.js';
 import { patienceMs } from './timers.js';
+import { MAX_DATAGRAM_BYTES } from '../transport/layer.js';
 
 /** The core's side of a client transaction. After `onTimeout` or `onTransportError` nothing follows. */
 export interface ClientUser {
@@ -33,21 +34,24 @@ export class ClientInviteTransaction implements HopUser {
   #resendTimer: Timer | undefined;
   #timer: Timer | undefined;
 
-  constructor(host: TransactionHost, key: string, request: SipRequest, hop: Hop, user: ClientUser) {
+  constructor(host: TransactionHost, key: string, hop: Hop, user: ClientUser) {
     this.#host = host;
     this.key = key;
-    this.request = request;
     this.hop = hop;
     this.#user = user;
     this.#resendMs = host.timers.t1Ms;
   }
 
-  start(data: Buffer): void {
+  /** @param request complete: with the Via whose branch is in the key */
+  start(request: SipRequest): void {
+    const data = request.toBuffer();
+    this.request = request;
     this.#data = data;
     this.hop.waiting.add(this);
     if (!this.hop.reliable) this.#resendTimer = this.#host.clock.setTimer('A', this.#resendMs, this.#onA);
     this.#timer = this.#host.clock.setTimer('B', patienceMs(this.#host.timers), this.#onB);
-    this.#host.send(this.hop, data, true);
+    if (this.hop.reliable || data.length <= MAX_DATAGRAM_BYTES) this.#host.send(this.hop, data, true);
+    else this.#failSoon();
   }
 
   receive(response: SipResponse, arrival: Arrival): void {
@@ -63,11 +67,17 @@ export class ClientInviteTransaction implements HopUser {
     this.#handle('transport_error');
   }
 
-  /** Ends at once and in silence: the core has taken over (a hop that failed before anything was sent). */
-  abandon(): void {
+  /** Ends at once and in silence: nobody waits any more (RFC 3261 §9.1), or the engine stops. */
+  dispose(): void {
     this.#stopTimers();
-    this.state = 'terminated';
+    this.#user = undefined;
     this.#end();
+  }
+
+  /** Told after the call that made us has returned. */
+  #failSoon(): void {
+    this.#resendTimer?.cancel();
+    this.#resendTimer = this.#host.clock.setTimer('too_long', 0, () => this.onTransportError('EMSGSIZE'));
   }
 
   readonly #onA = (): void => this.#handle('timer_a');

@@ -2,7 +2,7 @@ import type { Clock, Random } from '../../kernel/index.js';
 import { SipRequest, type SipResponse } from '../message/message.js';
 import type { ParseFailure } from '../message/parse.js';
 import { bracketHost } from '../message/uri.js';
-import type { Hop, Listener } from '../transport/hop.js';
+import { type Hop, type Listener, sameAddress } from '../transport/hop.js';
 import type { ReplyPath, TransactionHost } from './host.js';
 import { type Arrival, TransportLayer, type TransportOptions, type TransportSink } from '../transport/layer.js';
 import { responsePort, stampVia } from '../transport/responsePath.js';
@@ -21,6 +21,8 @@ export interface TransactionCore {
   /** `invite`: the transaction that it withdraws, if any is known. */
   onCancel(cancel: SipRequest, arrival: Arrival, key: string, invite: ServerInviteTransaction | undefined): void;
   onMalformed(failure: ParseFailure, arrival: Arrival): void;
+  /** The engine itself threw while it dealt with a packet. */
+  onFault(error: unknown): void;
 }
 
 export interface TransactionCounters {
@@ -31,6 +33,8 @@ export interface TransactionCounters {
   retransmissionsIn: number;
   retransmissionsOut: number;
   strayResponses: number;
+  /** Of a known transaction, but not from where its request went, or with a Via that is not ours. */
+  foreignResponses: number;
   strayAcks: number;
   malformed: number;
 }
@@ -38,6 +42,11 @@ export interface TransactionCounters {
 export interface TransactionOptions extends TransportOptions {
   readonly random: Random;
   readonly timers: TimerSettings;
+  /**
+   * Whose responses count: those from the address that the request went to (default; any port), or anyone's that name
+   * the transaction's branch, for peers that answer from another of their addresses.
+   */
+  readonly responsesFrom?: 'peer' | 'anyone' | undefined;
 }
 
 /** RFC 3261 §8.1.1.7: what a branch must begin with to identify a transaction by itself. */
@@ -57,10 +66,12 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     retransmissionsIn: 0,
     retransmissionsOut: 0,
     strayResponses: 0,
+    foreignResponses: 0,
     strayAcks: 0,
     malformed: 0,
   };
   readonly #core: TransactionCore;
+  readonly #anyonesResponses: boolean;
   readonly #clients = new Map<string, ClientTransaction | ClientInviteTransaction>();
   readonly #servers = new Map<string, ServerTransaction | ServerInviteTransaction>();
   readonly #merges = new Map<string, string>();
@@ -70,6 +81,7 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     this.random = options.random;
     this.timers = options.timers;
     this.#core = core;
+    this.#anyonesResponses = options.responsesFrom === 'anyone';
     this.transport = new TransportLayer(options, this);
   }
 
@@ -79,7 +91,7 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     this.counters.requestsIn++;
     stampVia(request, arrival);
     const isAck = request.method === 'ACK';
-    const key = serverKey(request, isAck ? 'INVITE' : request.method);
+    const key = serverKey(request, arrival, isAck ? 'INVITE' : request.method);
     const known = this.#servers.get(key);
     if (isAck) {
       if (known instanceof ServerInviteTransaction) known.receiveAck(request, arrival);
@@ -88,7 +100,7 @@ export class TransactionLayer implements TransportSink, TransactionHost {
       this.counters.retransmissionsIn++;
       known.retransmitted();
     } else if (request.method === 'CANCEL') {
-      const invite = this.#servers.get(serverKey(request, 'INVITE'));
+      const invite = this.#servers.get(serverKey(request, arrival, 'INVITE'));
       const target = invite instanceof ServerInviteTransaction ? invite : undefined;
       this.#core.onCancel(request, arrival, key, target);
     } else {
@@ -100,12 +112,30 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     this.counters.responsesIn++;
     const transaction = this.#clients.get(clientKey(response));
     if (transaction === undefined) this.counters.strayResponses++;
+    else if (this.#isForeign(response, arrival, transaction.hop)) this.counters.foreignResponses++;
     else transaction.receive(response, arrival);
+  }
+
+  /**
+   * RFC 3261 §18.1.2: the top Via must be ours; §8.1.3.3: and the only one. Who has learnt a branch cannot answer in the
+   * peer's place: responses come from where the request went (RFC 3581 §4).
+   */
+  #isForeign(response: SipResponse, arrival: Arrival, hop: Hop): boolean {
+    const { listener } = hop;
+    const via = response.topVia;
+    if (via.host !== listener.viaHost || (via.port ?? 5060) !== listener.viaPort) return true;
+    if (response.count('Via') > 1) return true;
+    return !this.#anyonesResponses && !sameAddress(arrival.address, hop.address);
   }
 
   onMalformed(failure: ParseFailure, arrival: Arrival): void {
     this.counters.malformed++;
+    if (failure.partial !== undefined) stampVia(failure.partial, arrival);
     this.#core.onMalformed(failure, arrival);
+  }
+
+  onFault(error: unknown): void {
+    this.#core.onFault(error);
   }
 
   // ------------------------------------------------------------------ for the core
@@ -144,10 +174,10 @@ export class TransactionLayer implements TransportSink, TransactionHost {
 
   /** Starts a client transaction: the request already carries its Via. */
   sendInvite(request: SipRequest, branch: string, hop: Hop, user: ClientUser): ClientInviteTransaction {
-    const transaction = new ClientInviteTransaction(this, `${branch}|INVITE`, request, hop, user);
+    const transaction = new ClientInviteTransaction(this, `${branch}|INVITE`, hop, user);
     this.#clients.set(transaction.key, transaction);
     this.counters.requestsOut++;
-    transaction.start(request.toBuffer());
+    transaction.start(request);
     return transaction;
   }
 
@@ -155,13 +185,16 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     const transaction = new ClientTransaction(this, `${branch}|${request.method}`, hop, user);
     this.#clients.set(transaction.key, transaction);
     this.counters.requestsOut++;
-    transaction.start(request.toBuffer());
+    transaction.start(request);
     return transaction;
   }
 
-  /** An answer outside any transaction, RFC 3261 §8.2.7: no state, no repetition. */
+  /** An answer outside any transaction, RFC 3261 §8.2.7: no state, no repetition, no connection made for it. */
   replyStatelessly(request: SipRequest, arrival: Arrival, response: SipResponse): void {
-    this.reply(replyPath(request, arrival), response.toBuffer());
+    const path = replyPath(request, arrival);
+    if (path.hop === undefined) return this.reply(path, response.toBuffer());
+    this.counters.responsesOut++;
+    path.hop.connection?.write(response.toBuffer());
   }
 
   // ------------------------------------------------------------------ for the transactions
@@ -223,7 +256,12 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     };
   }
 
+  /** Every user that still waits is told once, then sockets close and no timer is left. */
   stop(): void {
+    for (const transaction of [...this.#clients.values(), ...this.#servers.values()]) {
+      transaction.onTransportError('ESHUTDOWN');
+      transaction.dispose();
+    }
     this.transport.stop();
     this.#clients.clear();
     this.#servers.clear();
@@ -237,17 +275,19 @@ export class TransactionLayer implements TransportSink, TransactionHost {
 }
 
 /**
- * RFC 3261 §17.2.3. Concatenation also frees the key from the message it was cut from, which would otherwise live as
+ * RFC 3261 §17.2.3, and the address it came from: neither can a stranger touch a transaction whose branch he knows, nor
+ * do two senders that chose the same branch meet. Concatenation also frees the key from the message it was cut from, which would otherwise live as
  * long as the key.
  */
-const serverKey = (request: SipRequest, method: string): string => {
+const serverKey = (request: SipRequest, arrival: Arrival, method: string): string => {
   const via = request.topVia;
   const branch = via.branch;
   if (branch !== undefined && branch.length > MAGIC_COOKIE.length && branch.startsWith(MAGIC_COOKIE)) {
-    return `${branch}|${via.host}:${via.port ?? 0}|${method}`;
+    return `${branch}|${arrival.address}|${via.host}:${via.port ?? 0}|${method}`;
   }
   // RFC 2543 peers: no branch worth the name.
-  return `${request.callId}|${request.fromTag ?? ''}|${request.cseq.seq}|${method}|${via.host}:${via.port ?? 0}`;
+  const sender = `${arrival.address}|${via.host}:${via.port ?? 0}`;
+  return `${request.callId}|${request.fromTag ?? ''}|${request.cseq.seq}|${method}|${sender}`;
 };
 
 const clientKey = (response: SipResponse): string => `${response.topVia.branch ?? ''}|${response.cseq.method}`;

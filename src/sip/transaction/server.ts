@@ -1,6 +1,12 @@
+import type { Timer } from '../../kernel/index.js';
 import type { ReplyPath, TransactionHost } from './host.js';
 import { SERVER, type ServerAction, type ServerEvent, type ServerState } from './tables.js';
 import { patienceMs } from './timers.js';
+
+/** The core's side: told, while it owes the answer, that there is no way left to give it. */
+export interface ServerUser {
+  onTransportError(code: string): void;
+}
 
 /** RFC 3261 §17.2.2: any request but INVITE and ACK. */
 export class ServerTransaction {
@@ -8,8 +14,11 @@ export class ServerTransaction {
   readonly mergeKey: string;
   readonly path: ReplyPath;
   state: ServerState = 'trying';
+  user: ServerUser | undefined;
   readonly #host: TransactionHost;
   #last: Buffer | undefined;
+  #timer: Timer | undefined;
+  #errorCode = '';
 
   constructor(host: TransactionHost, key: string, mergeKey: string, path: ReplyPath) {
     this.#host = host;
@@ -23,8 +32,20 @@ export class ServerTransaction {
     const event = status < 200 ? 'send_1xx' : 'send_final';
     if (SERVER[this.state][event].actions.length === 0) return false;
     this.#last = data;
+    if (status >= 200) this.user = undefined;
     this.#handle(event);
     return true;
+  }
+
+  onTransportError(code: string): void {
+    this.#errorCode = code;
+    this.#handle('transport_error');
+  }
+
+  /** Ends at once and in silence. */
+  dispose(): void {
+    this.user = undefined;
+    this.#perform('end');
   }
 
   retransmitted(): void {
@@ -49,12 +70,14 @@ export class ServerTransaction {
         return;
       case 'start_j':
         if (this.path.reliable) this.#handle('timer_j');
-        else this.#host.clock.setTimer('J', patienceMs(this.#host.timers), this.#onJ);
+        else this.#timer = this.#host.clock.setTimer('J', patienceMs(this.#host.timers), this.#onJ);
         return;
       case 'tell_error':
-        return;
+        return this.user?.onTransportError(this.#errorCode);
       case 'end':
-        this.#last = undefined;
+        this.state = 'terminated';
+        this.#timer?.cancel();
+        this.#last = this.user = undefined;
         this.#host.endServer(this.key, this.mergeKey);
     }
   }

@@ -11,6 +11,8 @@ export interface ServerInviteUser {
   onAck(ack: SipRequest, arrival: Arrival): void;
   /** The failure answer was never acknowledged. */
   onAckTimeout(): void;
+  /** There is no way left to answer. */
+  onTransportError(code: string): void;
 }
 
 /** RFC 3261 §17.2.1, RFC 6026 §7.1. */
@@ -24,6 +26,7 @@ export class ServerInviteTransaction {
   #last: Buffer | undefined;
   #ack: SipRequest | undefined;
   #arrival: Arrival | undefined;
+  #errorCode = '';
   #resendMs = 0;
   #resendTimer: Timer | undefined;
   #timer: Timer | undefined;
@@ -60,6 +63,17 @@ export class ServerInviteTransaction {
   release(): void {
     this.#last = undefined;
     this.user = undefined;
+  }
+
+  onTransportError(code: string): void {
+    this.#errorCode = code;
+    this.#handle('transport_error');
+  }
+
+  /** Ends at once and in silence. */
+  dispose(): void {
+    this.#perform('stop_timers');
+    this.#end();
   }
 
   readonly #onG = (): void => this.#handle('timer_g');
@@ -108,8 +122,9 @@ export class ServerInviteTransaction {
         if (this.#ack !== undefined && this.#arrival !== undefined) this.user?.onAck(this.#ack, this.#arrival);
         return;
       case 'tell_timeout':
-      case 'tell_error':
         return this.user?.onAckTimeout();
+      case 'tell_error':
+        return this.user?.onTransportError(this.#errorCode);
       case 'end':
         return this.#end();
     }

@@ -1,6 +1,6 @@
 /**
  * The transaction machines of RFC 3261 §17 as corrected by RFC 6026, as data: state x event -> next state and actions.
- * `machine.ts` interprets them; a test walks every cell. "Reliable" transports differ only in the timers that an
+ * The transaction classes interpret them; a test walks every cell. "Reliable" transports differ only in the timers that an
  * action starts (see the `start_*` actions in the transaction classes), as in the RFC's figures.
  */
 
@@ -126,7 +126,7 @@ export const INVITE_SERVER: Table<InviteServerState, InviteServerEvent, InviteSe
     timer_h: IGNORE,
     timer_i: IGNORE,
     timer_l: IGNORE,
-    transport_error: go('terminated', 'tell_error', 'end'),
+    transport_error: stay('tell_error'), // RFC 6026 §7.1 and figure 5: no longer the end
   },
   accepted: {
     invite: IGNORE, // RFC 6026 §7.1: absorbed; the core repeats its 2xx by itself
@@ -138,7 +138,7 @@ export const INVITE_SERVER: Table<InviteServerState, InviteServerEvent, InviteSe
     timer_h: IGNORE,
     timer_i: IGNORE,
     timer_l: go('terminated', 'end'),
-    transport_error: IGNORE,
+    transport_error: stay('tell_error'),
   },
   completed: {
     invite: stay('resend'),
@@ -150,7 +150,7 @@ export const INVITE_SERVER: Table<InviteServerState, InviteServerEvent, InviteSe
     timer_h: go('terminated', 'stop_timers', 'tell_timeout', 'end'),
     timer_i: IGNORE,
     timer_l: IGNORE,
-    transport_error: go('terminated', 'stop_timers', 'tell_error', 'end'),
+    transport_error: stay('tell_error'),
   },
   confirmed: {
     invite: IGNORE,
@@ -254,7 +254,7 @@ export const SERVER: Table<ServerState, ServerEvent, ServerAction> = {
     send_1xx: IGNORE,
     send_final: IGNORE,
     timer_j: go('terminated', 'end'),
-    transport_error: go('terminated', 'end'),
+    transport_error: go('terminated', 'tell_error', 'end'),
   },
   terminated: {
     request: IGNORE,

@@ -11,14 +11,28 @@ export interface ListenSpec {
 }
 
 export interface Listener {
+  /** `transport/address:port` as bound: unique in an engine. */
+  readonly id: string;
   readonly transport: TransportName;
   readonly family: 4 | 6;
   readonly local: SocketAddress;
   /** `host:port` of Via and Contact, IPv6 in brackets. */
   readonly sentBy: string;
+  /** The same as a parsed Via has it: lower case, without brackets. */
+  readonly viaHost: string;
+  readonly viaPort: number;
   /** Contact URI of this listener. */
   readonly contactUri: string;
   readonly socket: DatagramSocket | undefined;
+}
+
+/** One address to try, and from where. Its hop is only made (a stream dialled) when its turn comes. */
+export interface Way {
+  readonly listener: Listener;
+  readonly address: string;
+  readonly port: number;
+  /** An open connection to take. */
+  readonly hop?: Hop | undefined;
 }
 
 /** Told when the way to a peer turns out to be closed. */
@@ -35,15 +49,18 @@ export class Hop {
   readonly address: string;
   readonly port: number;
   readonly listener: Listener;
+  /** False for a connection that the peer opened: from its port nobody else may be accepting. */
+  readonly dialable: boolean;
   connection: StreamConnection | undefined;
   /** Client transactions without any response yet. */
   readonly waiting = new Set<HopUser>();
 
-  constructor(listener: Listener, address: string, port: number) {
+  constructor(listener: Listener, address: string, port: number, dialable: boolean) {
     this.transport = listener.transport;
     this.listener = listener;
     this.address = address;
     this.port = port;
+    this.dialable = dialable;
   }
 
   get reliable(): boolean {
@@ -59,6 +76,20 @@ export class Hop {
   }
 }
 
-export const hopKey = (transport: string, address: string, port: number): string => `${transport}/${address}:${port}`;
+/** Listeners are part of it: the same peer port may be connected to two of ours. */
+export const hopKey = (listener: Listener, address: string, port: number): string =>
+  `${listener.id}>${address}:${port}`;
 
 export const familyOf = (address: string): 4 | 6 => (address.includes(':') ? 6 : 4);
+
+/** Whether two texts name one address: IPv6 can be written in many ways. */
+export const sameAddress = (a: string, b: string): boolean =>
+  a === b || (a.includes(':') && b.includes(':') && canonicalV6(a) === canonicalV6(b));
+
+const canonicalV6 = (address: string): string => {
+  try {
+    return new URL(`http://[${address}]`).hostname;
+  } catch {
+    return address;
+  }
+};

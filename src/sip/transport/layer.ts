@@ -1,10 +1,10 @@
-import { type Clock, TandemError, type Timer } from '../../kernel/index.js';
+import { type Clock, TandemError } from '../../kernel/index.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
 import { type MessageLimits, type ParseFailure, parseMessage } from '../message/parse.js';
-import { StreamFramer } from '../message/framing.js';
 import { bracketHost } from '../message/uri.js';
 import type { SipNetwork, StreamConnection, StreamListener, StreamSink, TransportName } from '../ports.js';
 import { Hop, type ListenSpec, type Listener, familyOf, hopKey } from './hop.js';
+import { type StreamOwner, StreamPeer } from './streamPeer.js';
 
 /** A message's origin, with the listener that took it and the hop that leads back to its socket. */
 export interface Arrival {
@@ -23,76 +23,51 @@ export interface TransportSink {
   onRequest(request: SipRequest, arrival: Arrival): void;
   onResponse(response: SipResponse, arrival: Arrival): void;
   onMalformed(failure: ParseFailure, arrival: Arrival): void;
+  /** A message made the engine itself throw: reported, and the socket's callback returns as ever. */
+  onFault(error: unknown): void;
 }
 
 export interface TransportOptions {
   readonly network: SipNetwork;
   readonly clock: Clock;
   readonly limits?: Partial<MessageLimits> | undefined;
-  /** A stream that has not delivered a whole message by then is closed. */
+  /** A stream whose message is not whole by then, the first one counted from the start, is closed. */
   readonly firstMessageMs?: number | undefined;
-  /** Datagram hops kept for ICMP errors; the oldest idle ones go first. */
+  /** Hops kept for ICMP errors and connections; idle datagram hops beyond it go. */
   readonly maxHops?: number | undefined;
+  /** Most streams open at a time, accepted and dialled; beyond it silent ones give way, then new ones are closed. */
+  readonly maxConnections?: number | undefined;
 }
 
-const KEEP_ALIVE_PONG = Buffer.from('\r\n');
+/** The most that fits a UDP datagram over IPv4. */
+export const MAX_DATAGRAM_BYTES = 65_507;
+/** Hops looked at when the table is full: keeps the price of a new hop constant. */
+const SWEEP = 64;
+/** A connection that had a message within this time is not given up for a new one. */
+const BUSY_WITHIN_MS = 60_000;
 
-/** One accepted or dialled stream: framing on the way in, queueing by the network on the way out. */
-class StreamPeer implements StreamSink {
-  readonly hop: Hop;
-  readonly #layer: TransportLayer;
-  readonly #framer: StreamFramer;
-  readonly #deadline: Timer | undefined;
-
-  constructor(layer: TransportLayer, hop: Hop, accepted: boolean) {
-    this.#layer = layer;
-    this.hop = hop;
-    this.#framer = new StreamFramer(layer.options.limits);
-    if (accepted) {
-      this.#deadline = layer.options.clock.setTimer(
-        'stream_first_message',
-        layer.options.firstMessageMs ?? 30_000,
-        () => this.hop.connection?.close(),
-      );
-    }
-  }
-
-  onData(chunk: Buffer): void {
-    for (const event of this.#framer.push(chunk)) {
-      if (event.type === 'ping') {
-        this.hop.connection?.write(KEEP_ALIVE_PONG); // RFC 5626 §4.4.1
-        continue;
-      }
-      this.#deadline?.cancel();
-      const arrival = this.#layer.arrivalOf(this.hop, event.data.length);
-      if (event.type === 'message') {
-        this.#layer.deliver(event.data, arrival);
-      } else {
-        this.#layer.deliverBroken(event.data, event.reason, arrival);
-        this.hop.connection?.close();
-        return;
-      }
-    }
-  }
-
-  onClose(code?: string): void {
-    this.#deadline?.cancel();
-    this.#layer.forget(this.hop);
-    this.hop.fail(code ?? 'ECONNRESET');
-  }
-}
+const DEAF: StreamSink = { onData: () => {}, onClose: () => {} };
 
 /** RFC 3261 §18: listeners, connections, and which of them a message takes. */
-export class TransportLayer {
+export class TransportLayer implements StreamOwner {
   readonly options: TransportOptions;
+  readonly clock: Clock;
+  readonly limits: Partial<MessageLimits> | undefined;
+  readonly messageMs: number;
   readonly listeners: Listener[] = [];
+  stopped = false;
   readonly #sink: TransportSink;
   readonly #hops = new Map<string, Hop>();
+  readonly #streams = new Set<StreamPeer>();
+  /** Accepted streams that have not delivered a message yet, oldest first. */
+  readonly #unproven = new Set<StreamPeer>();
   readonly #streamListeners: StreamListener[] = [];
-  #stopped = false;
 
   constructor(options: TransportOptions, sink: TransportSink) {
     this.options = options;
+    this.clock = options.clock;
+    this.limits = options.limits;
+    this.messageMs = options.firstMessageMs ?? 30_000;
     this.#sink = sink;
   }
 
@@ -115,7 +90,7 @@ export class TransportLayer {
     const socket = await this.options.network.bindDatagram(spec, {
       onDatagram: (data, address, port) => {
         const listener = box.listener;
-        if (listener === undefined || this.#stopped) return;
+        if (listener === undefined || this.stopped) return;
         this.deliver(data, {
           transport: 'udp',
           address,
@@ -128,7 +103,9 @@ export class TransportLayer {
         });
       },
       onUnreachable: (address, port, code) => {
-        if (box.listener !== undefined) this.#hops.get(this.#datagramKey(box.listener, address, port))?.fail(code);
+        // A datagram that was too long says nothing about the peer, who may owe answers to others.
+        if (box.listener === undefined || code === 'EMSGSIZE') return;
+        this.#hops.get(hopKey(box.listener, address, port))?.fail(code);
       },
     });
     box.listener = describeListener(spec, socket.local, socket);
@@ -137,55 +114,88 @@ export class TransportLayer {
 
   async #listenStream(spec: ListenSpec): Promise<void> {
     const box: { listener?: Listener } = {};
-    const accepted = await this.options.network.listenStream(spec, (connection) => {
-      const listener = box.listener ?? describeListener(spec, spec, undefined);
-      const hop = new Hop(listener, connection.remote.address, connection.remote.port);
-      hop.connection = connection;
-      this.#hops.set(hopKey(hop.transport, hop.address, hop.port), hop);
-      return new StreamPeer(this, hop, true);
-    });
+    const accepted = await this.options.network.listenStream(spec, (connection) =>
+      this.#accept(box.listener ?? describeListener(spec, spec, undefined), connection),
+    );
     box.listener = describeListener(spec, accepted.local, undefined);
     this.listeners.push(box.listener);
     this.#streamListeners.push(accepted);
   }
 
-  arrivalOf(hop: Hop, bytes: number): Arrival {
-    const local = hop.connection?.local ?? hop.listener.local;
-    return {
-      transport: hop.transport,
-      address: hop.address,
-      port: hop.port,
-      localAddress: local.address,
-      localPort: hop.listener.local.port,
-      bytes,
-      listener: hop.listener,
-      hop,
-    };
+  #accept(listener: Listener, connection: StreamConnection): StreamSink {
+    if (this.stopped || !this.#hasRoom()) {
+      connection.close();
+      return DEAF;
+    }
+    const hop = new Hop(listener, connection.remote.address, connection.remote.port, false);
+    const peer = new StreamPeer(this, hop, true);
+    hop.connection = peer.connection = connection;
+    this.#hops.set(hopKey(listener, hop.address, hop.port), hop);
+    this.#streams.add(peer);
+    this.#unproven.add(peer);
+    return peer;
   }
 
-  deliver(data: Buffer, arrival: Arrival): void {
-    if (data.length <= 4 && isKeepAlive(data)) return; // RFC 5626 §3.5.1 keep-alive by datagram
-    const parsed = parseMessage(data, this.options.limits);
-    if (!parsed.ok) this.#sink.onMalformed(parsed.error, arrival);
-    else if ('method' in parsed.value) this.#sink.onRequest(parsed.value, arrival);
-    else this.#sink.onResponse(parsed.value, arrival);
+  /** At the limit the oldest stream that never said anything gives way, then the one that was silent longest. */
+  #hasRoom(): boolean {
+    if (this.#streams.size < (this.options.maxConnections ?? 4096)) return true;
+    let victim: StreamPeer | undefined = this.#unproven.values().next().value;
+    if (victim === undefined) {
+      const before = this.clock.nowMs() - BUSY_WITHIN_MS;
+      for (const peer of this.#streams) {
+        if (peer.activeMs > before || peer.hop.waiting.size > 0) continue;
+        if (victim === undefined || peer.activeMs < victim.activeMs) victim = peer;
+      }
+    }
+    if (victim === undefined) return false;
+    this.#streams.delete(victim);
+    this.#unproven.delete(victim);
+    victim.close();
+    return true;
+  }
+
+  streamMessage(peer: StreamPeer, data: Buffer): void {
+    this.#unproven.delete(peer);
+    this.deliver(data, arrivalOf(peer.hop, data.length));
   }
 
   /** A stream whose framing is lost: what there is of the message is refused, then the connection closes. */
-  deliverBroken(data: Buffer, reason: string, arrival: Arrival): void {
-    const parsed = parseMessage(data, this.options.limits);
+  streamBroken(peer: StreamPeer, data: Buffer, reason: string): void {
+    const parsed = parseMessage(data, this.limits);
     const failure: ParseFailure = parsed.ok
       ? 'method' in parsed.value
         ? { reason, detail: reason, kind: 'request', status: 400, partial: parsed.value }
         : { reason, detail: reason, kind: 'response', status: 0, partial: undefined }
       : parsed.error;
-    this.#sink.onMalformed(failure, arrival);
+    try {
+      this.#sink.onMalformed(failure, arrivalOf(peer.hop, data.length));
+    } catch (error) {
+      this.#sink.onFault(error);
+    }
   }
 
-  forget(hop: Hop): void {
+  streamClosed(peer: StreamPeer, code: string): void {
+    this.#streams.delete(peer);
+    this.#unproven.delete(peer);
+    const { hop } = peer;
+    // The hop may have been dialled anew meanwhile.
+    if (hop.connection !== peer.connection) return;
     hop.connection = undefined;
-    const key = hopKey(hop.transport, hop.address, hop.port);
+    const key = hopKey(hop.listener, hop.address, hop.port);
     if (this.#hops.get(key) === hop) this.#hops.delete(key);
+    hop.fail(code);
+  }
+
+  deliver(data: Buffer, arrival: Arrival): void {
+    if (data.length <= 4 && isKeepAlive(data)) return; // RFC 5626 §3.5.1 keep-alive by datagram
+    try {
+      const parsed = parseMessage(data, this.limits);
+      if (!parsed.ok) this.#sink.onMalformed(parsed.error, arrival);
+      else if ('method' in parsed.value) this.#sink.onRequest(parsed.value, arrival);
+      else this.#sink.onResponse(parsed.value, arrival);
+    } catch (error) {
+      this.#sink.onFault(error);
+    }
   }
 
   /** The listener that a request to this address leaves from; undefined when none has its transport and family. */
@@ -206,25 +216,32 @@ export class TransportLayer {
 
   /** The shared hop to a peer, dialling a stream connection when there is none. */
   hopTo(listener: Listener, address: string, port: number): Hop {
-    const reliable = listener.transport !== 'udp';
-    const key = reliable ? hopKey(listener.transport, address, port) : this.#datagramKey(listener, address, port);
-    let hop = this.#hops.get(key);
-    if (hop !== undefined) return hop;
-    hop = new Hop(listener, address, port);
-    if (reliable) {
-      const peer = new StreamPeer(this, hop, false);
-      hop.connection = this.options.network.connectStream({ address, port }, peer);
-    } else if (this.#hops.size >= (this.options.maxHops ?? 10_000)) {
-      this.#dropIdleHops();
-    }
+    const key = hopKey(listener, address, port);
+    const known = this.#hops.get(key);
+    if (known !== undefined) return known;
+    if (this.#hops.size >= (this.options.maxHops ?? 10_000)) this.#sweepHops();
+    const hop = new Hop(listener, address, port, true);
     this.#hops.set(key, hop);
+    if (hop.reliable) this.#dial(hop);
     return hop;
   }
 
   /** @param expectAnswer true for requests other than ACK. */
   send(hop: Hop, data: Buffer, expectAnswer: boolean): void {
-    if (hop.listener.socket !== undefined) hop.listener.socket.send(data, hop.address, hop.port, expectAnswer);
-    else hop.connection?.write(data);
+    const { socket } = hop.listener;
+    if (socket !== undefined) socket.send(data, hop.address, hop.port, expectAnswer);
+    // Closed, or being closed by the peer: what it had is lost to it, what we have now takes a new connection.
+    else if (hop.connection?.write(data) !== true && hop.dialable) this.#dial(hop)?.write(data);
+  }
+
+  #dial(hop: Hop): StreamConnection | undefined {
+    if (this.stopped) return undefined;
+    const peer = new StreamPeer(this, hop, false);
+    this.#streams.add(peer);
+    this.#hops.set(hopKey(hop.listener, hop.address, hop.port), hop);
+    peer.connection = this.options.network.connectStream({ address: hop.address, port: hop.port }, peer);
+    hop.connection = peer.connection;
+    return peer.connection;
   }
 
   isLocal(host: string, port: number | undefined): boolean {
@@ -235,29 +252,42 @@ export class TransportLayer {
   }
 
   stop(): void {
-    this.#stopped = true;
+    this.stopped = true;
     for (const listener of this.listeners) listener.socket?.close();
     for (const listener of this.#streamListeners) listener.close();
-    for (const hop of [...this.#hops.values()]) hop.connection?.close();
+    for (const peer of [...this.#streams]) peer.close();
     this.#hops.clear();
   }
 
   dump(): Record<string, unknown> {
-    let connections = 0;
-    for (const hop of this.#hops.values()) if (hop.connection !== undefined) connections++;
-    return { listeners: this.listeners.map((l) => `${l.transport}/${l.sentBy}`), connections, hops: this.#hops.size };
+    const listeners = this.listeners.map((l) => `${l.transport}/${l.sentBy}`);
+    return { listeners, connections: this.#streams.size, hops: this.#hops.size };
   }
 
-  #datagramKey(listener: Listener, address: string, port: number): string {
-    return `${listener.sentBy}>${address}:${port}`;
-  }
-
-  #dropIdleHops(): void {
+  /** Looks at the oldest hops only; those in use move to the end, so that the next sweep looks at others. */
+  #sweepHops(): void {
+    let looks = SWEEP;
     for (const [key, hop] of this.#hops) {
-      if (hop.connection === undefined && hop.waiting.size === 0) this.#hops.delete(key);
+      if (looks-- === 0) return;
+      this.#hops.delete(key);
+      if (hop.connection !== undefined || hop.waiting.size > 0) this.#hops.set(key, hop);
     }
   }
 }
+
+const arrivalOf = (hop: Hop, bytes: number): Arrival => {
+  const local = hop.connection?.local ?? hop.listener.local;
+  return {
+    transport: hop.transport,
+    address: hop.address,
+    port: hop.port,
+    localAddress: local.address,
+    localPort: hop.listener.local.port,
+    bytes,
+    listener: hop.listener,
+    hop,
+  };
+};
 
 const describeListener = (
   spec: ListenSpec,
@@ -265,13 +295,17 @@ const describeListener = (
   socket: Listener['socket'],
 ): Listener => {
   const host = bracketHost(spec.advertise?.host ?? local.address);
-  const sentBy = `${host}:${spec.advertise?.port ?? local.port}`;
+  const viaPort = spec.advertise?.port ?? local.port;
+  const sentBy = `${host}:${viaPort}`;
   const suffix = spec.transport === 'udp' ? '' : `;transport=${spec.transport}`;
   return {
+    id: `${spec.transport}/${local.address}:${local.port}`,
     transport: spec.transport,
     family: familyOf(local.address),
     local: { address: local.address, port: local.port },
     sentBy,
+    viaHost: host.toLowerCase().replaceAll('[', '').replaceAll(']', ''),
+    viaPort,
     contactUri: `sip:${sentBy}${suffix}`,
     socket,
   };

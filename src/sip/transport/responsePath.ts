@@ -7,6 +7,7 @@ import type { Arrival } from './layer.js';
  */
 export const stampVia = (message: SipMessage, arrival: Arrival): void => {
   const via = message.topVia;
+  if (via.transport === '') return; // a malformed one, of a request that is about to be refused
   const hostDiffers = via.host !== arrival.address;
   if (via.rport === undefined && via.received === undefined && !hostDiffers) return;
   let raw = via.raw;
@@ -41,5 +42,6 @@ const withoutParam = (raw: string, name: string): string => {
  */
 export const responsePort = (message: SipMessage, arrival: Arrival): number => {
   const via = message.topVia;
-  return via.rport === undefined ? (via.port ?? 5060) : arrival.port;
+  if (via.rport !== undefined || via.transport === '') return arrival.port;
+  return via.port ?? 5060;
 };

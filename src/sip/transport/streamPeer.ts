@@ -1,0 +1,78 @@
+import type { Clock, Timer } from '../../kernel/index.js';
+import { StreamFramer } from '../message/framing.js';
+import type { MessageLimits } from '../message/parse.js';
+import type { StreamConnection, StreamSink } from '../ports.js';
+import type { Hop } from './hop.js';
+
+/** What a stream needs of the layer that it belongs to. */
+export interface StreamOwner {
+  readonly clock: Clock;
+  readonly limits: Partial<MessageLimits> | undefined;
+  /** How long a message may take from its first octet to its last, and a new peer's first message from the start. */
+  readonly messageMs: number;
+  readonly stopped: boolean;
+  streamMessage(peer: StreamPeer, data: Buffer): void;
+  streamBroken(peer: StreamPeer, data: Buffer, reason: string): void;
+  streamClosed(peer: StreamPeer, code: string): void;
+}
+
+const KEEP_ALIVE_PONG = Buffer.from('\r\n');
+
+/** One accepted or dialled stream: framing on the way in, queueing by the network on the way out. */
+export class StreamPeer implements StreamSink {
+  readonly hop: Hop;
+  connection: StreamConnection | undefined;
+  /** When the last whole message came; when it was opened, before that. */
+  activeMs: number;
+  readonly #owner: StreamOwner;
+  readonly #framer: StreamFramer;
+  #deadline: Timer | undefined;
+
+  constructor(owner: StreamOwner, hop: Hop, accepted: boolean) {
+    this.#owner = owner;
+    this.hop = hop;
+    this.activeMs = owner.clock.nowMs();
+    this.#framer = new StreamFramer(owner.limits);
+    if (accepted) this.#expectMessage('stream_first_message');
+  }
+
+  onData(chunk: Buffer): void {
+    for (const event of this.#framer.push(chunk)) {
+      // Whoever is told of one message may close the connection or stop the engine before the next.
+      if (this.#owner.stopped) return;
+      if (event.type === 'ping') {
+        this.connection?.write(KEEP_ALIVE_PONG); // RFC 5626 §4.4.1
+      } else if (event.type === 'message') {
+        this.#stopWaiting();
+        this.activeMs = this.#owner.clock.nowMs();
+        this.#owner.streamMessage(this, event.data);
+      } else {
+        this.#stopWaiting();
+        this.#owner.streamBroken(this, event.data, event.reason);
+        this.connection?.close();
+        return;
+      }
+    }
+    // A message that never ends holds memory and a connection: it has as long as a new peer's first.
+    if (this.#deadline === undefined && this.#framer.pending > 0) this.#expectMessage('stream_message');
+  }
+
+  onClose(code?: string): void {
+    this.#stopWaiting();
+    this.#owner.streamClosed(this, code ?? 'ECONNRESET');
+  }
+
+  close(): void {
+    this.#stopWaiting();
+    this.connection?.close();
+  }
+
+  #expectMessage(name: string): void {
+    this.#deadline = this.#owner.clock.setTimer(name, this.#owner.messageMs, () => this.close());
+  }
+
+  #stopWaiting(): void {
+    this.#deadline?.cancel();
+    this.#deadline = undefined;
+  }
+}
