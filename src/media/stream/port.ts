@@ -54,9 +54,25 @@ export interface BotStreamDeps {
    * one used: a name cannot resolve to something else in between (S15).
    */
   readonly mayConnect: (address: string) => boolean;
+  /** Asks an http(s) URL for the WebSocket URL; the real one is in `webSocket.ts`. */
+  readonly locate: BotLocate;
   /** Opens WebSockets; the real one stands on `ws`, tests give their own. */
   readonly dial: BotDial;
 }
+
+export interface BotLocateOptions {
+  /** http or https, without credentials. */
+  readonly url: string;
+  readonly headers: { readonly [name: string]: string };
+  readonly timeoutMs: number;
+  readonly mayConnect: (address: string) => boolean;
+}
+
+/** Answers once, never within the call; not at all after `cancel`. */
+export type BotLocate = (
+  options: BotLocateOptions,
+  done: (found: { readonly ok: true; readonly url: string } | { readonly ok: false; readonly detail: string }) => void,
+) => { cancel(): void };
 
 export interface BotDialOptions {
   /** ws or wss, without credentials. */

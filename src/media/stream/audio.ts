@@ -1,0 +1,80 @@
+import { decodeMulaw, encodeMulaw } from '../codec/g711.js';
+import { Resampler } from '../codec/resampler.js';
+import type { AudioFormat } from './dialect.js';
+import { FRAME_SAMPLES } from './port.js';
+
+/** Samples of the seam, in one second. */
+const SEAM_RATE = 8000;
+const SEAM_FRAME_MS = (FRAME_SAMPLES * 1000) / SEAM_RATE;
+
+/** Collects 20 ms frames of the caller's voice into the bot's format and message length. */
+export class AudioToBot {
+  readonly format: AudioFormat;
+  readonly frameMs: number;
+  readonly #resampler: Resampler | undefined;
+  readonly #pcm: Int16Array;
+  #filled = 0;
+
+  /** @param frameMs rounded to whole frames of 20 ms, 20 to 1000 */
+  constructor(format: AudioFormat, frameMs: number) {
+    this.format = format;
+    const frames = Math.min(50, Math.max(1, Math.round(frameMs / SEAM_FRAME_MS)));
+    this.frameMs = frames * SEAM_FRAME_MS;
+    this.#pcm = new Int16Array(frames * FRAME_SAMPLES);
+    if (format.sampleRate !== SEAM_RATE) this.#resampler = new Resampler(SEAM_RATE, format.sampleRate);
+  }
+
+  /** @returns the audio of one message when it is complete: a buffer of its own. */
+  add(frame: Int16Array): Buffer | undefined {
+    this.#pcm.set(frame.length === FRAME_SAMPLES ? frame : frame.subarray(0, FRAME_SAMPLES), this.#filled);
+    this.#filled += FRAME_SAMPLES;
+    if (this.#filled < this.#pcm.length) return undefined;
+    this.#filled = 0;
+    if (this.format.encoding === 'mulaw') {
+      const coded = Buffer.allocUnsafe(this.#pcm.length);
+      encodeMulaw(this.#pcm, coded);
+      return coded;
+    }
+    return bytesOf(this.#resampler === undefined ? this.#pcm : this.#resampler.process(this.#pcm));
+  }
+}
+
+/** Turns what bots send into samples of the seam. */
+export class AudioFromBot {
+  #resampler: Resampler | undefined;
+  #rate = SEAM_RATE;
+  /** The odd octet of a message that ended within a sample. */
+  #odd: number | undefined;
+
+  /** @returns an array of its own */
+  decode(audio: Buffer, format: AudioFormat): Int16Array {
+    let pcm: Int16Array;
+    if (format.encoding === 'mulaw') {
+      pcm = new Int16Array(audio.length);
+      decodeMulaw(audio, pcm);
+    } else {
+      pcm = this.#samples(audio);
+    }
+    if (format.sampleRate === SEAM_RATE) return pcm;
+    if (this.#resampler === undefined || this.#rate !== format.sampleRate) {
+      this.#resampler = new Resampler(format.sampleRate, SEAM_RATE);
+      this.#rate = format.sampleRate;
+    }
+    return Int16Array.from(this.#resampler.process(pcm));
+  }
+
+  #samples(audio: Buffer): Int16Array {
+    const data = this.#odd === undefined ? audio : Buffer.concat([Buffer.of(this.#odd), audio]);
+    const count = data.length >> 1;
+    this.#odd = data.length & 1 ? data[data.length - 1] : undefined;
+    const pcm = new Int16Array(count);
+    for (let i = 0; i < count; i++) pcm[i] = data.readInt16LE(i * 2);
+    return pcm;
+  }
+}
+
+const bytesOf = (pcm: Int16Array): Buffer => {
+  const bytes = Buffer.allocUnsafe(pcm.length * 2);
+  for (let i = 0; i < pcm.length; i++) bytes.writeInt16LE(pcm[i] as number, i * 2);
+  return bytes;
+};

@@ -1,0 +1,94 @@
+import type { StreamSpec } from '../port.js';
+import type { StreamStop } from './port.js';
+
+/** How audio is written in a dialect's messages. L16 is little-endian in all of them. */
+export interface AudioFormat {
+  readonly encoding: 'l16' | 'mulaw';
+  readonly sampleRate: number;
+}
+
+/** What a bot said, whatever its dialect. */
+export type BotMessage =
+  | { readonly kind: 'media'; readonly audio: Buffer; readonly format: AudioFormat }
+  /** Tell me when everything before this has been played. */
+  | { readonly kind: 'mark'; readonly name: string }
+  /** Throw away what has not been played. */
+  | { readonly kind: 'clear' }
+  | { readonly kind: 'dtmf'; readonly digits: string }
+  | { readonly kind: 'disconnect' }
+  /** Nothing that concerns us. */
+  | { readonly kind: 'ignored' }
+  | { readonly kind: 'malformed'; readonly detail: string };
+
+/** One message to the bot. */
+export type Outgoing = string | Uint8Array;
+
+/** What a dialect counts and repeats in its messages. */
+export interface Counters {
+  /** Messages sent that carry a sequence number. */
+  sequence: number;
+  /** Media messages sent. */
+  chunk: number;
+}
+
+export interface DialectContext {
+  readonly spec: StreamSpec;
+  readonly format: AudioFormat;
+  readonly counters: Counters;
+  /** Milliseconds since 1970, for dialects that stamp messages with the date. */
+  readonly wallMs: number;
+}
+
+/** One bot protocol: pure text in both directions, no state but the counters it is given. */
+export interface Dialect {
+  readonly name: StreamSpec['dialect'];
+  /** WebSocket subprotocols to ask for. */
+  readonly protocols: readonly string[];
+  /** Audio of one media message by default. */
+  readonly frameMs: number;
+  /** The audio format of this stream: some dialects know only one. */
+  format(spec: StreamSpec): AudioFormat;
+  /** Sent when the socket is open, in order. */
+  opening(context: DialectContext): Outgoing[];
+  /** @param offsetMs time since the stream began at which this audio begins */
+  media(context: DialectContext, audio: Buffer, offsetMs: number): Outgoing;
+  dtmf(context: DialectContext, digit: string, durationMs: number): Outgoing | undefined;
+  /** The audio before the mark has been played, or thrown away. */
+  marked(context: DialectContext, name: string, cleared: boolean): Outgoing | undefined;
+  /** The queue has been emptied on the bot's wish. */
+  cleared(context: DialectContext): Outgoing | undefined;
+  stop(context: DialectContext, reason: StreamStop): Outgoing | undefined;
+  read(text: string, format: AudioFormat): BotMessage;
+  /** Audio without any wrapping; undefined where the dialect has none. */
+  readBinary?(data: Buffer, format: AudioFormat): BotMessage;
+}
+
+const IGNORED: BotMessage = { kind: 'ignored' };
+export const ignored = (): BotMessage => IGNORED;
+export const malformed = (detail: string): BotMessage => ({ kind: 'malformed', detail });
+
+export type Json = { readonly [key: string]: unknown };
+
+export const isJson = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** A JSON object, or undefined for anything else. */
+export const parseJson = (text: string): Json | undefined => {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isJson(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+};
+
+export const textOf = (json: Json, key: string): string | undefined => {
+  const value = json[key];
+  return typeof value === 'string' ? value : undefined;
+};
+
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+
+/** Base64 as bots write it; undefined when it is something else. */
+export const audioOf = (payload: string | undefined): Buffer | undefined =>
+  payload === undefined || !BASE64.test(payload) ? undefined : Buffer.from(payload, 'base64');
