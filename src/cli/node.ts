@@ -177,6 +177,7 @@ export class Node {
       random: this.#random,
       listen: { address: place.host, port: place.port },
       secret,
+      onError: (error) => this.#log.logger.error({ err: error }, 'fault in the drachtio server'),
     });
   }
 
@@ -190,12 +191,13 @@ export class Node {
       recorder: this.#recorder,
       events,
       nodeId: node.id,
-      policy: new HeaderPolicy({ pass: headers.pass }),
+      policy: new HeaderPolicy(headers),
       settings: {
         silenceTimeoutMs: calls.silenceTimeoutMs,
         ringTimeoutMs: calls.maxSetupMs,
         maxCallMs: calls.maxCallMs,
       },
+      failover: calls.failover,
       maxCalls: calls.maxCalls,
     });
   }
