@@ -32,8 +32,13 @@ module.exports = {
     only('sip-transaction', '^src/sip/transaction/', [K, '^src/sip/(message|transport)/', '^src/sip/ports']),
     only('drachtio', '^src/drachtio/', [K, '^src/sip/']),
     only('signal', '^src/signal/', [K, '^src/sip/index']),
-    only('call-pure', '^src/call/(admission|routing|flow|record)/', [K, '^src/call/(admission|routing|flow|record)/']),
-    only('call-live', '^src/call/(bridge|applets|session)/', [K, '^src/signal/', '^src/call/', '^src/media/index']),
+    only('call-pure', '^src/call/(admission|routing|flow|applets|record)/', [
+      K,
+      '^src/call/(admission|routing|flow|applets|record)/',
+      '^src/media/port',
+    ]),
+    only('call-live', '^src/call/(bridge|session)/', [K, '^src/signal/', '^src/call/', '^src/media/(index|port)']),
+    only('media', '^src/media/', [K]),
     only('store', '^src/store/', [K, '^src/call/']),
     only('admin', '^src/admin/', [K, '^src/config/', '^src/call/', '^src/store/']),
     only('observe', '^src/observe/', [K, '^src/call/', '^src/signal/']),
@@ -41,6 +46,7 @@ module.exports = {
     npmOnlyIn('ioredis', '^src/store/redis/'),
     npmOnlyIn('fastify', '^src/admin/'),
     npmOnlyIn('pino', '^src/(observe|main)'),
+    npmOnlyIn('drachtio-fsmrf', '^src/media/freeswitch/'),
   ],
   options: {
     tsPreCompilationDeps: true,

@@ -19,7 +19,7 @@ const USAGE = `tandem ${VERSION}
   tandem explain --from IP --to NUMBER [--caller NUMBER] [--format json]
                                                    what would happen to such a call, and why
   tandem lint                                      find faults in the routing document
-  tandem dump                                      what lives in the running node
+  tandem dump [--key KEY --token TOKEN]            what lives in the running node
 
 Each takes --config FILE (default: TANDEM_CONFIG, else config/demo.yaml of this package) and any key of the
 configuration as a flag, for example --sip.listen udp://127.0.0.1:5080 or --set calls.maxCalls=100.

@@ -42,7 +42,7 @@ const sip = section('SIP signalling', {
     default: {},
   }),
   maxMessageBytes: Type.Integer({
-    description: 'Longer messages are refused (413 or closed connection)',
+    description: 'Longer messages are refused: 513 for a datagram, 400 and a closed connection for a stream',
     minimum: 1024,
     maximum: 1_048_576,
     default: 65_536,
@@ -104,7 +104,10 @@ const store = Type.Unsafe<Static<typeof fileStore> | Static<typeof redisStore>>(
 });
 
 const calls = section('Bounds and rules of a call', {
-  maxSetupMs: milliseconds('Ring timeout: longest time from INVITE to answer of one destination', 60_000),
+  maxSetupMs: milliseconds(
+    'Ring timeout: longest time from the first sign of life of one destination to its answer',
+    60_000,
+  ),
   silenceTimeoutMs: milliseconds('A destination that sends nothing at all for this long is given up', 3000),
   maxCallMs: milliseconds('Answered calls are ended after this long', 14_400_000),
   maxCalls: Type.Integer({

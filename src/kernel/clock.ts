@@ -21,6 +21,13 @@ export interface Clock {
 /** Coarsest step of SystemClock: timers within it share one wake-up of the process. */
 const TICK_MS = 4;
 
+/**
+ * Long timers (32 s after each transaction, in the main) may come this much late, so that those of many calls share a
+ * wake-up: each costs the process as much as a datagram.
+ */
+const SLACK_MS = 64;
+const SLACK_FROM_MS = 4_000;
+
 /** Real time. All timers share one Node timer, armed for the earliest. */
 export class SystemClock implements Clock {
   readonly #queue = new TimerQueue();
@@ -49,8 +56,9 @@ export class SystemClock implements Clock {
 
   setTimer(name: string, delayMs: number, fire: () => void): Timer {
     const now = performance.now();
-    const timer = this.#queue.add(name, delayMs, now, fire);
-    const dueMs = now + delayMs;
+    const from = delayMs >= SLACK_FROM_MS ? Math.ceil(now / SLACK_MS) * SLACK_MS : now;
+    const timer = this.#queue.add(name, delayMs, from, fire);
+    const dueMs = from + delayMs;
     if (dueMs < this.#armedForMs) this.#arm(dueMs, now);
     return timer;
   }

@@ -192,7 +192,12 @@ export interface Dialog {
 export type Screening =
   | { readonly action: 'accept' }
   | { readonly action: 'drop' }
-  | { readonly action: 'reject'; readonly status: number; readonly reason: string; readonly headers?: HeaderField[] };
+  | {
+      readonly action: 'reject';
+      readonly status: number;
+      readonly reason?: string | undefined;
+      readonly headers?: HeaderField[];
+    };
 
 export interface EngineHandler {
   /** Asked for each request outside a dialog before a transaction exists; absent: accept. */

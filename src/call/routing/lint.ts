@@ -52,6 +52,7 @@ function checkCarriers(document: RoutingDocument, report: Report): void {
       const message = `carrier ${carrier.id} has no source_acl: every call it delivers is refused`;
       report('error', 'carrier_without_acl', path, [message, 'Add the addresses it sends from to source_acl.']);
     }
+    carrier.gateways.forEach(({ uri }, k) => checkTransport(uri, `${path}.gateways[${k}]`, report));
     if (carrier.gateways.length === 0) {
       const message = `carrier ${carrier.id} has no gateway: no call leaves through it`;
       report('warning', 'carrier_without_gateway', path, [
@@ -90,6 +91,7 @@ function checkTrunks(document: RoutingDocument, report: Report): void {
 
 function checkDestinations(trunk: DocumentTrunk, path: string, report: Report): void {
   trunk.destination_uris.forEach(({ destination }, i) => {
+    checkTransport(destination, `${path}.destination_uris[${i}]`, report);
     const endpoint = parseEndpoint(destination);
     if (!endpoint.ok || !endpoint.value.isAddress) return;
     if (coversAddress(trunk.whitelisted_ips, endpoint.value.host)) return;
@@ -185,4 +187,15 @@ function checkGroups(document: RoutingDocument, report: Report): void {
       }
     }
   });
+}
+
+/** A document may name any transport of SIP; a call can only leave by one that the engine speaks. */
+function checkTransport(uri: string, path: string, report: Report): void {
+  const endpoint = parseEndpoint(uri);
+  const transport = endpoint.ok ? endpoint.value.transport : undefined;
+  if (transport === undefined || transport === 'udp' || transport === 'tcp') return;
+  report('error', 'transport_not_served', path, [
+    `${uri} asks for ${transport}: every call to it fails`,
+    'Use transport=udp or transport=tcp.',
+  ]);
 }

@@ -32,7 +32,9 @@ const LimitsSchema = Type.Object(
 );
 
 const FailoverSchema = Type.Record(
-  Type.String({ pattern: '^([3-6][0-9]{2}|[3-6]xx|transport_error|ring_timeout|silence)$' }),
+  Type.String({
+    pattern: '^([3-6][0-9]{2}|[3-6]xx|transport_error|ring_timeout|silence|timeout|unresolved_host|invalid_request)$',
+  }),
   Type.Union([
     Type.Literal('next'),
     Type.Literal('stop'),

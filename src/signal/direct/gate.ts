@@ -48,7 +48,7 @@ class RefusedLeg implements IncomingLeg {
 
   reject(status: number, spec: ResponseSpec = {}): void {
     const headers: HeaderEntry[] = [...(spec.headers ?? [])];
-    this.outcome = { action: 'reject', status, reason: spec.reason ?? '', headers };
+    this.outcome = { action: 'reject', status, reason: spec.reason, headers };
   }
 
   request(...[, done]: Parameters<IncomingLeg['request']>): void {
