@@ -32,7 +32,7 @@ export const receiveInDialog = (
   if (request.method === 'PRACK') {
     if (dialog.pendingIn?.prack(call) === true) return;
     // RFC 3262 §3: its provisional may have been overtaken by the final answer.
-    const late = dialog.lateReliable?.acknowledge(parseRAck(request.header('RAck'))) === true;
+    const late = dialog.lateReliable?.acknowledge(parseRAck(request.header('RAck')), true) === true;
     call.respond(late ? 200 : 481);
     return;
   }

@@ -231,7 +231,7 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
   prack(call: IncomingRequestCall): boolean {
     const reliable = this.#reliable;
     if (reliable === undefined || this.#ok !== undefined) return false;
-    if (!reliable.acknowledge(parseRAck(call.request.header('RAck')))) return false;
+    if (!reliable.acknowledge(parseRAck(call.request.header('RAck')), this.#held !== undefined)) return false;
     const { listener } = this;
     if (listener?.onPrack === undefined) call.respond(200);
     else call.offer((prack: IncomingRequest) => listener.onPrack?.(prack));

@@ -37,6 +37,9 @@ const MAX_FORKS = 32;
 
 const NOTHING = Buffer.alloc(0);
 
+/** Stands for a user who has heard all there is to hear: the transaction outlives the call and must not keep it. */
+const HEARD: OutgoingInviteListener = { onProvisional: () => {}, onAnswered: () => {}, onFailed: () => {} };
+
 const IGNORE_ANSWER: ClientUser = { onResponse: () => {}, onTimeout: () => {}, onTransportError: () => {} };
 
 /**
@@ -48,7 +51,7 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   readonly dialogId: string;
   source: Source;
   readonly #core: CoreHost;
-  readonly #listener: OutgoingInviteListener;
+  #listener: OutgoingInviteListener;
   readonly #from: Listener;
   readonly #reinviteOf: InviteDialog | undefined;
   readonly #seq: number;
@@ -60,7 +63,9 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   #cancel: { readonly request: SipRequest; sent: boolean } | undefined;
   #timer: Timer | undefined;
   #early: Map<string, InviteDialog> | undefined;
+  /** Until its ACK has gone; then the tag alone, by which a repeated 2xx is known. */
   #answeredBy: InviteDialog | undefined;
+  #answeredTag: string | undefined;
   #lastRSeq: Map<string, number> | undefined;
   #ack: SentAck | undefined;
   /** Of each 2xx that nobody waited for. */
@@ -150,7 +155,7 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   }
 
   #onSuccess(response: SipResponse, arrival: Arrival): void {
-    if (this.#outcome === 'answered' && this.#answeredBy?.remoteTag === (response.toTag ?? '')) {
+    if (this.#outcome === 'answered' && this.#answeredTag === (response.toTag ?? '')) {
       return this.#repeat(this.#ack);
     }
     if (this.#outcome !== 'pending') return this.#releaseFork(response, arrival);
@@ -162,6 +167,7 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     }
     this.#settle('answered');
     this.#answeredBy = dialog;
+    this.#answeredTag = dialog.remoteTag;
     if (this.#reinviteOf === undefined) {
       dialog.adoptAnswer(response);
       this.#dropEarly(dialog);
@@ -170,7 +176,9 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     }
     dialog.confirm();
     dialog.lastOut = this;
-    const heard = this.#core.guard(() => this.#listener.onAnswered(response, dialog, arrival));
+    const listener = this.#listener;
+    this.#listener = HEARD;
+    const heard = this.#core.guard(() => listener.onAnswered(response, dialog, arrival));
     if (!heard) dialog.bye('failed', 'internal error');
   }
 
@@ -214,7 +222,7 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     if (this.#outcome !== 'answered' || this.#answeredBy !== dialog || this.#ack !== undefined) return undefined;
     this.#ack = { data: NOTHING, hop: undefined };
     const ack = this.#sendAck(dialog, fields, this.#ack);
-    dialog.lastOut = undefined;
+    dialog.lastOut = this.#answeredBy = undefined;
     if (this.#cancel !== undefined) dialog.bye('cancel_race', 'ACK-BYE due to cancel race condition');
     return ack;
   }

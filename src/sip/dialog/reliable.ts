@@ -70,12 +70,16 @@ export class ReliableProvisionals {
     else this.#queue.push(provisional);
   }
 
-  /** @returns false when the PRACK acknowledges nothing that is outstanding. */
-  acknowledge(rack: RAck | undefined): boolean {
+  /**
+   * @param answered a 2xx waits: what could still be sent before it, but need not, is left out
+   * @returns false when the PRACK acknowledges nothing that is outstanding
+   */
+  acknowledge(rack: RAck | undefined, answered: boolean): boolean {
     const { method, cseq, rseq } = rack ?? {};
     if (method !== 'INVITE' || cseq !== this.#inviteSeq || rseq !== this.#outstanding?.rseq) return false;
     this.#timer?.cancel();
     this.#outstanding = undefined;
+    if (answered) this.#queue = this.#queue.filter((waiting) => waiting.hasBody);
     const next = this.#queue.shift();
     if (next !== undefined) this.#start(next);
     return true;

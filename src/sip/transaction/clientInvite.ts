@@ -100,7 +100,8 @@ export class ClientInviteTransaction implements HopUser {
       case 'stop_timers':
         return this.#stopTimers();
       case 'start_m':
-        this.#data = undefined;
+        // Only a failure is acknowledged from here.
+        this.request = this.#data = undefined;
         this.#timer = this.#host.clock.setTimer('M', patienceMs(this.#host.timers), this.#onLinger);
         return;
       case 'start_d':

@@ -258,8 +258,13 @@ export class TransactionLayer implements TransportSink, TransactionHost {
 
   /** Every user that still waits is told once, then sockets close and no timer is left. */
   stop(): void {
-    for (const transaction of [...this.#clients.values(), ...this.#servers.values()]) {
+    for (const transaction of [...this.#clients.values()]) {
       transaction.onTransportError('ESHUTDOWN');
+      transaction.dispose();
+    }
+    for (const transaction of [...this.#servers.values()]) {
+      // Sockets are still open: what is owed an answer may give one.
+      transaction.user?.onTransportError('ESHUTDOWN');
       transaction.dispose();
     }
     this.transport.stop();
