@@ -13,6 +13,7 @@ export class CallLog {
   readonly #log: Logger;
   #second = 0;
   #refusals = 0;
+  #draining = false;
 
   constructor(logger: Logger) {
     // The members of these lines are picked one by one and hold no secrets; looking for some would triple the cost.
@@ -27,10 +28,11 @@ export class CallLog {
       case 'call_fault':
         return this.#log.error({ callId: event.callId, where: event.where, err: event.error }, 'fault in a call');
       case 'signalling':
-        return event.up
-          ? this.#log.info({ detail: event.detail }, 'signalling is up')
-          : this.#log.error({ detail: event.detail }, 'signalling is down');
+        if (event.up) return this.#log.info({ detail: event.detail }, 'signalling is up');
+        // At the end of a drain that is the plan, and no alarm.
+        return this.#log[this.#draining ? 'info' : 'error']({ detail: event.detail }, 'signalling is down');
       case 'drain_started':
+        this.#draining = true;
         return this.#log.info({ liveCalls: event.liveCalls, limitMs: event.limitMs }, 'draining');
       case 'call_released':
         if (event.abandonedLegs > 0) this.#abandoned(event);

@@ -48,7 +48,11 @@ export class Site {
   #callerPort = 18_500;
 
   /** @param index 1 to 9, one for each file: files run at the same time */
-  constructor(index: number, special: { readonly [name: string]: (lane: Lane) => LanePlan }, plainLanes: number) {
+  constructor(
+    index: number,
+    special: { readonly [name: string]: (lane: Lane, site: Site) => LanePlan },
+    plainLanes: number,
+  ) {
     this.node = `127.0.38.${index}`;
     this.carrier = `127.0.38.${index + 10}`;
     this.pbx = `127.0.38.${index + 20}`;
@@ -58,7 +62,7 @@ export class Site {
     this.#nextPlain = names.length;
     this.#plans = Array.from({ length: names.length + plainLanes }, (_, i) => {
       const plan = special[names[i] ?? ''];
-      return plan === undefined ? {} : plan(laneOf(i));
+      return plan === undefined ? {} : plan(laneOf(i), this);
     });
     this.inbound = {
       name: 'inbound',
@@ -187,7 +191,7 @@ export async function placeCall(site: Site, node: TandemNode, plan: CallPlan): P
 export async function placeRefusedCall(
   site: Site,
   node: TandemNode,
-  { way, lane, more }: { readonly way: Way; readonly lane: Lane; readonly more?: Partial<SippPlan> },
+  { way, lane, more }: { readonly way: Way; readonly lane: Lane; readonly more?: Partial<SippPlan> | undefined },
 ): Promise<Omit<PlacedCall, 'callee'>> {
   const caller = await Sipp.run(site.callerPlan(way, lane, 'refused', more));
   return { caller, record: await node.record(callIdOf(caller)) };
