@@ -12,7 +12,7 @@ import type {
 import { type NextHop, isSipUri, nextHopOfText } from '../locate/nextHop.js';
 import { SipRequest, type SipResponse } from '../message/message.js';
 import { detach } from '../message/text.js';
-import type { Hop, Listener } from '../transport/hop.js';
+import { type Hop, type Listener, sameAddress } from '../transport/hop.js';
 import { addUserFields, setBody } from './fields.js';
 import { type CoreHost, dialogKey } from './host.js';
 import type { IncomingInviteCall } from './incomingInvite.js';
@@ -162,7 +162,8 @@ export class InviteDialog implements Dialog {
   /** The ways for a request of this dialog, by RFC 3261 §18.1.1 first over the connection that is open to that host. */
   findWaysFor(next: NextHop, user: LaunchUser): void {
     const hop = this.#hop;
-    const reuse = hop?.connection !== undefined && hop.transport === next.transport && hop.address === next.host;
+    const reuse =
+      hop?.connection !== undefined && hop.transport === next.transport && sameAddress(hop.address, next.host);
     if (reuse) findWaysBeyond(this.#core, next, hop, user);
     else findWays(this.#core, next, this.#viaListener, user);
   }

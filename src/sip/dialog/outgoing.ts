@@ -5,7 +5,7 @@ import { type NextHop, isNumericHost } from '../locate/nextHop.js';
 import { responseTo } from '../message/build.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
 import type { ClientUser } from '../transaction/clientInvite.js';
-import { type Hop, type Listener, type Way, familyOf } from '../transport/hop.js';
+import { type Hop, type Listener, type Way, canonicalAddress, familyOf } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
 import { type CoreHost, outboundSource } from './host.js';
 
@@ -28,7 +28,7 @@ export interface LaunchUser {
 /** Finds the addresses of a next hop, and calls `user` once: within the call for numeric hosts and names in cache. */
 export const findWays = (core: CoreHost, next: NextHop, prefer: Listener, user: LaunchUser): void => {
   if (isNumericHost(next.host)) {
-    const ways = waysOf(core, next, prefer, [next.host]);
+    const ways = waysOf(core, next, prefer, [canonicalAddress(next.host)]);
     if (ways.length === 0) user.onUnresolved();
     else user.onWays(ways);
     return;
@@ -46,7 +46,7 @@ export const findWays = (core: CoreHost, next: NextHop, prefer: Listener, user: 
 /** As findWays, with a live connection to that (numeric) host to take first. */
 export const findWaysBeyond = (core: CoreHost, next: NextHop, open: Hop, user: LaunchUser): void => {
   const { listener, address, port } = open;
-  user.onWays([{ listener, address, port, hop: open }, ...waysOf(core, next, listener, [next.host])]);
+  user.onWays([{ listener, address, port, hop: open }, ...waysOf(core, next, listener, [canonicalAddress(next.host)])]);
 };
 
 const waysOf = (core: CoreHost, next: NextHop, prefer: Listener, addresses: readonly string[]): Way[] => {

@@ -47,7 +47,7 @@ const IGNORE_ANSWER: ClientUser = { onResponse: () => {}, onTimeout: () => {}, o
  * fork. It may outlive its answer, to repeat the ACK and to release late forks.
  */
 export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUser {
-  readonly request: SipRequest;
+  request: SipRequest;
   readonly dialogId: string;
   source: Source;
   readonly #core: CoreHost;
@@ -223,6 +223,7 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     this.#ack = { data: NOTHING, hop: undefined };
     const ack = this.#sendAck(dialog, fields, this.#ack);
     dialog.lastOut = this.#answeredBy = undefined;
+    this.request = identityOf(this.request);
     if (this.#cancel !== undefined) dialog.bye('cancel_race', 'ACK-BYE due to cancel race condition');
     return ack;
   }
@@ -375,3 +376,10 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     return false;
   }
 }
+
+/** What the dialogs of late forks take from an INVITE: the rest, body and all, need not live as long as its Timer M. */
+const identityOf = (request: SipRequest): SipRequest => {
+  const identity = new SipRequest(request.method, request.uri);
+  for (const name of ['From', 'Call-ID', 'CSeq']) identity.add(name, detach(request.header(name) ?? ''));
+  return identity;
+};

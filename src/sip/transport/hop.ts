@@ -84,11 +84,13 @@ export const familyOf = (address: string): 4 | 6 => (address.includes(':') ? 6 :
 
 /** Whether two texts name one address: IPv6 can be written in many ways. */
 export const sameAddress = (a: string, b: string): boolean =>
-  a === b || (a.includes(':') && b.includes(':') && canonicalV6(a) === canonicalV6(b));
+  a === b || (a.includes(':') && b.includes(':') && canonicalAddress(a) === canonicalAddress(b));
 
-const canonicalV6 = (address: string): string => {
+/** The one way to write an IPv6 address (RFC 5952), so that texts compare; IPv4 as it is. */
+export const canonicalAddress = (address: string): string => {
+  if (!address.includes(':')) return address;
   try {
-    return new URL(`http://[${address}]`).hostname;
+    return new URL(`http://[${address}]`).hostname.slice(1, -1);
   } catch {
     return address;
   }
