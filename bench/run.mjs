@@ -17,10 +17,11 @@ options   --rate N        calls a second of cost (300)
           --no-drain      do not wait for and count the timers of 32 s
           --max-rate N    top of the ladder (2400)
           --rung N        seconds a rung (15)
+          --warm N        seconds of load before what is measured (5)
           --only NAME     kamailio or tandem alone
           --calls N       of memory (200000); --memory-rate N (600)
           --dist DIR      build to run (dist)
-          --node FLAG     flag for the node that runs tandem; may be repeated
+          --node=FLAG     for the node that runs tandem; may be repeated
           --keep DIR      copy logs, counters and profiles of the runs there
           --quick         smoke run of about 20 s
 `;
@@ -34,6 +35,7 @@ const { values, positionals } = parseArgs({
     'no-drain': { type: 'boolean', default: false },
     'max-rate': { type: 'string' },
     rung: { type: 'string' },
+    warm: { type: 'string' },
     only: { type: 'string' },
     calls: { type: 'string' },
     'memory-rate': { type: 'string', default: '600' },
@@ -54,7 +56,7 @@ const options = {
   drain: !values['no-drain'] && !quick,
   maxRate: Number(values['max-rate'] ?? (quick ? 300 : 2400)),
   rungSeconds: Number(values.rung ?? (quick ? 3 : 15)),
-  warmUp: quick ? 1 : 5,
+  warmUp: Number(values.warm ?? (quick ? 1 : 5)),
   systems: values.only === undefined ? SYSTEMS : [values.only],
   memoryCalls: Number(values.calls ?? (quick ? 3000 : 200_000)),
   memoryRate: Number(values['memory-rate']),

@@ -76,7 +76,7 @@ const startTandem = async (folder, { dist, nodeFlags, keepLog }) => {
     pid: child.pid,
     stop: () => end(child, 'SIGTERM', 15_000),
     /** How many call records have been written. */
-    records: () => readFileSync(join(folder, 'cdr', 'current.jsonl'), 'latin1').split('\n').length - 1,
+    records: () => readFileSync(join(folder, 'cdr', 'cdr.jsonl'), 'latin1').split('\n').length - 1,
   };
 };
 
