@@ -10,6 +10,7 @@ export type {
   StreamSink,
 } from './ports.js';
 export { type NetworkDump, NodeNetwork, type NodeNetworkOptions } from './network.js';
+export { RtpPair, type RtpPairSink, bindRtpPair } from './rtpSockets.js';
 export { SystemResolver, type SystemResolverOptions } from './resolver.js';
 export { PERFECT_LINK, type SimLink } from './sim/link.js';
 export { type SimPacket, type TraceEntry, type Verdict } from './sim/packet.js';

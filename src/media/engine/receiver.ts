@@ -1,0 +1,151 @@
+import { decodeAlaw, decodeMulaw, quietAlaw, quietMulaw } from '../codec/g711.js';
+import { type KeyPress, TelephoneEventReceiver } from '../dtmf/telephoneEvent.js';
+import { LossConcealer } from '../rtp/concealment.js';
+import { JitterBuffer } from '../rtp/jitterBuffer.js';
+import { SourceLatch } from '../rtp/latch.js';
+import { type RtpPacket, parseRtp } from '../rtp/packet.js';
+import { parseRtcp } from '../rtp/rtcp.js';
+import { RtcpStats } from '../rtp/rtcpStats.js';
+import type { NegotiatedAudio } from '../sdp/description.js';
+import { isUnspecified } from '../sdp/numericAddress.js';
+import type { Protection } from './protection.js';
+
+const NO_KEYS: readonly KeyPress[] = [];
+
+export interface ReceiverOptions {
+  readonly nat: boolean;
+  /** Makes `nowMs` a date, for RTCP. */
+  readonly wallOffsetMs: number;
+}
+
+/** The way in: from datagrams of whoever to 20 ms frames of the peer's voice, and its key presses. */
+export class Receiver {
+  readonly latch: SourceLatch;
+  readonly stats: RtcpStats;
+  readonly #events = new TelephoneEventReceiver();
+  readonly #concealer = new LossConcealer();
+  readonly #nat: boolean;
+  #jitter = new JitterBuffer({ quiet: quietMulaw });
+  #negotiated: NegotiatedAudio | undefined;
+  #protection: Protection | undefined;
+  #rejected = 0;
+  /** When the last packet of the peer came. */
+  lastPacketMs = 0;
+
+  constructor(options: ReceiverOptions) {
+    this.#nat = options.nat;
+    this.latch = new SourceLatch({ nat: options.nat });
+    this.stats = new RtcpStats({ wallOffsetMs: options.wallOffsetMs });
+  }
+
+  /** Applies the outcome of an offer and answer. */
+  configure(negotiated: NegotiatedAudio, protection: Protection | undefined, nowMs: number): void {
+    const before = this.#negotiated;
+    this.#negotiated = negotiated;
+    this.#protection = protection;
+    this.lastPacketMs = nowMs;
+    // RFC 3264 §8.4: an address of 0.0.0.0 says where not to send, not where the peer is.
+    if (!isUnspecified(negotiated.remoteAddress))
+      this.latch.point({ address: negotiated.remoteAddress, port: negotiated.remotePort });
+    if (!negotiated.receives) this.#jitter.reset();
+    if (before?.law !== negotiated.law) {
+      this.#jitter = new JitterBuffer({ quiet: negotiated.law === 'PCMA' ? quietAlaw : quietMulaw });
+      this.#concealer.reset();
+    }
+  }
+
+  /** Refused or unreadable packets. */
+  get rejected(): number {
+    return this.#rejected + this.latch.rejected;
+  }
+
+  get late(): number {
+    return this.#jitter.stats().late;
+  }
+
+  get delayMs(): number {
+    return this.#jitter.stats().delayMs;
+  }
+
+  jitterStats(): object {
+    return this.#jitter.stats();
+  }
+
+  /** @returns keys that this packet released. */
+  onRtp(data: Buffer, address: string, port: number, nowMs: number): readonly KeyPress[] {
+    const negotiated = this.#negotiated;
+    if (negotiated === undefined) return this.#refuse();
+    const packet = this.#protection === undefined ? parseRtp(data) : this.#authentic(data, address, port);
+    if (packet === undefined) return this.#refuse();
+    if (!this.latch.accept(address, port, packet)) return NO_KEYS;
+    this.lastPacketMs = nowMs;
+    if (!negotiated.receives) return NO_KEYS;
+    this.stats.received(packet, nowMs);
+    if (packet.payloadType === negotiated.receiveEvents) {
+      this.#jitter.note(packet);
+      return this.#events.push(packet, nowMs);
+    }
+    // Comfort noise and the like are part of the stream, but nothing to hear.
+    if (negotiated.receive.has(packet.payloadType)) this.#jitter.push(packet, nowMs);
+    else this.#jitter.note(packet);
+    return NO_KEYS;
+  }
+
+  onRtcp(data: Buffer, address: string, port: number, nowMs: number): void {
+    const negotiated = this.#negotiated;
+    if (negotiated === undefined || !this.latch.acceptControl(address, port, negotiated.remoteRtcpPort)) return;
+    const plain = this.#protection === undefined ? data : this.#protection.receive.unprotectRtcp(data);
+    const packets = plain === undefined ? undefined : parseRtcp(plain);
+    if (packets === undefined) {
+      this.#rejected++;
+      return;
+    }
+    for (const packet of packets) {
+      if (packet.kind === 'sr') this.stats.senderReport(packet.sender, nowMs);
+      if (packet.kind !== 'sr' && packet.kind !== 'rr') continue;
+      for (const report of packet.reports) this.stats.receptionReport(report, nowMs);
+    }
+  }
+
+  /** Keys whose end was lost. Once per tick. */
+  poll(nowMs: number): readonly KeyPress[] {
+    return this.#events.poll(nowMs);
+  }
+
+  /**
+   * Takes the frame that is due; once per tick, wanted or not, so that the delay follows the network.
+   * @param target filled with it when given @returns false: nothing is being said
+   */
+  pull(target: Int16Array | undefined, nowMs: number): boolean {
+    const frame = this.#jitter.pull(nowMs);
+    if (target === undefined) return frame.kind !== 'silence';
+    switch (frame.kind) {
+      case 'audio':
+        if (this.#negotiated?.receive.get(frame.payloadType) === 'PCMA') decodeAlaw(frame.payload, target);
+        else decodeMulaw(frame.payload, target);
+        this.#concealer.feed(target);
+        return true;
+      case 'lost':
+        this.#concealer.conceal(target);
+        return true;
+      case 'silence':
+        target.fill(0);
+        this.#concealer.feed(target);
+        return false;
+    }
+  }
+
+  /** A stranger's packet is not worth the price of its authentication, unless the peer is still to be found. */
+  #authentic(data: Buffer, address: string, port: number): RtpPacket | undefined {
+    const target = this.latch.target;
+    const known = target !== undefined && target.port === port && target.address === address;
+    if (!known && (!this.#nat || this.latch.latched)) return undefined;
+    const opened = this.#protection?.receive.unprotectRtp(data);
+    return opened === undefined ? undefined : parseRtp(opened);
+  }
+
+  #refuse(): readonly KeyPress[] {
+    this.#rejected++;
+    return NO_KEYS;
+  }
+}
