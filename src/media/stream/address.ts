@@ -1,3 +1,5 @@
+import type { StreamDialect } from '../port.js';
+
 /** Where a bot is, taken apart from its URL. */
 export interface BotAddress {
   /** Without credentials. */
@@ -7,12 +9,17 @@ export interface BotAddress {
   readonly indirect: boolean;
 }
 
-/** Exotel's bound. */
-const MAX_URL = 600;
+/** Exotel's bound for its users' URLs; what signs its URLs elsewhere makes them longer. */
+const MAX_EXOTEL_URL = 600;
+const MAX_URL = 2048;
 
-/** @returns the address, or a sentence that says what is wrong with the URL. Credentials become Basic auth (RFC 7617). */
-export const botAddress = (text: string): BotAddress | string => {
-  if (text.length >= MAX_URL) return `the URL has ${text.length} characters; fewer than ${MAX_URL} are allowed`;
+/**
+ * Credentials become Basic auth (RFC 7617).
+ * @returns the address, or a sentence that says what is wrong with the URL
+ */
+export const botAddress = (text: string, dialect: StreamDialect): BotAddress | string => {
+  const limit = dialect === 'exotel' ? MAX_EXOTEL_URL : MAX_URL;
+  if (text.length >= limit) return `the URL has ${text.length} characters; fewer than ${limit} are allowed`;
   let url: URL;
   try {
     url = new URL(text);
@@ -21,7 +28,7 @@ export const botAddress = (text: string): BotAddress | string => {
   }
   const indirect = url.protocol === 'http:' || url.protocol === 'https:';
   if (!indirect && url.protocol !== 'ws:' && url.protocol !== 'wss:') {
-    return `the URL begins with ${url.protocol}, not with ws:, wss:, http: or https:`;
+    return `the URL begins with ${url.protocol.slice(0, 20)}, not with ws:, wss:, http: or https:`;
   }
   const headers: Record<string, string> = {};
   if (url.username !== '' || url.password !== '') {

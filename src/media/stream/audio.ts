@@ -26,7 +26,9 @@ export class AudioToBot {
 
   /** @returns the audio of one message when it is complete: a buffer of its own. */
   add(frame: Int16Array): Buffer | undefined {
-    this.#pcm.set(frame.length === FRAME_SAMPLES ? frame : frame.subarray(0, FRAME_SAMPLES), this.#filled);
+    const target = this.#pcm.subarray(this.#filled, this.#filled + FRAME_SAMPLES);
+    target.set(frame.length > FRAME_SAMPLES ? frame.subarray(0, FRAME_SAMPLES) : frame);
+    if (frame.length < FRAME_SAMPLES) target.fill(0, frame.length);
     this.#filled += FRAME_SAMPLES;
     if (this.#filled < this.#pcm.length) return undefined;
     this.#filled = 0;
@@ -46,7 +48,7 @@ export class AudioFromBot {
   /** The odd octet of a message that ended within a sample. */
   #odd: number | undefined;
 
-  /** @returns an array of its own */
+  /** @returns an array that the caller may keep */
   decode(audio: Buffer, format: AudioFormat): Int16Array {
     let pcm: Int16Array;
     if (format.encoding === 'mulaw') {
@@ -60,7 +62,13 @@ export class AudioFromBot {
       this.#resampler = new Resampler(format.sampleRate, SEAM_RATE);
       this.#rate = format.sampleRate;
     }
-    return Int16Array.from(this.#resampler.process(pcm));
+    return this.#resampler.process(pcm);
+  }
+
+  /** What comes next does not go on from what came before. */
+  reset(): void {
+    this.#odd = undefined;
+    this.#resampler?.reset();
   }
 
   #samples(audio: Buffer): Int16Array {

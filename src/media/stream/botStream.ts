@@ -3,7 +3,7 @@ import type { StreamReport, StreamSpec } from '../port.js';
 import { AudioFromBot, AudioToBot } from './audio.js';
 import type { BotMessage, Counters, Dialect, DialectContext, Outgoing } from './dialect.js';
 import { DIALECTS } from './dialects.js';
-import { Playout } from './playout.js';
+import { type Mark, Playout } from './playout.js';
 import type { BotSocket, BotSocketSink, BotStream, BotStreamDeps, BotStreamListener, StreamStop } from './port.js';
 import { type BotAddress, botAddress } from './address.js';
 
@@ -16,12 +16,23 @@ const TRIES = 2;
 /** R7: what a bot that does not read may cost us, and how long it may go on. */
 const MAX_BUFFERED_BYTES = 256 * 1024;
 const STALL_MS = 1000;
+/** What a message has around its audio. */
+const WRAPPING_BYTES = 1024;
 
 /** Messages that make no sense; a bot that sends nothing else is no bot. */
 const MAX_MALFORMED = 50;
 
 const CLOSE_NORMAL = 1000;
+const CLOSE_GOING_AWAY = 1001;
+const CLOSE_NO_STATUS = 1005;
 const CLOSE_POLICY = 1008;
+/** Codes from here on are the application's own (RFC 6455 §7.4.2). */
+const CLOSE_PRIVATE = 3000;
+
+/** Reports are kept and shown. */
+const MAX_DETAIL = 200;
+const NO_KEY = /[^0-9A-Da-d*#]/g;
+const MAX_KEYS = 64;
 
 type State = 'connecting' | 'open' | 'ended';
 
@@ -32,7 +43,7 @@ export class BotSession implements BotStream, BotSocketSink {
   readonly #listener: BotStreamListener;
   readonly #dialect: Dialect;
   readonly #playout = new Playout();
-  readonly #toBot: AudioToBot;
+  #toBot: AudioToBot;
   readonly #fromBot = new AudioFromBot();
   readonly #counters: Counters = { sequence: 0, chunk: 0 };
   #address: BotAddress | undefined;
@@ -59,7 +70,7 @@ export class BotSession implements BotStream, BotSocketSink {
 
   /** Begins. Failures are told later, never within this call. */
   open(): void {
-    const address = botAddress(this.#spec.url);
+    const address = botAddress(this.#spec.url, this.#spec.dialect);
     if (typeof address === 'string') {
       this.#deps.clock.setTimer('stream_refused', 0, () => this.#end('failed', 'NA', address));
       return;
@@ -77,7 +88,7 @@ export class BotSession implements BotStream, BotSocketSink {
     if (audio === undefined) return;
     const offsetMs = this.#sentMs;
     this.#sentMs += this.#toBot.frameMs;
-    if (this.#stalled()) this.#framesDropped++;
+    if (this.#stalled(audio.length)) this.#framesDropped++;
     else {
       this.#framesSent++;
       this.#send(this.#dialect.media(this.#context(), audio, offsetMs));
@@ -87,12 +98,13 @@ export class BotSession implements BotStream, BotSocketSink {
   toCaller(): Int16Array | undefined {
     if (this.#spec.direction === 'fork') return undefined;
     // A mark is due once the audio before it has been handed over, which was on the tick before this one.
-    for (const name of this.#playout.passed()) this.#marked(name, false);
+    for (const mark of this.#playout.passed()) this.#marked(mark, false);
     return this.#playout.take();
   }
 
   dtmf(digit: string, durationMs: number): void {
-    if (this.#state === 'open') this.#send(this.#dialect.dtmf(this.#context(), digit, durationMs));
+    if (this.#state !== 'open' || this.#spec.direction === 'fork') return;
+    this.#send(this.#dialect.dtmf(this.#context(), digit, durationMs));
   }
 
   stop(reason: StreamStop): void {
@@ -126,13 +138,23 @@ export class BotSession implements BotStream, BotSocketSink {
       { url: address.url, headers: address.headers, timeoutMs: HANDSHAKE_MS, mayConnect: this.#deps.mayConnect },
       (found) => {
         if (this.#state === 'ended') return;
-        const next = found.ok ? botAddress(found.url) : found.detail;
+        const next = found.ok ? botAddress(found.url, this.#spec.dialect) : found.detail;
         if (typeof next === 'string') return this.#end('failed', 'NA', next);
         if (next.indirect) return this.#end('failed', 'NA', 'the URL answered with one that is no WebSocket URL');
-        this.#address = { ...next, headers: { ...address.headers, ...next.headers } };
+        // Credentials are for the host that they were written for.
+        const known = new URL(next.url).hostname === new URL(address.url).hostname;
+        this.#address = { ...next, headers: { ...(known ? address.headers : {}), ...next.headers } };
+        this.#reformat(next.url);
         this.#dial();
       },
     );
+  }
+
+  /** The URL that the bot gave may ask for another rate than the one that led to it. */
+  #reformat(url: string): void {
+    const { sampleRate } = this.#toBot.format;
+    const format = this.#dialect.format({ ...this.#spec, url, sampleRate: sampleRate as StreamSpec['sampleRate'] });
+    if (format.sampleRate !== sampleRate) this.#toBot = new AudioToBot(format, this.#toBot.frameMs);
   }
 
   #dial(): void {
@@ -158,7 +180,7 @@ export class BotSession implements BotStream, BotSocketSink {
     this.#openedMs = this.#deps.clock.nowMs();
     this.#limit = this.#deps.clock.setTimer('stream_limit', this.#spec.maxMs ?? MAX_STREAM_MS, () => {
       this.#send(this.#dialect.stop(this.#context(), 'stopped'));
-      this.#end('completed', 'user', 'time limit');
+      this.#end('completed', 'NA', 'time limit');
     });
     for (const message of this.#dialect.opening(this.#context())) this.#send(message);
     this.#listener.onStarted();
@@ -171,12 +193,23 @@ export class BotSession implements BotStream, BotSocketSink {
   }): void {
     this.#socket = undefined;
     if (this.#state === 'ended') return;
-    if (this.#state === 'open') return this.#end('completed', 'bot', `closed ${end.code ?? 'without a word'}`);
+    if (this.#state === 'open') return this.#closedByBot(end.code, end.detail);
     // A refusal by HTTP status is the bot's word; anything else is worth the one retry.
     const refused = end.status !== undefined && end.status >= 400 && end.status < 500;
     if (refused) this.#end('rejected', 'bot', `the bot refused the handshake with ${end.status}`);
     else if (this.#tries < TRIES) this.#dial();
     else this.#end('failed', 'NA', end.detail);
+  }
+
+  /** A bot that takes its leave has done its work; one that vanishes, or complains, has failed. */
+  #closedByBot(code: number | undefined, detail: string): void {
+    const left =
+      code === CLOSE_NORMAL ||
+      code === CLOSE_GOING_AWAY ||
+      code === CLOSE_NO_STATUS ||
+      (code !== undefined && code >= CLOSE_PRIVATE);
+    const word = `closed with ${code ?? 'no code'}`;
+    this.#end(left ? 'completed' : 'failed', 'bot', detail === '' ? word : `${word}: ${detail}`);
   }
 
   // ------------------------------------------------------------------ from the bot
@@ -193,39 +226,59 @@ export class BotSession implements BotStream, BotSocketSink {
   }
 
   #receive(message: BotMessage): void {
-    const oneWay = this.#spec.direction === 'fork';
+    if (message.kind === 'media' || message.kind === 'clip') this.#framesReceived++;
+    if (message.kind === 'malformed') return this.#mistook(message.detail);
+    // What goes one way only is neither played nor answered.
+    if (this.#spec.direction === 'fork' && message.kind !== 'disconnect') return;
     switch (message.kind) {
       case 'media':
-        this.#framesReceived++;
-        if (!oneWay && !this.#playout.add(this.#fromBot.decode(message.audio, message.format))) {
-          this.#framesDropped++;
-        }
-        return;
+        return this.#queue(this.#fromBot.decode(message.audio, message.format));
+      case 'clip':
+        this.#queue(new AudioFromBot().decode(message.audio, message.format));
+        return this.#mark({ kind: 'clip', name: message.id });
       case 'mark':
-        if (!oneWay) this.#playout.mark(message.name);
-        return;
+        return this.#mark({ kind: 'mark', name: message.name });
       case 'clear':
         return this.#clear();
-      case 'dtmf':
-        if (!oneWay) this.#listener.onSendDtmf(message.digits.slice(0, 64));
+      case 'clearMarks':
+        for (const mark of this.#playout.clearMarks()) this.#marked(mark, true);
         return;
+      case 'dtmf': {
+        const keys = message.digits.replace(NO_KEY, '').slice(0, MAX_KEYS);
+        if (keys !== '') this.#listener.onSendDtmf(keys);
+        return;
+      }
       case 'disconnect':
         return this.#end('completed', 'bot', 'disconnect');
-      case 'malformed':
-        if (++this.#malformed > MAX_MALFORMED) this.#end('failed', 'bot', `malformed messages: ${message.detail}`);
-        return;
       case 'ignored':
         return;
     }
   }
 
+  #mistook(detail: string): void {
+    if (++this.#malformed > MAX_MALFORMED) this.#end('failed', 'bot', `malformed messages: ${detail}`);
+  }
+
+  #queue(pcm: Int16Array): void {
+    if (!this.#playout.add(pcm)) this.#framesDropped++;
+  }
+
+  #mark(mark: Mark): void {
+    if (this.#playout.idle) this.#marked(mark, false);
+    else if (!this.#playout.mark(mark)) this.#mistook('too many marks wait');
+  }
+
   #clear(): void {
-    for (const name of this.#playout.clear()) this.#marked(name, true);
+    this.#fromBot.reset();
+    for (const mark of this.#playout.clear()) this.#marked(mark, true);
     this.#send(this.#dialect.cleared(this.#context()));
   }
 
-  #marked(name: string, cleared: boolean): void {
-    if (this.#state === 'open') this.#send(this.#dialect.marked(this.#context(), name, cleared));
+  /** A clip that was thrown away has not been played, and nothing else is said of it. */
+  #marked({ kind, name }: Mark, cleared: boolean): void {
+    if (this.#state !== 'open') return;
+    if (kind === 'mark') this.#send(this.#dialect.marked(this.#context(), name, cleared));
+    else if (!cleared) this.#send(this.#dialect.clipPlayed?.(this.#context(), name));
   }
 
   // ------------------------------------------------------------------ to the bot
@@ -241,20 +294,27 @@ export class BotSession implements BotStream, BotSocketSink {
 
   #send(message: Outgoing | undefined): void {
     if (message === undefined || this.#socket === undefined) return;
+    // Audio has been dropped before it comes to this. Without its answers a bot cannot go on.
+    if (this.bufferedBytes + Buffer.byteLength(message) + WRAPPING_BYTES > MAX_BUFFERED_BYTES) return this.#tooSlow();
     if (typeof message === 'string') this.#socket.sendText(message);
     else this.#socket.sendBinary(message);
   }
 
   /** A bot that reads too slowly loses audio, and after a while the call. */
-  #stalled(): boolean {
-    if (this.bufferedBytes <= MAX_BUFFERED_BYTES - 8192) {
+  #stalled(audioBytes: number): boolean {
+    const needed = Math.ceil((audioBytes * 4) / 3) + 2 * WRAPPING_BYTES;
+    if (this.bufferedBytes + needed <= MAX_BUFFERED_BYTES) {
       this.#stalledSinceMs = undefined;
       return false;
     }
     const nowMs = this.#deps.clock.nowMs();
     this.#stalledSinceMs ??= nowMs;
-    if (nowMs - this.#stalledSinceMs >= STALL_MS) this.#end('failed', 'bot', 'the bot reads too slowly');
+    if (nowMs - this.#stalledSinceMs >= STALL_MS) this.#tooSlow();
     return true;
+  }
+
+  #tooSlow(): void {
+    this.#end('failed', 'bot', 'the bot reads too slowly');
   }
 
   #end(status: StreamReport['status'], disconnectedBy: StreamReport['disconnectedBy'], detail: string): void {
@@ -264,13 +324,13 @@ export class BotSession implements BotStream, BotSocketSink {
     this.#limit?.cancel();
     this.#lookup?.cancel();
     this.#playout.clear();
-    this.#socket?.close(status === 'failed' ? CLOSE_POLICY : CLOSE_NORMAL, detail.slice(0, 100));
+    this.#socket?.close(status === 'failed' ? CLOSE_POLICY : CLOSE_NORMAL, detail);
     this.#socket = undefined;
     this.#listener.onEnded({
       streamSid: this.#spec.streamSid,
       disconnectedBy,
       status,
-      detail,
+      detail: detail.slice(0, MAX_DETAIL),
       durationMs: wasOpen ? Math.round(this.#deps.clock.nowMs() - this.#openedMs) : 0,
       framesSent: this.#framesSent,
       framesReceived: this.#framesReceived,

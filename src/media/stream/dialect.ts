@@ -10,10 +10,14 @@ export interface AudioFormat {
 /** What a bot said, whatever its dialect. */
 export type BotMessage =
   | { readonly kind: 'media'; readonly audio: Buffer; readonly format: AudioFormat }
+  /** A recording of its own, not a piece of a stream; the bot is told when it has been heard. */
+  | { readonly kind: 'clip'; readonly audio: Buffer; readonly format: AudioFormat; readonly id: string }
   /** Tell me when everything before this has been played. */
   | { readonly kind: 'mark'; readonly name: string }
   /** Throw away what has not been played. */
   | { readonly kind: 'clear' }
+  /** Forget the marks; the audio goes on. */
+  | { readonly kind: 'clearMarks' }
   | { readonly kind: 'dtmf'; readonly digits: string }
   | { readonly kind: 'disconnect' }
   /** Nothing that concerns us. */
@@ -55,6 +59,8 @@ export interface Dialect {
   dtmf(context: DialectContext, digit: string, durationMs: number): Outgoing | undefined;
   /** The audio before the mark has been played, or thrown away. */
   marked(context: DialectContext, name: string, cleared: boolean): Outgoing | undefined;
+  /** A clip has been played to its end. */
+  clipPlayed?(context: DialectContext, id: string): Outgoing;
   /** The queue has been emptied on the bot's wish. */
   cleared(context: DialectContext): Outgoing | undefined;
   stop(context: DialectContext, reason: StreamStop): Outgoing | undefined;
@@ -87,8 +93,23 @@ export const textOf = (json: Json, key: string): string | undefined => {
   return typeof value === 'string' ? value : undefined;
 };
 
-const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+/** A mark's name comes back to the bot, so it must not be long. */
+const MAX_MARK_NAME = 256;
+
+/** The name of a mark at `key`; undefined when it is none. */
+export const markNameOf = (json: unknown, key: string): string | undefined => {
+  const name = isJson(json) ? textOf(json, key) : undefined;
+  return name === undefined || name.length > MAX_MARK_NAME ? undefined : name;
+};
 
 /** Base64 as bots write it; undefined when it is something else. */
-export const audioOf = (payload: string | undefined): Buffer | undefined =>
-  payload === undefined || !BASE64.test(payload) ? undefined : Buffer.from(payload, 'base64');
+export const audioOf = (payload: string | undefined): Buffer | undefined => {
+  if (payload === undefined) return undefined;
+  let digits = payload.length;
+  while (digits > 0 && payload.length - digits < 2 && payload.charCodeAt(digits - 1) === PADDING) digits--;
+  const audio = Buffer.from(payload, 'base64');
+  // The decoder steps over what is no base64: the result is shorter then than the text promises.
+  return digits % 4 !== 1 && audio.length === Math.floor((digits * 3) / 4) ? audio : undefined;
+};
+
+const PADDING = '='.charCodeAt(0);

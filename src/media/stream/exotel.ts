@@ -6,6 +6,7 @@ import {
   ignored,
   isJson,
   malformed,
+  markNameOf,
   parseJson,
   textOf,
 } from './dialect.js';
@@ -14,8 +15,8 @@ const RATES: ReadonlySet<number> = new Set([8000, 16_000, 24_000]);
 
 /** `?sample-rate=16000` on the URL decides; the applet's own setting otherwise. */
 const rateOf = (url: string, otherwise: number): number => {
-  const query = url.indexOf('?');
-  const asked = query < 0 ? NaN : Number(new URLSearchParams(url.slice(query + 1)).get('sample-rate') ?? NaN);
+  const query = /\?([^#]*)/.exec(url)?.[1] ?? '';
+  const asked = Number(new URLSearchParams(query).get('sample-rate') ?? NaN);
   return RATES.has(asked) ? asked : otherwise;
 };
 
@@ -65,11 +66,7 @@ export const exotel: Dialect = {
       },
     }),
 
-  // One-way streams carry neither keys nor marks.
-  dtmf: (context, digit, durationMs) =>
-    context.spec.direction === 'fork'
-      ? undefined
-      : numbered(context, 'dtmf', { dtmf: { digit, duration: String(durationMs) } }),
+  dtmf: (context, digit, durationMs) => numbered(context, 'dtmf', { dtmf: { digit, duration: String(durationMs) } }),
 
   marked: (context, name) => numbered(context, 'mark', { mark: { name } }),
 
@@ -90,9 +87,8 @@ export const exotel: Dialect = {
         return audio === undefined ? malformed('media.payload is not base64') : { kind: 'media', audio, format };
       }
       case 'mark': {
-        const mark = message['mark'];
-        const name = isJson(mark) ? textOf(mark, 'name') : undefined;
-        return name === undefined ? malformed('mark.name is missing') : { kind: 'mark', name };
+        const name = markNameOf(message['mark'], 'name');
+        return name === undefined ? malformed('mark.name is missing or too long') : { kind: 'mark', name };
       }
       case 'clear':
         return { kind: 'clear' };

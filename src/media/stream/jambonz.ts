@@ -1,4 +1,5 @@
 /** jambonz listen/stream: one JSON text with the call, then bare binary L16 in both directions. */
+import { parseWav } from '../codec/wav.js';
 import {
   type BotMessage,
   type Dialect,
@@ -7,38 +8,35 @@ import {
   ignored,
   isJson,
   malformed,
+  markNameOf,
   parseJson,
   textOf,
 } from './dialect.js';
 
-/** A RIFF file with 16-bit PCM: its rate and its samples. */
-const readWav = (wav: Buffer): { readonly rate: number; readonly audio: Buffer } | undefined => {
-  if (wav.length < 44 || wav.toString('latin1', 0, 4) !== 'RIFF' || wav.readUInt16LE(20) !== 1) return undefined;
-  let at = 12;
-  while (at + 8 <= wav.length) {
-    const size = wav.readUInt32LE(at + 4);
-    if (wav.toString('latin1', at, at + 4) === 'data') {
-      return { rate: wav.readUInt32LE(24), audio: wav.subarray(at + 8, Math.min(wav.length, at + 8 + size)) };
-    }
-    at += 8 + size + (size & 1);
-  }
-  return undefined;
-};
+/** Rates of a clip: those that jambonz names, and those of common WAV files. Each costs a filter of its own. */
+const CLIP_RATES: ReadonlySet<number> = new Set([8000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000]);
 
-const readAudio = (data: Json, rate: number): BotMessage => {
+const MAX_ID = 256;
+
+const readClip = (data: Json, rate: number): BotMessage => {
   const content = audioOf(textOf(data, 'audioContent'));
   if (content === undefined) return malformed('data.audioContent is not base64');
-  if (data['audioContentType'] === 'wav' || data['audioContentType'] === 'wave') {
-    const wav = readWav(content);
-    if (wav === undefined) return malformed('data.audioContent is not a 16-bit PCM WAV file');
-    return { kind: 'media', audio: wav.audio, format: { encoding: 'l16', sampleRate: wav.rate } };
+  const id = (textOf(data, 'id') ?? '').slice(0, MAX_ID);
+  const type = data['audioContentType'];
+  if (type === 'wav' || type === 'wave') {
+    const wav = parseWav(content);
+    if (!wav.ok || wav.value.encoding !== 'pcm16' || wav.value.channels !== 1) {
+      return malformed('data.audioContent is not a mono WAV file of 16-bit PCM');
+    }
+    return clip(wav.value.data, wav.value.sampleRate, id);
   }
-  const sampleRate = Number(data['sampleRate'] ?? rate);
-  if (!Number.isInteger(sampleRate) || sampleRate % 8000 !== 0 || sampleRate < 8000 || sampleRate > 64_000) {
-    return malformed(`data.sampleRate ${sampleRate} is not served`);
-  }
-  return { kind: 'media', audio: content, format: { encoding: 'l16', sampleRate } };
+  return clip(content, Number(data['sampleRate'] ?? rate), id);
 };
+
+const clip = (audio: Buffer, sampleRate: number, id: string): BotMessage =>
+  CLIP_RATES.has(sampleRate)
+    ? { kind: 'clip', audio, format: { encoding: 'l16', sampleRate }, id }
+    : malformed('the sample rate of the audio is not served');
 
 export const jambonz: Dialect = {
   name: 'jambonz',
@@ -49,13 +47,14 @@ export const jambonz: Dialect = {
 
   opening: ({ spec, format }) => [
     JSON.stringify({
+      // Metadata lies beside the call's own attributes and does not replace them.
+      ...spec.customParameters,
       callSid: spec.callSid,
       accountSid: spec.accountSid,
       from: spec.from,
       to: spec.to,
       sampleRate: format.sampleRate,
       mixType: 'mono',
-      ...spec.customParameters,
     }),
   ],
 
@@ -65,6 +64,8 @@ export const jambonz: Dialect = {
 
   marked: (_context, name, cleared) =>
     JSON.stringify({ type: 'mark', data: { name, event: cleared ? 'cleared' : 'playout' } }),
+
+  clipPlayed: (_context, id) => JSON.stringify({ type: 'playDone', data: id === '' ? {} : { id } }),
 
   cleared: () => undefined,
 
@@ -76,14 +77,15 @@ export const jambonz: Dialect = {
     const data = isJson(message['data']) ? message['data'] : {};
     switch (message['type']) {
       case 'playAudio':
-        return readAudio(data, format.sampleRate);
+        return readClip(data, format.sampleRate);
       case 'mark': {
-        const name = textOf(data, 'name');
-        return name === undefined ? malformed('data.name is missing') : { kind: 'mark', name };
+        const name = markNameOf(data, 'name');
+        return name === undefined ? malformed('data.name is missing or too long') : { kind: 'mark', name };
       }
       case 'killAudio':
-      case 'clearMarks':
         return { kind: 'clear' };
+      case 'clearMarks':
+        return { kind: 'clearMarks' };
       case 'disconnect':
         return { kind: 'disconnect' };
       default:

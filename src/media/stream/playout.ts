@@ -1,56 +1,84 @@
 import { FRAME_SAMPLES } from './port.js';
 
-/** Ten minutes: a bot may send speech much faster than it is spoken, but not without end. */
-const MAX_SAMPLES = 10 * 60 * 8000;
+/** Five minutes: a bot may send speech much faster than it is spoken, but not without end. */
+const MAX_SAMPLES = 5 * 60 * 8000;
+/** Half a second. */
+const BLOCK_SAMPLES = 4000;
+const MAX_MARKS = 1000;
 
-/** A mark and the sample before which it stands. */
-interface Mark {
+/** Something to tell the bot once the audio before it has been played. */
+export interface Mark {
+  readonly kind: 'mark' | 'clip';
   readonly name: string;
+}
+
+interface PlacedMark extends Mark {
+  /** The sample before which it stands. */
   readonly atSample: number;
 }
 
-const NO_MARKS: readonly string[] = [];
+const NO_MARKS: readonly Mark[] = [];
 
 /**
  * What the bot wants the caller to hear, in 8 kHz samples, with its marks between them. A mark is due when the audio
- * before it has been taken, and not earlier.
+ * before it has been taken, and not earlier. Samples lie in blocks, so that a bot that sends them one by one costs no
+ * more than others.
  */
 export class Playout {
-  readonly #chunks: Int16Array[] = [];
-  readonly #marks: Mark[] = [];
+  readonly #blocks: Int16Array[] = [];
+  readonly #marks: PlacedMark[] = [];
   readonly #frame = new Int16Array(FRAME_SAMPLES);
-  /** Read position in the first chunk. */
-  #offset = 0;
+  /** Read position in the first block. */
+  #from = 0;
+  /** Write position in the last block. */
+  #to = BLOCK_SAMPLES;
+  /** The block emptied last, for the next one to fill. */
+  #spare: Int16Array | undefined;
   #queued = 0;
   #taken = 0;
   #starved = false;
+  #idle = true;
 
   /** Samples that wait. */
   get queued(): number {
     return this.#queued;
   }
 
-  /** @returns false when the queue is full: the audio is not taken. The array must not change afterwards. */
+  /** Nothing waits, and the last frame taken was none: the caller hears nothing of the bot. */
+  get idle(): boolean {
+    return this.#idle && this.#queued === 0;
+  }
+
+  /** Copies. @returns false when the queue is full: nothing is taken then. */
   add(pcm: Int16Array): boolean {
-    if (pcm.length === 0) return true;
     if (this.#queued + pcm.length > MAX_SAMPLES) return false;
-    this.#chunks.push(pcm);
+    for (let at = 0; at < pcm.length;) {
+      if (this.#to === BLOCK_SAMPLES) {
+        this.#blocks.push(this.#spare ?? new Int16Array(BLOCK_SAMPLES));
+        this.#spare = undefined;
+        this.#to = 0;
+      }
+      const count = Math.min(BLOCK_SAMPLES - this.#to, pcm.length - at);
+      (this.#blocks[this.#blocks.length - 1] as Int16Array).set(pcm.subarray(at, at + count), this.#to);
+      this.#to += count;
+      at += count;
+    }
     this.#queued += pcm.length;
     return true;
   }
 
-  mark(name: string): void {
-    this.#marks.push({ name, atSample: this.#taken + this.#queued });
+  /** @returns false when there are too many already */
+  mark(mark: Mark): boolean {
+    if (this.#marks.length >= MAX_MARKS) return false;
+    this.#marks.push({ ...mark, atSample: this.#taken + this.#queued });
+    return true;
   }
 
   /** Marks that the audio taken so far has passed. Each is given once. */
-  passed(): readonly string[] {
-    if (this.#marks.length === 0 || (this.#marks[0] as Mark).atSample > this.#taken) return NO_MARKS;
-    const names: string[] = [];
-    while (this.#marks.length > 0 && (this.#marks[0] as Mark).atSample <= this.#taken) {
-      names.push((this.#marks.shift() as Mark).name);
-    }
-    return names;
+  passed(): readonly Mark[] {
+    if (this.#marks.length === 0 || (this.#marks[0] as PlacedMark).atSample > this.#taken) return NO_MARKS;
+    const later = this.#marks.findIndex((mark) => mark.atSample > this.#taken);
+    return this.#marks.splice(0, later < 0 ? this.#marks.length : later);
   }
 
   /**
@@ -58,37 +86,46 @@ export class Playout {
    * up with silence.
    */
   take(): Int16Array | undefined {
-    if (this.#queued === 0) return undefined;
+    this.#idle = this.#queued === 0;
+    if (this.#idle) return undefined;
     if (this.#queued < FRAME_SAMPLES && !this.#starved) {
       this.#starved = true;
       return undefined;
     }
     this.#starved = false;
-    const frame = this.#frame;
-    let filled = 0;
-    while (filled < FRAME_SAMPLES && this.#chunks.length > 0) {
-      const chunk = this.#chunks[0] as Int16Array;
-      const count = Math.min(FRAME_SAMPLES - filled, chunk.length - this.#offset);
-      frame.set(chunk.subarray(this.#offset, this.#offset + count), filled);
+    const wanted = Math.min(FRAME_SAMPLES, this.#queued);
+    for (let filled = 0; filled < wanted;) {
+      const block = this.#blocks[0] as Int16Array;
+      const count = Math.min(wanted - filled, BLOCK_SAMPLES - this.#from);
+      this.#frame.set(block.subarray(this.#from, this.#from + count), filled);
       filled += count;
-      this.#offset += count;
-      if (this.#offset === chunk.length) {
-        this.#chunks.shift();
-        this.#offset = 0;
+      this.#from += count;
+      if (this.#from === BLOCK_SAMPLES) {
+        this.#spare = this.#blocks.shift();
+        this.#from = 0;
       }
     }
-    frame.fill(0, filled);
-    this.#queued -= filled;
-    this.#taken += filled;
-    return frame;
+    this.#frame.fill(0, wanted);
+    this.#queued -= wanted;
+    this.#taken += wanted;
+    return this.#frame;
   }
 
   /** Empties the queue. @returns the marks that were in it */
-  clear(): string[] {
+  clear(): readonly Mark[] {
     this.#taken += this.#queued;
     this.#queued = 0;
-    this.#chunks.length = 0;
-    this.#offset = 0;
-    return this.#marks.splice(0).map((mark) => mark.name);
+    this.#blocks.length = 0;
+    this.#from = 0;
+    this.#to = BLOCK_SAMPLES;
+    this.#starved = false;
+    return this.#marks.splice(0);
+  }
+
+  /** Forgets the marks alone. @returns those that the bot had set */
+  clearMarks(): readonly Mark[] {
+    const marks = this.#marks.splice(0);
+    this.#marks.push(...marks.filter((mark) => mark.kind === 'clip'));
+    return marks.filter((mark) => mark.kind === 'mark');
   }
 }

@@ -9,6 +9,7 @@ import {
   ignored,
   isJson,
   malformed,
+  markNameOf,
   parseJson,
   textOf,
 } from './dialect.js';
@@ -21,8 +22,9 @@ const numbered = (context: DialectContext, event: string, rest: object): string 
     streamId: context.spec.streamSid,
     event,
     ...rest,
-    extra_headers: JSON.stringify(context.spec.customParameters),
   });
+
+const extraHeaders = (context: DialectContext): string => JSON.stringify(context.spec.customParameters);
 
 const readAudio = (message: Json): BotMessage => {
   const media = message['media'];
@@ -30,9 +32,9 @@ const readAudio = (message: Json): BotMessage => {
   const audio = audioOf(textOf(media, 'payload'));
   if (audio === undefined) return malformed('media.payload is not base64');
   const rate = Number(media['sampleRate'] ?? 8000);
-  if (!RATES.has(rate)) return malformed(`media.sampleRate ${rate} is neither 8000 nor 16000`);
+  if (!RATES.has(rate)) return malformed('media.sampleRate is neither 8000 nor 16000');
   const type = textOf(media, 'contentType') ?? 'audio/x-l16';
-  if (type !== 'audio/x-l16' && type !== 'audio/x-mulaw') return malformed(`media.contentType ${type} is not known`);
+  if (type !== 'audio/x-l16' && type !== 'audio/x-mulaw') return malformed('media.contentType is not known');
   const format: AudioFormat = { encoding: type === 'audio/x-mulaw' ? 'mulaw' : 'l16', sampleRate: rate };
   return { kind: 'media', audio, format };
 };
@@ -50,7 +52,10 @@ export const plivo: Dialect = {
   opening: (context) => {
     const { spec, format } = context;
     return [
-      numbered(context, 'start', {
+      // The one message that names the stream inside.
+      JSON.stringify({
+        sequenceNumber: context.counters.sequence++,
+        event: 'start',
         start: {
           callId: spec.callSid,
           streamId: spec.streamSid,
@@ -61,6 +66,7 @@ export const plivo: Dialect = {
             sampleRate: format.sampleRate,
           },
         },
+        extra_headers: extraHeaders(context),
       }),
     ];
   },
@@ -73,6 +79,7 @@ export const plivo: Dialect = {
         chunk: ++context.counters.chunk,
         payload: audio.toString('base64'),
       },
+      extra_headers: extraHeaders(context),
     }),
 
   dtmf: (context, digit) =>
@@ -92,8 +99,8 @@ export const plivo: Dialect = {
       case 'playAudio':
         return readAudio(message);
       case 'checkpoint': {
-        const name = textOf(message, 'name');
-        return name === undefined ? malformed('name is missing') : { kind: 'mark', name };
+        const name = markNameOf(message, 'name');
+        return name === undefined ? malformed('name is missing or too long') : { kind: 'mark', name };
       }
       case 'clearAudio':
         return { kind: 'clear' };

@@ -46,10 +46,7 @@ export const twilio: Dialect = {
       },
     }),
 
-  dtmf: (context, digit) =>
-    context.spec.direction === 'fork'
-      ? undefined
-      : numbered(context, 'dtmf', { dtmf: { track: 'inbound_track', digit } }),
+  dtmf: (context, digit) => numbered(context, 'dtmf', { dtmf: { track: 'inbound_track', digit } }),
 
   marked: (context, name) => numbered(context, 'mark', { mark: { name } }),
 

@@ -1,151 +1,185 @@
-import { lookup as systemLookup } from 'node:dns';
-import { type RequestOptions, get as httpGet } from 'node:http';
-import { get as httpsGet } from 'node:https';
+import { type ClientRequest } from 'node:http';
 import { WebSocket } from 'ws';
-import type { Clock } from '../../kernel/index.js';
-import { parseJson, textOf } from './dialect.js';
-import type { BotDial, BotLocate } from './port.js';
+import type { Clock, Timer } from '../../kernel/index.js';
+import { Budget } from './budget.js';
+import { guardedLookup, numericHostRefused } from './guardedLookup.js';
+import type { BotDial, BotDialOptions, BotSocket, BotSocketSink } from './port.js';
 
-type LookupFunction = NonNullable<RequestOptions['lookup']>;
+export { locateBot } from './locate.js';
 
 /** How long the other side may take to answer our close. */
 const CLOSE_MS = 2000;
-const MAX_ANSWER_BYTES = 4096;
+/** RFC 6455 §5.5: a control frame holds 125 octets, two of which are the close code. */
+const MAX_CLOSE_REASON_BYTES = 123;
+/** So many pings without a sign of life make a dead bot. */
+const PINGS = 3;
 
 /**
- * Resolves a name and lets only permitted addresses through. The address that was checked is the one connected to, so
- * that a name cannot mean one thing to the check and another to the connection.
+ * A bot may send speech faster than it is spoken, but not more than waits for the caller (five minutes): so many
+ * messages of 20 ms, and so many octets of 24 kHz in base64. Then a multiple of what is spoken in a second.
  */
-const guardedLookup =
-  (mayConnect: (address: string) => boolean): LookupFunction =>
-  (host, options, answer) => {
-    systemLookup(host, { ...options, all: true }, (error, addresses) => {
-      const permitted = error === null ? addresses.filter((one) => mayConnect(one.address)) : [];
-      const first = permitted[0];
-      if (error !== null) answer(error, '', 0);
-      else if (first === undefined)
-        answer(Object.assign(new Error(`${host} is not a permitted address`), { code: 'EACCES' }), '', 0);
-      else if (options.all === true) answer(null, permitted);
-      else answer(null, first.address, first.family);
-    });
-  };
+const MESSAGES = { atOnce: 15_000, perSecond: 500 };
+const OCTETS = { atOnce: 20 * 1024 * 1024, perSecond: 512 * 1024 };
 
-/** A numeric host is not looked up, so it is asked about before. */
-const numericHostRefused = (url: string, mayConnect: (address: string) => boolean): boolean => {
-  const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
-  const numeric = host.includes(':') || /^\d+\.\d+\.\d+\.\d+$/.test(host);
-  return numeric && !mayConnect(host);
-};
+export interface WebSocketDialerOptions {
+  /**
+   * A bot that answered one ping and then says nothing at all for this long is taken for dead: its process may have
+   * been stopped, or the way to it cut, which TCP alone tells only after minutes. Infinity: never. Default 1500 ms, so
+   * that the caller hears something else within 2 s (R7).
+   */
+  readonly silenceMs?: number | undefined;
+}
 
 /** The real BotDial, on `ws`: no compression, bounded messages, no redirects. */
 export const webSocketDialer =
-  (clock: Clock): BotDial =>
+  (clock: Clock, { silenceMs = 1500 }: WebSocketDialerOptions = {}): BotDial =>
   (options, sink) => {
-    let told = false;
-    let status: number | undefined;
-    let detail = '';
-    const closed = (code: number | undefined): void => {
-      if (told) return;
-      told = true;
-      sink.onClosed({ status, code, detail });
-    };
-    let socket: WebSocket;
+    const connection = new Connection(clock, sink, silenceMs);
+    connection.dial(options);
+    return connection;
+  };
+
+class Connection implements BotSocket {
+  readonly #clock: Clock;
+  readonly #sink: BotSocketSink;
+  readonly #silenceMs: number;
+  readonly #messages: Budget;
+  readonly #octets: Budget;
+  #socket: WebSocket | undefined;
+  #opened = false;
+  #told = false;
+  #status: number | undefined;
+  #detail = '';
+  /** Handshake, then closing handshake. */
+  #deadline: Timer | undefined;
+  #nextPing: Timer | undefined;
+  #answersPings = false;
+  /** Pings sent since the bot said anything. Counted, not timed: a pause of our own must not be laid at its door. */
+  #unanswered = 0;
+
+  constructor(clock: Clock, sink: BotSocketSink, silenceMs: number) {
+    this.#clock = clock;
+    this.#sink = sink;
+    this.#silenceMs = silenceMs;
+    this.#messages = new Budget(MESSAGES.atOnce, MESSAGES.perSecond, clock.nowMs());
+    this.#octets = new Budget(OCTETS.atOnce, OCTETS.perSecond, clock.nowMs());
+  }
+
+  dial(options: BotDialOptions): void {
     try {
       if (numericHostRefused(options.url, options.mayConnect)) throw new Error('not a permitted address');
-      socket = new WebSocket(options.url, [...options.protocols], {
+      this.#socket = new WebSocket(options.url, [...options.protocols], {
         headers: { ...options.headers },
-        handshakeTimeout: options.handshakeTimeoutMs,
         maxPayload: options.maxMessageBytes,
         perMessageDeflate: false,
         followRedirects: false,
         lookup: guardedLookup(options.mayConnect),
       });
     } catch (error) {
-      detail = error instanceof Error ? error.message : String(error);
-      queueMicrotask(() => closed(undefined));
-      return { sendText: () => {}, sendBinary: () => {}, close: () => {}, bufferedBytes: 0 };
+      this.#detail = error instanceof Error ? error.message : String(error);
+      queueMicrotask(() => this.#closed(undefined));
+      return;
     }
-    let opened = false;
+    // Not the library's own timeout, which a server prolongs by sending an octet now and then.
+    this.#deadline = this.#clock.setTimer('stream_handshake', options.handshakeTimeoutMs, () => {
+      this.#fail(`no answer to the handshake in ${options.handshakeTimeoutMs} ms`);
+    });
+    this.#listen(this.#socket);
+  }
+
+  sendText(text: string): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(text);
+  }
+
+  sendBinary(data: Uint8Array): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(data);
+  }
+
+  close(code: number, reason: string): void {
+    const socket = this.#socket;
+    if (socket === undefined || this.#told) return;
+    if (socket.readyState === WebSocket.CONNECTING) return socket.terminate();
+    socket.close(code, shortened(reason, MAX_CLOSE_REASON_BYTES));
+    this.#deadline?.cancel();
+    this.#deadline = this.#clock.setTimer('stream_close', CLOSE_MS, () => socket.terminate());
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket?.bufferedAmount ?? 0;
+  }
+
+  #listen(socket: WebSocket): void {
     socket.on('open', () => {
-      opened = true;
-      sink.onOpen();
+      this.#deadline?.cancel();
+      this.#opened = true;
+      this.#sink.onOpen();
+      if (Number.isFinite(this.#silenceMs)) this.#ping();
     });
     socket.on('unexpected-response', (request, response) => {
-      status = response.statusCode;
-      detail = `handshake answered with ${status ?? 'nothing'}`;
-      request.destroy();
-      response.resume();
-      socket.terminate();
+      this.#refused(request, response.statusCode);
     });
     socket.on('error', (error) => {
-      if (detail === '') detail = error.message;
+      if (this.#detail === '') this.#detail = error.message;
     });
-    socket.on('close', (code) => closed(opened ? code : undefined));
+    socket.on('close', (code) => this.#closed(this.#opened ? code : undefined));
+    socket.on('ping', () => this.#heard(0));
+    socket.on('pong', () => {
+      if (this.#heard(0)) this.#answersPings = true;
+    });
     socket.on('message', (data, isBinary) => {
       const bytes = Buffer.isBuffer(data) ? data : Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data);
-      if (isBinary) sink.onBinary(bytes);
-      else sink.onText(bytes.toString('utf8'));
+      if (!this.#heard(bytes.length)) return;
+      if (isBinary) this.#sink.onBinary(bytes);
+      else this.#sink.onText(bytes.toString('utf8'));
     });
-    return {
-      sendText: (text) => {
-        if (socket.readyState === WebSocket.OPEN) socket.send(text);
-      },
-      sendBinary: (data) => {
-        if (socket.readyState === WebSocket.OPEN) socket.send(data);
-      },
-      close: (code, reason) => {
-        if (socket.readyState === WebSocket.CONNECTING) return socket.terminate();
-        socket.close(code, reason);
-        const destroy = clock.setTimer('stream_close', CLOSE_MS, () => socket.terminate());
-        socket.once('close', () => destroy.cancel());
-      },
-      get bufferedBytes(): number {
-        return socket.bufferedAmount;
-      },
-    };
-  };
-
-/** The real BotLocate: one GET, no redirects, a small JSON answer `{"url": "wss://..."}`. */
-export const locateBot: BotLocate = ({ url, headers, timeoutMs, mayConnect }, done) => {
-  let told = false;
-  const tell = (answer: Parameters<typeof done>[0]): void => {
-    if (told) return;
-    told = true;
-    done(answer);
-  };
-  const fail = (detail: string): void => tell({ ok: false, detail });
-  if (numericHostRefused(url, mayConnect)) {
-    queueMicrotask(() => fail('not a permitted address'));
-    return { cancel: () => (told = true) };
   }
-  const get = url.startsWith('https:') ? httpsGet : httpGet;
-  const request = get(
-    url,
-    { headers, timeout: timeoutMs, lookup: guardedLookup(mayConnect), signal: AbortSignal.timeout(timeoutMs) },
-    (response) => {
-      let body = '';
-      if (response.statusCode !== 200) {
-        response.resume();
-        fail(`the URL answered with ${response.statusCode ?? 'nothing'}`);
-        return;
-      }
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => {
-        body += chunk;
-        if (body.length > MAX_ANSWER_BYTES) request.destroy(new Error('the answer of the URL is too long'));
-      });
-      response.on('end', () => {
-        const found = textOf(parseJson(body) ?? {}, 'url');
-        if (found === undefined) fail('the URL answered without {"url": ...}');
-        else tell({ ok: true, url: found });
-      });
-    },
-  );
-  request.on('error', (error) => fail(error.message));
-  return {
-    cancel: () => {
-      told = true;
-      request.destroy();
-    },
-  };
+
+  #refused(request: ClientRequest, status: number | undefined): void {
+    this.#status = status;
+    this.#detail = `handshake answered with ${status ?? 'nothing'}`;
+    request.destroy();
+    this.#socket?.terminate();
+  }
+
+  /** @returns false when the bot has said more than it may; the connection is over then. */
+  #heard(octets: number): boolean {
+    if (this.#told || this.#socket?.readyState === WebSocket.CLOSED) return false;
+    this.#unanswered = 0;
+    const nowMs = this.#clock.nowMs();
+    if (this.#messages.spend(1, nowMs) && this.#octets.spend(octets, nowMs)) return true;
+    this.#fail('the bot sends more than a caller could ever hear');
+    return false;
+  }
+
+  #ping(): void {
+    if (this.#told || this.#socket?.readyState !== WebSocket.OPEN) return;
+    if (this.#answersPings && this.#unanswered >= PINGS) {
+      return this.#fail(`the bot has not answered for ${this.#silenceMs} ms`);
+    }
+    this.#unanswered++;
+    this.#socket.ping();
+    this.#nextPing = this.#clock.setTimer('stream_ping', this.#silenceMs / PINGS, () => this.#ping());
+  }
+
+  #fail(detail: string): void {
+    if (this.#detail === '') this.#detail = detail;
+    this.#socket?.terminate();
+  }
+
+  #closed(code: number | undefined): void {
+    if (this.#told) return;
+    this.#told = true;
+    this.#deadline?.cancel();
+    this.#nextPing?.cancel();
+    this.#sink.onClosed({ status: this.#status, code, detail: this.#detail });
+  }
+}
+
+/** Cut to so many octets of UTF-8, between characters. */
+const shortened = (text: string, maxBytes: number): string => {
+  const bytes = Buffer.from(text, 'utf8');
+  if (bytes.length <= maxBytes) return text;
+  let end = maxBytes;
+  while (end > 0 && ((bytes[end] as number) & 0xc0) === 0x80) end--;
+  return bytes.toString('utf8', 0, end);
 };
