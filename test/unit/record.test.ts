@@ -47,12 +47,11 @@ const idsIn = (path: string): string[] =>
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-t.test('a record is in the file at the end of the turn, one line each, in order', async (t) => {
+t.test('a record is in the file when write returns, one line each, in order', async (t) => {
   const { recorder, open } = setUp(t);
   recorder.write(callRecord({ callId: 'one', callerReceived: 'line\nbreak' }));
+  t.same(idsIn(open), ['one']);
   recorder.write(callRecord({ callId: 'two' }));
-  t.equal(readFileSync(open, 'utf8'), '', 'the caller is not kept waiting');
-  await Promise.resolve();
   t.same(idsIn(open), ['one', 'two']);
   t.equal(recorder.pending, 0);
   await recorder.flush();
@@ -60,7 +59,7 @@ t.test('a record is in the file at the end of the turn, one line each, in order'
   t.match(JSON.parse(readFileSync(open, 'utf8').split('\n')[0] as string), { callerReceived: 'line\nbreak' });
 });
 
-t.test('a process killed in the very turn that follows loses nothing', async (t) => {
+t.test('a process killed right after the write loses nothing', async (t) => {
   const folder = t.testdir({});
   const from = (path: string) => JSON.stringify(new URL(`../../${path}`, import.meta.url).href);
   const script = `
@@ -69,7 +68,7 @@ t.test('a process killed in the very turn that follows loses nothing', async (t)
     const recorder = new FileCallRecorder({ folder: process.argv[1], rotateBytes: 1e6, rotateDaily: true,
       clock: new SystemClock(), onAlarm() {} });
     for (let i = 0; i < 50; i++) recorder.write({ callId: 'c' + i });
-    Promise.resolve().then(() => process.kill(process.pid, 'SIGKILL'));`;
+    process.kill(process.pid, 'SIGKILL');`;
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', script, folder]);
   t.equal(child.signal, 'SIGKILL', child.stderr.toString());
   t.equal(idsIn(join(folder, 'cdr.jsonl')).length, 50);

@@ -327,8 +327,9 @@ export class Bridge implements LegEvents, AttemptSink {
   #reject(status: number, spec: ResponseSpec, ending: CallEnding): void {
     // Nothing follows a rejection of the caller's leg.
     this.#legs.aOpen = false;
-    this.#legs.a.reject(status, spec);
+    // The record first: once the caller knows that the call is over, not even SIGKILL may lose it.
     this.#conclude(ending);
+    this.#legs.a.reject(status, spec);
   }
 
   /** Closes the books, once. What follows concerns the legs only. */

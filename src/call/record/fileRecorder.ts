@@ -34,10 +34,11 @@ const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code
 /**
  * JSON lines in a folder.
  *
- * What is guaranteed: a record handed to `write` has reached the kernel (write(2)) when the current turn of the event
- * loop ends, so it survives the death of the process by any signal; it has reached the disk (fdatasync) at most 200 ms
- * and one disk flush later, so that much can be lost when the machine loses power. A line is never half there: what a
- * crash cut off is moved aside at the next start. One record costs a few microseconds (one write per turn).
+ * What is guaranteed: a record handed to `write` has reached the kernel (write(2)) when `write` returns, so it survives
+ * the death of the process by any signal, and whoever tells a peer afterwards that the call is over tells the truth; it
+ * has reached the disk (fdatasync) at most 200 ms and one disk flush later, so that much can be lost when the machine
+ * loses power. A line is never half there: what a crash cut off is moved aside at the next start. One record costs a few
+ * microseconds.
  *
  * While the disk is full or gone, records wait in memory, bounded, and are written in order once it is back.
  */
@@ -46,7 +47,6 @@ export class FileCallRecorder implements CallRecorder {
   readonly #file: RecordFile;
   readonly #maxPending: number;
   #pending: string[] = [];
-  #scheduled = false;
   #failing = false;
   #rotateFailed = false;
   #closed = false;
@@ -70,7 +70,7 @@ export class FileCallRecorder implements CallRecorder {
     if (repaired !== undefined) this.#alarm({ type: 'partial_line_moved', path: repaired });
   }
 
-  /** Records that have not reached the kernel: 0 between turns, unless the disk refuses. */
+  /** Records that have not reached the kernel: 0, unless the disk refuses. */
   get pending(): number {
     return this.#pending.length;
   }
@@ -81,9 +81,7 @@ export class FileCallRecorder implements CallRecorder {
       return;
     }
     this.#pending.push(recordLine(record));
-    if (this.#scheduled || this.#failing) return;
-    this.#scheduled = true;
-    queueMicrotask(this.#commit);
+    if (!this.#failing) this.#commit();
   }
 
   /** @throws TandemError `cdr_not_written` when the disk refuses; the records stay in memory and are tried again. */
@@ -123,7 +121,6 @@ export class FileCallRecorder implements CallRecorder {
   }
 
   readonly #commit = (): void => {
-    this.#scheduled = false;
     const total = this.pending;
     if (total === 0) return;
     try {
@@ -141,7 +138,7 @@ export class FileCallRecorder implements CallRecorder {
     }
   };
 
-  /** One write for everything that came in this turn. */
+  /** One write for everything that waits. */
   #drain(wallMs: number): void {
     const { rotateBytes, rotateDaily } = this.#options;
     if (this.#file.isFull(rotateBytes, rotateDaily, wallMs)) this.#rotate(wallMs);

@@ -171,8 +171,9 @@ export class CallService implements SignalHandlers {
     const headers: HeaderEntry[] = [reasonHeader('SIP', status, code)];
     // RFC 3261 §21.5.4: without Retry-After a 503 may take this node out of service for its sender.
     if (status === 503) headers.push(['Retry-After', String(decision.retryAfterSeconds ?? RETRY_AFTER_S)]);
-    call.aLeg.reject(status, { headers });
+    // The record before the answer, as in the bridge.
     call.onOver(endingOfRefusal(status, code));
+    call.aLeg.reject(status, { headers });
     call.onReleased(0);
     return DEAF;
   }

@@ -38,6 +38,8 @@ export abstract class DirectLeg implements Leg, DialogListener {
   protected dialog: Dialog | undefined;
   protected ended = false;
   /** Requests of ours that have no outcome yet. */
+  /** The peer's BYE, until it is answered. */
+  #farewell: EngineRequest | undefined;
   readonly #outstanding = new Set<(outcome: RequestOutcome) => void>();
 
   constructor(host: LegHost, id: string) {
@@ -110,7 +112,7 @@ export abstract class DirectLeg implements Leg, DialogListener {
 
   onRequest(request: EngineRequest): void {
     if (request.request.method === 'BYE') {
-      request.respond(200);
+      this.#farewell = request;
       return;
     }
     if (this.ended) {
@@ -142,8 +144,14 @@ export abstract class DirectLeg implements Leg, DialogListener {
   onTerminated(end: DialogEnd, message: SipRequest | undefined): void {
     switch (end) {
       case 'remote_bye':
-        if (message !== undefined) return this.end({ kind: 'remote_bye', message: new DirectMessage(message) });
-        return this.end({ kind: 'dialog_lost', status: undefined });
+        this.end(
+          message === undefined
+            ? { kind: 'dialog_lost', status: undefined }
+            : { kind: 'remote_bye', message: new DirectMessage(message) },
+        );
+        // Only now: the peer's 200 says that the books of the call are closed.
+        this.#farewell?.respond(200);
+        return;
       case 'local_bye':
       case 'cancel_race':
         return this.end({ kind: 'local_bye' });
