@@ -1,5 +1,5 @@
 /** Other people's SIP programs as child processes: started when they listen, ended with the test, whatever happens. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,6 +19,15 @@ export function programPath(program: string, debianPackage: string): string {
     }
   }
   throw new Error(`${program} is not installed: apt-get install ${debianPackage}`);
+}
+
+/**
+ * A child that cannot outlive us: where a test is killed (a timeout, ^C) no handler of ours runs, so the kernel is asked
+ * to end it, PR_SET_PDEATHSIG. setpriv becomes the program: the pid is the child's own.
+ */
+export function spawnBound(path: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  const setpriv = programPath('setpriv', 'util-linux');
+  return spawn(setpriv, ['--pdeathsig', 'KILL', '--', path, ...args], options);
 }
 
 export interface EndpointPlan {
@@ -42,16 +51,13 @@ export class Endpoint {
   constructor(plan: EndpointPlan) {
     this.name = plan.program;
     const path = programPath(plan.program, plan.debianPackage);
-    const child = spawn(path, plan.args, {
+    const child = spawnBound(path, plan.args, {
       cwd: plan.cwd,
       env: { ...process.env, TERM: 'xterm', ...plan.env },
       stdio: [plan.stdin ?? 'ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
-    const killWithUs = (): void => void child.kill('SIGKILL');
-    process.once('exit', killWithUs);
     this.#exited = once(child, 'close').then(([code, signal]) => {
-      process.removeListener('exit', killWithUs);
       this.#waiting?.();
       return (code as number | null) ?? (signal === 'SIGKILL' ? 137 : 143);
     });

@@ -4,10 +4,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { CallRecord } from '../../src/call/record/cdr.js';
-import { bounded } from './endpoints.js';
+import { bounded, spawnBound } from './endpoints.js';
 
 /** The compiled program: build/src/main.js beside build/test. */
 export const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
@@ -58,15 +58,12 @@ export class TandemNode {
     this.port = plan.port ?? 18_000;
     this.folder = folder;
     this.configFile = join(folder, 'tandem.yaml');
-    const child = spawn(process.execPath, [MAIN, 'start', '--config', this.configFile], {
+    const child = spawnBound(process.execPath, [MAIN, 'start', '--config', this.configFile], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
-    const killWithUs = (): void => void child.kill('SIGKILL');
-    process.once('exit', killWithUs);
     this.#exited = once(child, 'close').then(([code, signal]) => {
       this.#gone = true;
-      process.removeListener('exit', killWithUs);
       this.#onLine?.();
       return [code as number | null, signal as string | null] as const;
     });
