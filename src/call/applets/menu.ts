@@ -1,0 +1,54 @@
+import { type Static, Type } from 'typebox';
+import { defineApplet } from '../flow/applet.js';
+import { type Asking, KEY, ask, askingFields, collect } from './digits.js';
+import { labelOf, sourcesOf } from './sources.js';
+
+const { finish_key: _none, ...fields } = askingFields;
+
+const Params = Type.Object(
+  {
+    ...fields,
+    choices: Type.Array(Type.String({ pattern: KEY }), {
+      minItems: 1,
+      maxItems: 16,
+      uniqueItems: true,
+      description: 'keys; each is an exit',
+    }),
+  },
+  { additionalProperties: false },
+);
+type MenuParams = Static<typeof Params>;
+
+const asking = (params: MenuParams): Asking => ({
+  prompt: sourcesOf(params.prompt ?? []),
+  invalidPrompt: sourcesOf(params.invalid_prompt ?? []),
+  timeoutPrompt: sourcesOf(params.timeout_prompt ?? []),
+  bargeIn: params.barge_in,
+  typeAhead: params.type_ahead,
+  firstDigitMs: params.first_digit_ms,
+  interDigitMs: params.inter_digit_ms,
+  finishKey: '',
+  retries: params.retries,
+  judge: (digits) => (params.choices.includes(digits) ? 'valid' : 'invalid'),
+  exitOf: (digits) => digits,
+});
+
+/** The IVR menu: one key, one exit. */
+export const menu = defineApplet({
+  name: 'menu',
+  does: 'Asks the caller to press one key; each key is an exit.',
+  params: Params,
+  exits: (params) => [
+    ...params.choices.map((name) => ({ name, unwired: 'refused' as const })),
+    { name: 'timeout', unwired: 'fails' },
+    { name: 'invalid', unwired: 'fails' },
+  ],
+  needsAnswer: () => true,
+  waitsForCaller: true,
+  enter(run, params) {
+    run.input('prompt', labelOf(params.prompt ?? []));
+    run.input('choices', params.choices.join(' '));
+    return ask(run, asking(params));
+  },
+  on: (run, params, { data, event }) => collect(run, asking(params), data, event),
+});

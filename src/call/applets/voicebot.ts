@@ -1,0 +1,56 @@
+import { Type } from 'typebox';
+import { defineApplet, exit, wait } from '../flow/applet.js';
+import type { NodeRun, Outcome } from '../flow/applet.js';
+import { START_LIMIT_MS, STOP_LIMIT_MS, checkStream, streamEffect, streamFields, streamResults } from './streaming.js';
+
+interface Talking {
+  readonly streamId: string;
+  readonly url: string;
+  /** The bot's side is open. */
+  readonly started: boolean;
+  /** We are waiting for the end that we asked for. */
+  readonly stopping: boolean;
+}
+
+const stop = (run: NodeRun, data: Talking): Outcome<Talking> => {
+  if (data.stopping) return wait(data);
+  run.emit({ type: 'stopStream', streamId: data.streamId });
+  run.setTimer('stop', STOP_LIMIT_MS);
+  return wait({ ...data, stopping: true });
+};
+
+/** The caller talks with a bot over a WebSocket; the bot closing it sends the call on. */
+export const voicebot = defineApplet({
+  name: 'voicebot',
+  does: 'Streams audio both ways between the caller and a bot; goes on when the stream ends.',
+  params: Type.Object(streamFields, { additionalProperties: false }),
+  exits: () => [
+    { name: 'next', unwired: 'ends' },
+    { name: 'failed', unwired: 'fails' },
+  ],
+  needsAnswer: () => true,
+  waitsForCaller: true,
+  check: checkStream,
+  enter(run, params): Outcome<Talking> {
+    const effect = streamEffect(run, params, 'bidirectional');
+    run.emit(effect);
+    run.setTimer('start', START_LIMIT_MS);
+    return wait({ streamId: effect.streamId, url: effect.url, started: false, stopping: false });
+  },
+  on(run, params, { data, event }): Outcome<Talking> {
+    if (event.type === 'streamStarted') {
+      run.cancelTimer('start');
+      run.setTimer('limit', params.max_ms + STOP_LIMIT_MS);
+      return wait({ ...data, started: true });
+    }
+    if (run.isTimer(event, 'start') || run.isTimer(event, 'limit')) return stop(run, data);
+    if (run.isTimer(event, 'stop')) return data.started ? exit('next') : exit('failed', { status: 'failed' });
+    if (event.type !== 'streamEnded') return wait(data);
+    const { report } = event;
+    run.remember({ stream: { ...report, url: data.url } });
+    // The bot never heard the call: whoever waits behind `failed` may still help the caller.
+    return exit(report.status === 'completed' || data.started ? 'next' : 'failed', streamResults(report));
+  },
+  /** The report says who left first, and webhooks behind this node want it. */
+  onHangUp: (run, _params, data) => stop(run, data),
+});
