@@ -23,15 +23,19 @@ function bessel0(x: number): number {
 
 const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
 
+/** One of the L sub-filters, without the taps that are zero. */
+interface SubFilter {
+  readonly weights: Float64Array;
+  /** Which input each weight is for, counted from the oldest that the filter reaches. */
+  readonly offsets: Int32Array;
+}
+
 interface Filter {
   readonly up: number;
   readonly down: number;
-  /** Taps of one sub-filter. */
-  readonly taps: number;
-  /** Sub-filter after sub-filter, each for its inputs from oldest to newest. */
-  readonly weights: Float64Array;
-  /** For a sub-filter that is a plain copy: which of its inputs. Otherwise -1. */
-  readonly copyOf: Int32Array;
+  /** Inputs that a sub-filter reaches. */
+  readonly reach: number;
+  readonly phases: readonly SubFilter[];
 }
 
 const designed = new Map<string, Filter>();
@@ -39,8 +43,7 @@ const designed = new Map<string, Filter>();
 function design(up: number, down: number): Filter {
   const widest = Math.max(up, down);
   const half = (TAPS / 2) * widest;
-  const taps = Math.ceil((2 * half + 1) / up) + (up === 1 ? 0 : 1);
-  const weights = new Float64Array(taps * up);
+  const reach = Math.ceil((2 * half + 1) / up);
   const norm = bessel0(KAISER_BETA);
   // The prototype runs at the common rate in * L, has its centre at `half` and is symmetric about it.
   const prototype = (k: number): number => {
@@ -50,20 +53,19 @@ function design(up: number, down: number): Filter {
     const angle = (Math.PI * x) / widest;
     return (x === 0 ? 1 : Math.sin(angle) / angle) * window;
   };
-  const copyOf = new Int32Array(up).fill(-1);
-  for (let phase = 0; phase < up; phase++) {
-    let sum = 0;
-    for (let j = 0; j < taps; j++) {
-      const weight = prototype(phase + (taps - 1 - j) * up);
-      weights[phase * taps + j] = Math.abs(weight) < 1e-12 ? 0 : weight;
-      sum += weight;
-    }
+  const phases = Array.from({ length: up }, (_, phase): SubFilter => {
+    const all = Array.from({ length: reach }, (_, j) => prototype(phase + (reach - 1 - j) * up));
     // Each sub-filter passes a constant unchanged: no ripple at the input rate.
-    for (let j = 0; j < taps; j++) weights[phase * taps + j] = (weights[phase * taps + j] as number) / sum;
-    const used = weights.subarray(phase * taps, (phase + 1) * taps).findIndex((weight) => Math.abs(weight - 1) < 1e-9);
-    if (used >= 0) copyOf[phase] = used;
-  }
-  return { up, down, taps, weights, copyOf };
+    const sum = all.reduce((total, weight) => total + weight, 0);
+    const used = all
+      .map((weight, offset) => ({ weight: weight / sum, offset }))
+      .filter((tap) => tap.weight ** 2 > 1e-20);
+    return {
+      weights: Float64Array.from(used, (tap) => tap.weight),
+      offsets: Int32Array.from(used, (tap) => tap.offset),
+    };
+  });
+  return { up, down, reach, phases };
 }
 
 function filterFor(inRate: number, outRate: number): Filter {
@@ -77,6 +79,8 @@ function filterFor(inRate: number, outRate: number): Filter {
   return filter;
 }
 
+const rounded = (value: number): number => (value >= 32767 ? 32767 : value <= -32768 ? -32768 : Math.round(value));
+
 /** Keeps its state from chunk to chunk: any division of a signal into chunks gives the same output. */
 export class Resampler {
   readonly #filter: Filter | undefined;
@@ -89,43 +93,31 @@ export class Resampler {
   /** Rates in Hz; whole numbers. Equal rates copy. */
   constructor(inRate: number, outRate: number) {
     this.#filter = inRate === outRate ? undefined : filterFor(inRate, outRate);
-    this.#kept = (this.#filter?.taps ?? 1) - 1;
+    this.#kept = (this.#filter?.reach ?? 1) - 1;
     this.#line = new Float64Array(this.#kept + 480);
   }
 
-  /** Delay of the filter in seconds of its input, times the input rate. */
+  /** Delay of the filter, in samples of the input. */
   get delaySamples(): number {
-    return this.#filter === undefined
-      ? 0
-      : ((TAPS / 2) * Math.max(this.#filter.up, this.#filter.down)) / this.#filter.up;
+    const filter = this.#filter;
+    return filter === undefined ? 0 : ((TAPS / 2) * Math.max(filter.up, filter.down)) / filter.up;
   }
 
   /** After n inputs in all, ceil(n * outRate / inRate) outputs have come. The result is the caller's own. */
   process(input: Int16Array): Int16Array {
     const filter = this.#filter;
     if (filter === undefined) return input.slice();
-    const { up, down, taps } = filter;
     const line = this.#lineFor(input.length);
     line.set(input, this.#kept);
-    const end = input.length * up;
-    const output = new Int16Array(Math.max(0, Math.ceil((end - this.#position) / down)));
-    let newest = Math.floor(this.#position / up);
-    let phase = this.#position % up;
-    const wholeStep = Math.floor(down / up);
-    const phaseStep = down % up;
-    for (let n = 0; n < output.length; n++) {
-      const copied = filter.copyOf[phase] as number;
-      const value =
-        copied >= 0 ? (line[newest + copied] as number) : dot(filter.weights, phase * taps, line, newest, taps);
-      output[n] = value >= 32767 ? 32767 : value <= -32768 ? -32768 : Math.round(value);
-      newest += wholeStep;
-      phase += phaseStep;
-      if (phase >= up) {
-        phase -= up;
-        newest++;
-      }
+    const end = input.length * filter.up;
+    const output = new Int16Array(Math.max(0, Math.ceil((end - this.#position) / filter.down)));
+    // Output after output of one sub-filter, so that four of them share the reading of its weights.
+    for (let first = 0; first < filter.up && first < output.length; first++) {
+      const at = this.#position + first * filter.down;
+      const phase = filter.phases[at % filter.up] as SubFilter;
+      run(phase, filter, { line, oldest: Math.floor(at / filter.up), output, first });
     }
-    this.#position += output.length * down - end;
+    this.#position += output.length * filter.down - end;
     line.copyWithin(0, input.length, input.length + this.#kept);
     return output;
   }
@@ -146,17 +138,41 @@ export class Resampler {
   }
 }
 
-// eslint-disable-next-line max-params -- the innermost loop of the media plane: no object may be built for it
-function dot(weights: Float64Array, w: number, line: Float64Array, x: number, taps: number): number {
-  let a = 0;
-  let b = 0;
-  let j = 0;
-  for (; j + 3 < taps; j += 4) {
-    a += (weights[w + j] as number) * (line[x + j] as number);
-    b += (weights[w + j + 1] as number) * (line[x + j + 1] as number);
-    a += (weights[w + j + 2] as number) * (line[x + j + 2] as number);
-    b += (weights[w + j + 3] as number) * (line[x + j + 3] as number);
+interface Run {
+  readonly line: Float64Array;
+  /** Where the first output's reach begins. */
+  readonly oldest: number;
+  readonly output: Int16Array;
+  /** The first output of this sub-filter; every L-th is its own. */
+  readonly first: number;
+}
+
+function run(phase: SubFilter, filter: Filter, { line, oldest, output, first }: Run): void {
+  const { weights, offsets } = phase;
+  const { up, down } = filter;
+  let x = oldest;
+  let n = first;
+  for (; n + 3 * up < output.length; n += 4 * up, x += 4 * down) {
+    let a = 0;
+    let b = 0;
+    let c = 0;
+    let d = 0;
+    for (let t = 0; t < weights.length; t++) {
+      const weight = weights[t] as number;
+      const i = x + (offsets[t] as number);
+      a += weight * (line[i] as number);
+      b += weight * (line[i + down] as number);
+      c += weight * (line[i + 2 * down] as number);
+      d += weight * (line[i + 3 * down] as number);
+    }
+    output[n] = rounded(a);
+    output[n + up] = rounded(b);
+    output[n + 2 * up] = rounded(c);
+    output[n + 3 * up] = rounded(d);
   }
-  for (; j < taps; j++) a += (weights[w + j] as number) * (line[x + j] as number);
-  return a + b;
+  for (; n < output.length; n += up, x += down) {
+    let a = 0;
+    for (let t = 0; t < weights.length; t++) a += (weights[t] as number) * (line[x + (offsets[t] as number)] as number);
+    output[n] = rounded(a);
+  }
 }

@@ -170,8 +170,9 @@ export class JitterBuffer {
     }
     this.#shorten(ideal);
     let present = this.#count(PRESENT);
-    // What was waited for is lost after all, and was concealed while waiting: the sound goes on behind it.
-    while (present * 2 <= this.#frame && this.#waited > 0 && this.#end > this.#play + this.#frame) {
+    // What was waited for is lost after all, and was concealed while waiting: the sound goes on behind it, unless the
+    // wait was needed anyway to reach the delay aimed at.
+    while (present * 2 <= this.#frame && this.#waited > 0 && this.#overdue(ideal)) {
       this.#waited--;
       this.#advance();
       present = this.#count(PRESENT);
@@ -307,6 +308,11 @@ export class JitterBuffer {
     this.#state.fill(MISSING, at, at + first);
     if (first < this.#frame) this.#state.fill(MISSING, 0, this.#frame - first);
     this.#play += this.#frame;
+  }
+
+  /** A whole frame of delay more than needed, and sound behind the present frame. */
+  #overdue(ideal: number): boolean {
+    return ideal - this.#play >= this.#frame && this.#end > this.#play + this.#frame;
   }
 
   #copyOut(): void {
