@@ -32,14 +32,13 @@ export const egressPolicy = (allowed: readonly string[]): ((address: string) => 
 };
 
 const readBlock = (text: string): Block => {
-  try {
-    if (text.includes('/')) return ipaddr.parseCIDR(text);
-    const address = readAddress(text);
-    if (address !== undefined) return [address, address.kind() === 'ipv4' ? 32 : 128];
-  } catch {
-    // Told below, for both forms alike.
+  const [network = '', length] = text.split(/\/(?=\d{1,3}$)/);
+  const address = readAddress(network);
+  const most = address?.kind() === 'ipv4' ? 32 : 128;
+  if (address === undefined || Number(length ?? most) > most) {
+    throw new TandemError({ code: 'bad_network', message: `"${text}" is neither a network nor an address` });
   }
-  throw new TandemError({ code: 'bad_network', message: `"${text}" is neither a network nor an address` });
+  return [address, Number(length ?? most)];
 };
 
 /** The address that is really meant: one of IPv4 in the clothes of IPv6 is an address of IPv4. */
