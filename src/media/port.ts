@@ -3,7 +3,8 @@
  * drachtio-fsmrf; one contract suite passes on both.
  *
  * Rules: nothing throws; every command that starts something ends in exactly one event; `close` ends everything that
- * an endpoint does, and no event follows it. Audio never crosses this door: only commands and events do.
+ * an endpoint does, tells of it before its promise resolves, and no event follows that. Audio never crosses this
+ * door: only commands and events do.
  */
 
 export type Law = 'PCMU' | 'PCMA';
@@ -53,7 +54,7 @@ export interface PlaySpec {
 export type PlayEnd = 'finished' | 'stopped' | 'failed';
 
 export interface RecordSpec {
-  /** WAV file to write: mono mix, or stereo with the peer left and what it hears right. */
+  /** WAV file to write, in a folder that exists: mono mix, or stereo with the peer left and what it hears right. */
   readonly path: string;
   readonly channels: 'mono' | 'stereo';
   readonly maxMs?: number | undefined;

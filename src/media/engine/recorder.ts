@@ -1,5 +1,4 @@
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { type FileHandle, open } from 'node:fs/promises';
 import { mixInto } from '../codec/mix.js';
 import { WavWriter } from '../codec/wav.js';
 import { RATE } from '../play/clip.js';
@@ -68,7 +67,6 @@ export class Recorder implements FrameTap {
   }
 
   async #open(): Promise<void> {
-    await mkdir(dirname(this.#spec.path), { recursive: true });
     this.#file = await open(this.#spec.path, 'w');
     await this.#file.write(this.#wav.start());
   }
