@@ -8,7 +8,7 @@ import { egressPolicy } from '../../src/media/stream/egress.js';
 import { Playout } from '../../src/media/stream/playout.js';
 import { FakeBot, pcmBytes } from '../support/fakeBot.js';
 
-t.test('whatever a bot sends, nothing is thrown and at most one report is given', async (t) => {
+t.test('whatever a bot sends, nothing is thrown and at most one report is given', async () => {
   const word = fc.oneof(
     fc.constantFrom('media', 'mark', 'clear', 'playAudio', 'checkpoint', 'clearAudio', 'sendDTMF', 'killAudio'),
     fc.constantFrom('clearMarks', 'disconnect', 'stop', '__proto__', 'constructor'),
@@ -66,7 +66,7 @@ t.test('whatever a bot sends, nothing is thrown and at most one report is given'
   );
 });
 
-t.test('the playout keeps every sample, in order, and each mark in its place', async (t) => {
+t.test('the playout keeps every sample, in order, and each mark in its place', async () => {
   const step = fc.oneof(
     fc.integer({ min: 0, max: 9000 }).map((add) => ({ add })),
     fc.constant({ mark: true as const }),
@@ -129,7 +129,7 @@ t.test('the playout is bounded, and cheap for single samples', async (t) => {
   t.ok(playout.add(new Int16Array(160)));
 });
 
-t.test('any division of the audio into messages gives the same samples', async (t) => {
+t.test('any division of the audio into messages gives the same samples', async () => {
   const pcm = Int16Array.from({ length: 960 }, (_, i) => (i * 7919) % 30_000);
   const bytes = pcmBytes(pcm);
   for (const sampleRate of [8000, 16_000, 24_000]) {
