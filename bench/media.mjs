@@ -101,10 +101,12 @@ const keys = { suite: 'AES_CM_128_HMAC_SHA1_80', key: Buffer.alloc(16, 7), salt:
 const protect = new SrtpContext(keys);
 const plain = { ...header, sequence: 0, timestamp: 0 };
 const protectNext = () => protect.protectRtp(target, writeRtp(target, next(plain), coded[0]));
-const protectNs = measure('write + protect', protectNext);
+measure('write + protect', protectNext);
 const both = new SrtpContext(keys);
-const bothNs = measure('write + protect + unprotect', () => both.unprotectRtp(target.subarray(0, protectNext())));
-console.log(`${'of which unprotect'.padEnd(58)} ${((bothNs - protectNs) / 1000).toFixed(2).padStart(7)} us`);
+measure('write + protect + unprotect', () => {
+  const length = both.protectRtp(target, writeRtp(target, next(plain), coded[0]));
+  if (both.unprotectRtp(target.subarray(0, length)) === undefined) throw new Error('refused');
+});
 
 console.log('\nbidirectional stream, one frame each way');
 const buffer = new JitterBuffer({ quiet: quietMulaw });

@@ -71,7 +71,7 @@ const need = (program, install) => {
 };
 
 const micro = () => {
-  for (const name of ['parse.mjs', 'routing.mjs', 'store.mjs']) {
+  for (const name of ['parse.mjs', 'routing.mjs', 'store.mjs', 'media.mjs']) {
     const file = join(root, 'bench', name);
     if (!existsSync(file)) continue;
     console.log(`\n${name}`);

@@ -86,6 +86,24 @@ t.test('reordered and repeated packets are played once and in order', async (t) 
   t.ok(buffer.stats().reordered >= 50);
 });
 
+t.test('a network that sends everything twice is no reason to call packets late', async (t) => {
+  const buffer = new JitterBuffer();
+  const arrivals = steady(100).flatMap((arrival) => [arrival, { ...arrival, atMs: arrival.atMs + 60 }]);
+  t.same(numbers(play(buffer, arrivals, { untilMs: 2100 })), upTo(100));
+  t.match(buffer.stats(), { duplicates: 100, late: 0, restarts: 0 });
+});
+
+t.test('late packets of a source that was replaced do not bring it back; its return does', async (t) => {
+  const buffer = new JitterBuffer();
+  const arrivals = steady(50).concat(
+    Array.from({ length: 50 }, (_, i) => ({ atMs: (50 + i) * 20, packet: packet(50 + i, { ssrc: 2 }) })),
+    [0, 1, 2].map((i) => ({ atMs: 1011 + i * 20, packet: packet(i + 50, { ssrc: 1 }) })),
+    Array.from({ length: 50 }, (_, i) => ({ atMs: (100 + i + 10) * 20, packet: packet(100 + i, { ssrc: 1 }) })),
+  );
+  t.same(numbers(play(buffer, arrivals, { untilMs: 3400 })), upTo(150));
+  t.equal(buffer.stats().restarts, 2);
+});
+
 t.test('the delay follows the jitter: up within packets, down again in seconds', async (t) => {
   const random = new SeededRandom(4);
   const delays = Array.from({ length: 3000 }, (_, n) => (n >= 500 && n < 1500 ? random.float() * 80 : 0));

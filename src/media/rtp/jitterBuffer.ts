@@ -1,4 +1,5 @@
 import { type RtpPacket, sequenceDelta, timestampDelta } from './packet.js';
+import { PAUSE, PRESENT, SampleRing } from './sampleRing.js';
 
 export interface JitterBufferOptions {
   /** Samples a second. Default 8000. */
@@ -40,11 +41,6 @@ export interface JitterStats {
   readonly targetMs: number;
 }
 
-const MISSING = 0;
-const PRESENT = 1;
-/** Part of a pause that the sender announced by a jump of the timestamp without one of the sequence number. */
-const PAUSE = 2;
-
 const LOST: JitterFrame = { kind: 'lost' };
 const SILENCE: JitterFrame = { kind: 'silence' };
 
@@ -56,6 +52,10 @@ const STARVED_MS = 120;
 const SURPLUS_PULLS = 50;
 /** Late packets in a row, with nothing in time between them, that show the sender's clock to have jumped back. */
 const LATE_IN_A_ROW = 4;
+/** Packets that a copy is known by. */
+const RECENT = 64;
+/** A source that another one has replaced is heard again when that one was silent for so long. */
+const FORMER_SOURCE_MS = 200;
 
 /**
  * Holds arriving audio until it is due. It is a ring of samples addressed by timestamp, so the packet length of the
@@ -72,14 +72,15 @@ export class JitterBuffer {
   readonly #minMs: number;
   readonly #maxMs: number;
   readonly #quiet: ((payload: Buffer) => boolean) | undefined;
-  readonly #ring: Buffer;
-  readonly #state: Uint8Array;
-  readonly #mask: number;
+  readonly #ring: SampleRing;
   readonly #out: Buffer;
   readonly #audio: { kind: 'audio'; payload: Buffer; payloadType: number };
 
   #running = false;
   #ssrc = 0;
+  #formerSsrc: number | undefined;
+  readonly #recentSequence = new Int32Array(RECENT).fill(-1);
+  readonly #recentTimestamp = new Uint32Array(RECENT);
   /** Extended (unwrapped) timestamps: of the next sample to play, and after the last one received. */
   #play = 0;
   #end = 0;
@@ -113,11 +114,7 @@ export class JitterBuffer {
     this.#minMs = options.minMs ?? 20;
     this.#maxMs = Math.max(this.#minMs, options.maxMs ?? 200);
     this.#quiet = options.quiet;
-    let samples = 1024;
-    while (samples < this.#maxMs * this.#perMs * 2 + this.#frame * 4) samples *= 2;
-    this.#mask = samples - 1;
-    this.#ring = Buffer.alloc(samples * this.#width);
-    this.#state = new Uint8Array(samples);
+    this.#ring = new SampleRing(this.#maxMs * this.#perMs * 2 + this.#frame * 4, this.#width);
     this.#out = Buffer.alloc(this.#frame * this.#width);
     this.#audio = { kind: 'audio', payload: this.#out, payloadType: 0 };
   }
@@ -125,8 +122,13 @@ export class JitterBuffer {
   /** Takes a packet of audio at its arrival. Its payload is copied. */
   push(packet: RtpPacket, nowMs: number): void {
     const samples = Math.floor(packet.payload.length / this.#width);
-    if (samples === 0 || samples > this.#state.length / 2) return;
+    if (samples === 0 || samples > this.#ring.length / 2) return;
+    if (this.#isEcho(packet, nowMs)) return;
     this.#received++;
+    if (this.#isCopy(packet)) {
+      this.#duplicates++;
+      return;
+    }
     if (!this.#running || packet.ssrc !== this.#ssrc || packet.payloadType !== this.#audio.payloadType) {
       this.#restart(packet, nowMs);
     }
@@ -143,7 +145,7 @@ export class JitterBuffer {
       this.#play = extended;
     }
     this.#observe(nowMs * this.#perMs - extended);
-    if (ahead === 1 && !jump) this.#announcePause(extended);
+    if (ahead === 1 && !jump) this.#ring.pause(Math.max(this.#end, this.#play), extended);
     if (ahead < 0 && !jump) this.#reordered++;
     else {
       this.#latestSequence = packet.sequence;
@@ -169,15 +171,15 @@ export class JitterBuffer {
       this.#started = true;
     }
     this.#shorten(ideal);
-    let present = this.#count(PRESENT);
+    let present = this.#present();
     // What was waited for is lost after all, and was concealed while waiting: the sound goes on behind it, unless the
     // wait was needed anyway to reach the delay aimed at.
     while (present * 2 <= this.#frame && this.#waited > 0 && this.#overdue(ideal)) {
       this.#waited--;
       this.#advance();
-      present = this.#count(PRESENT);
+      present = this.#present();
     }
-    if (present === this.#frame || present * 2 > this.#frame) return this.#take(present);
+    if (present * 2 > this.#frame) return this.#take(present);
     return this.#missing(present, ideal, nowMs);
   }
 
@@ -213,6 +215,7 @@ export class JitterBuffer {
 
   #restart(packet: RtpPacket, nowMs: number): void {
     if (this.#running) this.#restarts++;
+    if (packet.ssrc !== this.#ssrc) this.#formerSsrc = this.#running ? this.#ssrc : undefined;
     this.#running = true;
     this.#started = false;
     this.#ssrc = packet.ssrc;
@@ -223,16 +226,36 @@ export class JitterBuffer {
     this.#play = packet.timestamp;
     this.#end = packet.timestamp;
     this.#base = nowMs * this.#perMs - packet.timestamp;
-    this.#state.fill(MISSING);
+    this.#ring.clear();
     this.#lateInARow = 0;
     this.#surplus = Infinity;
     this.#surplusPulls = 0;
     this.#waited = 0;
   }
 
+  /** Late packets of the source before must not bring it back while the new one is heard. */
+  #isEcho(packet: RtpPacket, nowMs: number): boolean {
+    return (
+      this.#running &&
+      packet.ssrc !== this.#ssrc &&
+      packet.ssrc === this.#formerSsrc &&
+      nowMs - this.#lastArrivalMs < FORMER_SOURCE_MS
+    );
+  }
+
+  /** Told by number and timestamp: a copy of what was played already is not late. */
+  #isCopy(packet: RtpPacket): boolean {
+    const slot = packet.sequence & (RECENT - 1);
+    const known = packet.ssrc === this.#ssrc && this.#recentSequence[slot] === packet.sequence;
+    if (known && this.#recentTimestamp[slot] === packet.timestamp) return true;
+    this.#recentSequence[slot] = packet.sequence;
+    this.#recentTimestamp[slot] = packet.timestamp;
+    return false;
+  }
+
   /** The timestamp has left the neighbourhood of the arrival times: a new recording, another clock. */
   #jumped(extended: number, samples: number, ahead: number, nowMs: number): boolean {
-    if (extended + samples > this.#play + this.#state.length) return true;
+    if (extended + samples > this.#play + this.#ring.length) return true;
     const transit = nowMs * this.#perMs - extended - this.#base;
     // Well before its time: no network delivers early.
     if (transit < -this.#maxMs * this.#perMs) return true;
@@ -256,57 +279,26 @@ export class JitterBuffer {
     this.#spreadMs = Math.max(LEAST_SPREAD_MS, Math.min(this.#maxMs, next));
   }
 
-  #announcePause(extended: number): void {
-    const from = Math.max(this.#end, this.#play);
-    for (let ts = from; ts < extended; ts++) {
-      const i = this.#index(ts);
-      if (this.#state[i] === MISSING) this.#state[i] = PAUSE;
-    }
-  }
-
-  #index(extended: number): number {
-    // Extended timestamps pass 2^31, and may be below 0 for a packet older than the first.
-    return (((extended % 4294967296) + 4294967296) % 4294967296) & this.#mask;
-  }
-
   #store(packet: RtpPacket, extended: number, samples: number): void {
     const skip = Math.max(0, this.#play - extended);
     if (skip >= samples) {
       this.#late++;
       return;
     }
-    if (this.#state[this.#index(extended + skip)] === PRESENT) {
+    const octets = packet.payload.subarray(skip * this.#width, samples * this.#width);
+    if (!this.#ring.put(extended + skip, octets)) {
       this.#duplicates++;
       return;
-    }
-    const width = this.#width;
-    const at = this.#index(extended + skip);
-    const count = samples - skip;
-    const first = Math.min(count, this.#state.length - at);
-    packet.payload.copy(this.#ring, at * width, skip * width, (skip + first) * width);
-    this.#state.fill(PRESENT, at, at + first);
-    if (first < count) {
-      packet.payload.copy(this.#ring, 0, (skip + first) * width, samples * width);
-      this.#state.fill(PRESENT, 0, count - first);
     }
     if (extended + samples > this.#end) this.#end = extended + samples;
   }
 
-  #count(wanted: number): number {
-    let count = 0;
-    let at = this.#index(this.#play);
-    for (let i = 0; i < this.#frame; i++) {
-      if (this.#state[at] === wanted) count++;
-      at = (at + 1) & this.#mask;
-    }
-    return count;
+  #present(): number {
+    return this.#ring.count(this.#play, this.#frame, PRESENT);
   }
 
   #advance(): void {
-    const at = this.#index(this.#play);
-    const first = Math.min(this.#frame, this.#state.length - at);
-    this.#state.fill(MISSING, at, at + first);
-    if (first < this.#frame) this.#state.fill(MISSING, 0, this.#frame - first);
+    this.#ring.drop(this.#play, this.#frame);
     this.#play += this.#frame;
   }
 
@@ -315,42 +307,17 @@ export class JitterBuffer {
     return ideal - this.#play >= this.#frame && this.#end > this.#play + this.#frame;
   }
 
-  #copyOut(): void {
-    const at = this.#index(this.#play);
-    const width = this.#width;
-    const first = Math.min(this.#frame, this.#state.length - at);
-    this.#ring.copy(this.#out, 0, at * width, (at + first) * width);
-    if (first < this.#frame) this.#ring.copy(this.#out, first * width, 0, (this.#frame - first) * width);
-  }
-
   #take(present: number): JitterFrame {
-    this.#copyOut();
-    if (present < this.#frame) this.#mirrorHoles();
+    this.#ring.read(this.#play, this.#out);
+    if (present < this.#frame) this.#ring.fillHoles(this.#play, this.#out);
     this.#waited = 0;
     this.#played++;
     this.#advance();
     return this.#audio;
   }
 
-  /** Fills holes smaller than the rest of the frame with its mirror image: the waveform stays whole at their edge. */
-  #mirrorHoles(): void {
-    const there = (i: number) => this.#state[this.#index(this.#play + i)] === PRESENT;
-    const copy = (to: number, from: number) =>
-      this.#out.copy(this.#out, to * this.#width, from * this.#width, (from + 1) * this.#width);
-    for (let i = 0; i < this.#frame; i++) {
-      if (there(i)) continue;
-      let edge = i;
-      while (edge >= 0 && !there(edge)) edge--;
-      if (edge < 0) {
-        for (edge = i; edge < this.#frame - 1 && !there(edge);) edge++;
-      }
-      const mirrored = Math.max(0, Math.min(this.#frame - 1, 2 * edge - i + (edge < i ? 1 : -1)));
-      copy(i, there(mirrored) ? mirrored : edge);
-    }
-  }
-
   #missing(present: number, ideal: number, nowMs: number): JitterFrame {
-    if (present === 0 && this.#count(PAUSE) * 2 > this.#frame) {
+    if (present === 0 && this.#ring.count(this.#play, this.#frame, PAUSE) * 2 > this.#frame) {
       this.#waited = 0;
       this.#advance();
       return SILENCE;
@@ -386,8 +353,8 @@ export class JitterBuffer {
   }
 
   #isQuiet(): boolean {
-    if (this.#quiet === undefined || this.#count(PRESENT) < this.#frame) return true;
-    this.#copyOut();
+    if (this.#quiet === undefined || this.#present() < this.#frame) return true;
+    this.#ring.read(this.#play, this.#out);
     return this.#quiet(this.#out);
   }
 }

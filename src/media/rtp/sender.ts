@@ -65,11 +65,12 @@ export class RtpSender {
 
   constructor(options: RtpSenderOptions) {
     const { random } = options;
-    // RFC 3550 §5.1: all three start at random, so that a stream cannot be guessed or known by its plain text.
+    // RFC 3550 §5.1: all three start at random, so that a stream cannot be guessed or known by its plain text. The
+    // sequence in the lower half: a receiver of SRTP that misses the first packets must not see a wrap among them.
     this.#header = {
       payloadType: options.payloadType,
       marker: false,
-      sequence: random32(random) & 0xffff,
+      sequence: random32(random) & 0x7fff,
       timestamp: random32(random),
       ssrc: random32(random),
     };

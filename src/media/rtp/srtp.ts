@@ -22,7 +22,7 @@ const RTCP_HEADER_BYTES = 8;
 const RTCP_TAG_BYTES = 10;
 const INDEX_BYTES = 4;
 const MAX_RTCP_INDEX = 0x7fffffff;
-/** Sources of one peer that are told apart; the longest unused gives way. */
+/** Sources of one peer that are told apart; the oldest gives way. */
 const MAX_SOURCES = 8;
 const NO_MKI = Buffer.alloc(0);
 
