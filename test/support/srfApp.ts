@@ -25,7 +25,12 @@ export interface SrfReq extends SrfMessage, Pick<EventEmitter, 'on' | 'once'> {
 }
 
 export interface SrfRes extends SrfMessage {
-  send(status: number, options?: object, done?: (error: unknown, sent: SrfMessage) => void, onPrack?: (prack: SrfReq) => void): void;
+  send(
+    status: number,
+    options?: object,
+    done?: (error: unknown, sent: SrfMessage) => void,
+    onPrack?: (prack: SrfReq) => void,
+  ): void;
 }
 
 export interface SrfDialog extends EventEmitter {
