@@ -1,8 +1,10 @@
 import { CallLimiter } from '../call/admission/limiter.js';
 import { UnlistedLog, screenSource } from '../call/admission/sourceGate.js';
 import { decide } from '../call/routing/decide.js';
-import type { CallRequest, Decision } from '../call/routing/decision.js';
+import { decideDial } from '../call/routing/decideDial.js';
+import type { CallRequest, DecideContext, Decision } from '../call/routing/decision.js';
 import type { TableHolder } from '../call/routing/compile.js';
+import type { PinnedFlows } from '../call/session/flow/world.js';
 import type { AdmittedCall } from '../call/session/liveCall.js';
 import type { Admission } from '../call/session/service.js';
 import { plainAddress } from '../call/session/request.js';
@@ -36,20 +38,22 @@ export class LiveAdmission implements Admission, SourceGate {
 
   /** The decision alone: nothing is taken. */
   explain(request: CallRequest): Decision {
-    return decide(this.#holder.current, request, {
-      limits: this.limiter,
-      nowMs: this.#clock.nowMs(),
-      random: this.#draw,
-    });
+    return decide(this.#holder.current, request, this.#context());
   }
 
   admit(request: CallRequest): AdmittedCall {
-    const decision = this.explain(request);
-    if (!decision.accepted) return { decision, release: NOTHING_HELD };
-    const held = this.limiter.claim(decision.limits, this.#clock.nowMs());
-    // The decision looked at the same counters a moment ago, in the same turn: they cannot have changed.
-    if (!held.ok) return { decision: this.explain(request), release: NOTHING_HELD };
-    return { decision, release: () => this.limiter.release(held.value) };
+    const table = this.#holder.current;
+    const admitted = this.#take(() => decide(table, request, this.#context()));
+    const { decision } = admitted;
+    const flow = decision.flow === undefined ? undefined : table.flow(decision.flow.id);
+    if (flow === undefined) return admitted;
+    // The table of this moment is the call's until its end: flows and numbers do not change under its feet.
+    const flows: PinnedFlows = {
+      flow,
+      find: (flowId) => table.flow(flowId),
+      dial: (wish) => this.#take(() => decideDial(table, { decision, request }, wish, this.#context())),
+    };
+    return { ...admitted, flows };
   }
 
   isListed(address: string): boolean {
@@ -59,6 +63,20 @@ export class LiveAdmission implements Admission, SourceGate {
 
   isWorthARecord(address: string, nowMs: number): boolean {
     return this.#log.shouldLog(address, nowMs);
+  }
+
+  /** Takes the limits of what was decided. */
+  #take(decideNow: () => Decision): { readonly decision: Decision; release(): void } {
+    const decision = decideNow();
+    if (!decision.accepted) return { decision, release: NOTHING_HELD };
+    const held = this.limiter.claim(decision.limits, this.#clock.nowMs());
+    // The decision looked at the same counters a moment ago, in the same turn: they cannot have changed.
+    if (!held.ok) return { decision: decideNow(), release: NOTHING_HELD };
+    return { decision, release: () => this.limiter.release(held.value) };
+  }
+
+  #context(): DecideContext {
+    return { limits: this.limiter, nowMs: this.#clock.nowMs(), random: this.#draw };
   }
 
   readonly #draw = (): number => this.#random.float();

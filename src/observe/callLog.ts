@@ -109,4 +109,4 @@ export class CallLog {
   }
 }
 
-type CallStep = 'attempt_started' | 'attempt_ended' | 'call_ringing' | 'call_answered';
+type CallStep = 'attempt_started' | 'attempt_ended' | 'call_ringing' | 'call_answered' | 'flow_step';

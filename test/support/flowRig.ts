@@ -102,9 +102,7 @@ export class FlowRig {
     const flow = { id: 'flw', start: 'first', nodes: options.nodes, ...options.flow };
     const document = validateDocument({
       accounts: [{ sid: 'demo' }],
-      carriers: [
-        { id: 'telco', source_acl: [{ ip: '127.0.20.10' }], gateways: [{ uri: 'sip:127.0.20.10:5060' }] },
-      ],
+      carriers: [{ id: 'telco', source_acl: [{ ip: '127.0.20.10' }], gateways: [{ uri: 'sip:127.0.20.10:5060' }] }],
       trunks: [
         {
           trunk_sid: 'trk',
@@ -171,7 +169,8 @@ export class FlowRig {
     if (this.clock.pending > 0) left.push(`timers ${JSON.stringify(this.clock.dump())}`);
     const limits = this.limiter.dump();
     if (limits.calls > 0) left.push(`limits ${JSON.stringify(limits)}`);
-    if (!this.expectsFaults) left.push(...this.faults.map((fault) => `fault ${String((fault as Error).stack ?? fault)}`));
+    if (!this.expectsFaults)
+      left.push(...this.faults.map((fault) => `fault ${String((fault as Error).stack ?? fault)}`));
     if (this.recorder.records.length !== 1) left.push(`${this.recorder.records.length} records`);
     return left;
   }

@@ -25,10 +25,19 @@ const SENTENCES = {
   destination_unreachable: 'No connection to the destination could be made.',
   destination_unresolved: "The destination's host name has no address.",
   destination_invalid: 'No request could be sent to the destination as it is configured.',
+  flow_ended: 'The flow came to its end.',
+  flow_hangup: 'The flow hung up.',
+  flow_reject: 'The flow refused the call.',
+  flow_failed: 'The flow failed; the record names the node and its error.',
+  flow_step_limit: 'The flow made more steps than one call may.',
+  answer_failed: 'The call could not be answered: no media in common, or none to be had.',
+  transferred: 'The flow sent the caller elsewhere.',
   attempt_cancelled: 'The attempt was withdrawn below the call.',
 } as const;
 
 export type EndingCode = keyof typeof SENTENCES;
+
+export const isEndingCode = (code: string): code is EndingCode => Object.hasOwn(SENTENCES, code);
 
 /** All of them with a sentence each, for docs/errors.md. */
 export const describeEndings = (): { readonly code: EndingCode; readonly sentence: string }[] =>

@@ -1,4 +1,6 @@
 /** One call detail record per call attempt, early rejects included (docs/record.md). */
+import type { MediaQuality, StreamReport } from '../../media/port.js';
+import type { FlowRecord } from './flowRecord.js';
 import type { Decision } from '../routing/decision.js';
 
 export type Outcome = 'answered' | 'busy' | 'no_answer' | 'cancelled' | 'rejected' | 'failed';
@@ -51,6 +53,12 @@ export interface CallRecord {
   readonly reasonCode: string;
   readonly attempts: readonly AttemptRecord[];
   readonly decision: Decision;
+  /** Of a call that a flow answered: its way through the flow. */
+  readonly flow?: FlowRecord;
+  /** What the audio of the legs was like, where it passed through the media plane. */
+  readonly media?: { readonly a: MediaQuality | null; readonly b: MediaQuality | null };
+  /** Streams to bots, in the order of their ends. */
+  readonly streams?: readonly StreamReport[];
 }
 
 /** Port of the CDR sink. `write` never blocks and never throws; the record is durable soon after. */

@@ -2,7 +2,7 @@
 import type { CallRequest, DecideContext, Decision, LimitClaim } from './decision.js';
 import { type Draft, kept } from './draft.js';
 import { checkLimits, destinationsOf } from './finish.js';
-import { nearestNumber } from './nearestMiss.js';
+import { nearestFlow, nearestNumber } from './nearestMiss.js';
 import { describeNumberProblem, normaliseNumber } from './numbers.js';
 import type { CarrierRecord, NumberRoute, RoutingTable, TrunkRecord } from './table.js';
 
@@ -70,14 +70,7 @@ function toTrunk(table: RoutingTable, request: CallRequest, { draft, context, tr
   }
   draft.pass('trunk', { trunk: trunkSid, name }, (d) => `trunk ${d.trunk} (${d.name}) is active`);
   draft.mode = route.mode;
-  if (route.mode === 'flow') {
-    draft.fail(
-      'mode',
-      { mode: 'flow', flow: route.flow ?? '' },
-      (d) => `mode flow (${d.flow}): flows are not available`,
-    );
-    return draft.reject('flow_not_available');
-  }
+  if (route.mode === 'flow') return toFlow(table, request, { draft, context, trunk, route, user });
   draft.pass('mode', { mode: 'pstn' }, () => 'mode pstn: straight to the destinations of the trunk');
   presentCaller(table, request, draft);
   draft.failover = trunk.failover;
@@ -86,6 +79,20 @@ function toTrunk(table: RoutingTable, request: CallRequest, { draft, context, tr
     return draft.reject('trunk_has_no_destination');
   }
   draft.destinations = destinationsOf(trunk.targets, user, context.random, draft);
+  return checkLimits(draft, context, claims(trunk, table.carrier(draft.carrierId ?? '')));
+}
+
+/** The flow answers; where it dials to is decided when it does. */
+function toFlow(table: RoutingTable, request: CallRequest, { draft, context, trunk, route }: Arrived): Decision {
+  const id = route.flow ?? '';
+  const flow = table.flow(id);
+  if (flow === undefined) {
+    draft.fail('mode', { mode: 'flow', flow: id }, (d) => `mode flow: there is no flow ${d.flow}`);
+    return draft.reject('flow_not_available', { nearestMiss: nearestFlow(table, id) });
+  }
+  draft.flow = { id: flow.id, version: flow.version };
+  draft.pass('mode', { mode: 'flow', ...draft.flow }, (d) => `mode flow: ${d.id}, version ${d.version}`);
+  presentCaller(table, request, draft);
   return checkLimits(draft, context, claims(trunk, table.carrier(draft.carrierId ?? '')));
 }
 

@@ -95,6 +95,8 @@ export interface Decision {
   /** In the order in which they are to be tried. */
   readonly destinations: readonly Destination[];
   readonly failover: FailoverPolicy;
+  /** The flow that answers, in the version that the call keeps; mode `flow` only. */
+  readonly flow?: { readonly id: string; readonly version: number } | undefined;
   readonly limits: readonly LimitClaim[];
   /** For a call refused by a rate: the value of a Retry-After header. */
   readonly retryAfterSeconds?: number | undefined;

@@ -60,6 +60,7 @@ export class Draft {
   callerSent: string | undefined;
   destinations: readonly Destination[] = NOTHING;
   failover: FailoverPolicy = NO_FAILOVER;
+  flow: Decision['flow'];
   limits: readonly LimitClaim[] = NOTHING;
   readonly #revision: string;
   readonly #request: CallRequest;
@@ -89,6 +90,7 @@ export class Draft {
   /** Where the call would have gone is not kept: nobody shall send a refused call there. */
   reject(code: ReasonCode, refusal: Refusal = {}): Decision {
     this.destinations = NOTHING;
+    this.flow = undefined;
     this.limits = NOTHING;
     return this.#finish(code, refusal);
   }
@@ -111,6 +113,7 @@ export class Draft {
       callerNumber: { received: kept(this.#request.callerNumber), e164: this.callerE164, sent: this.callerSent },
       destinations: this.destinations,
       failover: this.failover,
+      ...(this.flow === undefined ? {} : { flow: this.flow }),
       limits: this.limits,
       retryAfterSeconds: refusal.retryAfterSeconds,
       steps: this.#steps,

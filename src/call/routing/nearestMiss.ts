@@ -1,7 +1,11 @@
 /** What was nearly right: read by people who ask why a call was refused, never sent to the caller. */
 import type { CallRequest } from './decision.js';
 import { normaliseNumber } from './numbers.js';
+import { nearest } from './problems.js';
 import type { RoutingTable } from './table.js';
+
+/** Flows that a wrong name is compared with; a table may have thousands, and this runs for every such call. */
+const MAX_FLOWS_COMPARED = 200;
 
 export function trunkText(table: RoutingTable, trunkSid: string): string {
   const name = table.trunk(trunkSid)?.trunk.trunk_name;
@@ -31,4 +35,12 @@ export function nearestNumber(table: RoutingTable, e164: string): string | undef
     if (route !== undefined) return `+${candidate} is mapped to ${trunkText(table, route.trunkSid)}`;
   }
   return undefined;
+}
+
+/** A flow whose id is nearly the one that the number names. */
+export function nearestFlow(table: RoutingTable, id: string): string | undefined {
+  const ids: string[] = [];
+  for (const flow of table.flows()) if (ids.push(flow.id) >= MAX_FLOWS_COMPARED) break;
+  const near = nearest(id, ids);
+  return near === undefined ? undefined : `there is a flow ${near}`;
 }

@@ -81,7 +81,8 @@ function choices(error: ErrorObject): string {
 
 const MAX_COMPARED = 64;
 
-function nearest(key: string, known: readonly string[]): string | undefined {
+/** The known name that is closest to `key`; undefined when none is close. */
+export function nearest(key: string, known: readonly string[]): string | undefined {
   if (key.length > MAX_COMPARED) return undefined;
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(key.length / 3)) + 1;

@@ -63,8 +63,8 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
   ],
   flow_not_available: [
     480,
-    'The number is answered by a flow, and flows are not available.',
-    'Set mode pstn on the number.',
+    'The number is answered by a flow that does not exist.',
+    "Publish the flow, correct the number's flow, or set mode pstn on the number.",
   ],
   trunk_calls_per_second: [
     503,

@@ -4,6 +4,8 @@
  * (`schema.ts`) are the single source of these shapes for files, Redis and the API.
  */
 
+import type { FlowDocument } from '../flow/document.js';
+
 export interface IpRange {
   /** IPv4 or IPv6 address. */
   readonly ip: string;
@@ -93,10 +95,7 @@ export interface NetworkGroup {
   readonly currency?: string;
 }
 
-export interface Flow {
-  readonly id: string;
-  readonly [key: string]: unknown;
-}
+export type Flow = FlowDocument;
 
 export type Resource =
   | { readonly type: 'account'; readonly value: Account }

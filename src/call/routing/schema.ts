@@ -3,7 +3,15 @@ import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { type Result, TandemError, err, ok } from '../../kernel/index.js';
 import { type DocumentProblem, describeSchemaError, problem } from './problems.js';
 import type { PhoneNumber, Resource, ResourceKey, ResourceType, Trunk } from './resources.js';
-import { MAX_PROBLEMS, checkCarrier, checkDocument, checkNumber, checkTrunk, groupId } from './semantics.js';
+import {
+  MAX_PROBLEMS,
+  checkCarrier,
+  checkDocument,
+  checkFlowResource,
+  checkNumber,
+  checkTrunk,
+  groupId,
+} from './semantics.js';
 import {
   AccountSchema,
   CarrierSchema,
@@ -67,6 +75,7 @@ export function validateResource(resource: {
   const problems: DocumentProblem[] = [];
   if (checked.type === 'carrier') checkCarrier(problems, '', checked.value);
   else if (checked.type === 'trunk') checkTrunk(problems, '', checked.value);
+  else if (checked.type === 'flow') checkFlowResource(problems, '', checked.value);
   else if (checked.type === 'phone_number') checkNumber(problems, '', checked.value);
   return problems.length === 0 ? ok(checked) : err(problems.slice(0, MAX_PROBLEMS).map(withoutLeadingDot));
 }

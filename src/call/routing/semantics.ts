@@ -1,9 +1,10 @@
 /** What a schema cannot say: duplicates, references, addresses, numbers, targets. */
+import { checkFlow } from '../applets/catalogue.js';
 import { parseEndpoint } from './endpoint.js';
 import { parseNetwork } from './ipAddress.js';
 import { isE164, normaliseNumber } from './numbers.js';
 import { type DocumentProblem, problem } from './problems.js';
-import type { Carrier, IpRange, NetworkGroup, Trunk } from './resources.js';
+import type { Carrier, Flow, IpRange, NetworkGroup, Trunk } from './resources.js';
 import type { DocumentNumber, RoutingDocument } from './shapes.js';
 
 /** More would not be read. */
@@ -58,6 +59,9 @@ export function checkDocument(document: RoutingDocument): Problems {
       }
     });
   });
+  document.flows.forEach((flow, i) => {
+    if (!full(problems)) checkFlowResource(problems, `flows[${i}]`, flow);
+  });
   document.network_groups.forEach((group, i) => {
     if (carriers.has(group.carrier) || full(problems)) return;
     problems.push(
@@ -90,6 +94,17 @@ export function checkNumber(problems: Problems, path: string, number: DocumentNu
   checkE164(problems, `${path}.phone_number`, number.phone_number);
   if (number.mode === 'flow' && number.flow === undefined) {
     problems.push(problem(path, 'has mode flow but names no flow'));
+  }
+}
+
+/** Nodes, params by their applets' schemas, exits, expressions, and a way out everywhere. */
+export function checkFlowResource(problems: Problems, path: string, flow: Flow): void {
+  const checked = checkFlow(flow);
+  if (checked.ok) return;
+  for (const { path: within, rule } of checked.error) {
+    if (full(problems)) return;
+    const joint = path === '' || within === '' ? '' : '.';
+    problems.push(problem(`${path}${joint}${within}`, rule));
   }
 }
 

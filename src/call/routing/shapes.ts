@@ -1,5 +1,6 @@
 /** JSON Schemas of the routing resources: one source for files, Redis and the API. */
 import { type Static, Type } from 'typebox';
+import { FlowDocumentSchema } from '../flow/document.js';
 import type { Account, Carrier, Flow, NetworkGroup, PhoneNumber, Trunk } from './resources.js';
 
 const closed = { additionalProperties: false } as const;
@@ -136,8 +137,8 @@ export const NetworkGroupSchema = Type.Object(
   closed,
 );
 
-/** Flows are opaque here; what is inside belongs to the flow executor's schema. */
-export const FlowSchema = Type.Object({ id: id('flow id') }, { additionalProperties: true });
+/** What nodes may hold is each applet's own schema, and checked by `checkFlow`. */
+export const FlowSchema = FlowDocumentSchema;
 
 export const DocumentSchema = Type.Object(
   {
@@ -173,6 +174,7 @@ export type SchemasAgree = [
   Agrees<Static<typeof TrunkSchema>, Trunk>,
   Agrees<Static<typeof PhoneNumberSchema>, PhoneNumber>,
   Agrees<Static<typeof NetworkGroupSchema>, NetworkGroup>,
+  Agrees<Static<typeof FlowSchema>, Flow>,
   Agrees<Static<typeof DocumentSchema>, RoutingDocument>,
 ];
-export const schemasAgree: SchemasAgree = [true, true, true, true, true, true];
+export const schemasAgree: SchemasAgree = [true, true, true, true, true, true, true];

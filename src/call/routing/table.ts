@@ -130,8 +130,13 @@ export class RoutingTable {
     return this.#parts.accounts.get(sid);
   }
 
+  /** A flow, checked when the table was made. */
   flow(id: string): Flow | undefined {
     return this.#parts.flows.get(id);
+  }
+
+  flows(): Iterable<Flow> {
+    return this.#parts.flows.values();
   }
 
   /** Whether the carrier has network groups at all. */

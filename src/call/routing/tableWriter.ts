@@ -1,12 +1,23 @@
 /** Writes resources into the parts of a table that is being built. Costs are counted, so that builders can pause. */
 import { TandemError } from '../../kernel/index.js';
+import { checkFlow } from '../applets/catalogue.js';
 import type { AclOwner } from './acl.js';
 import type { LimitClaim } from './decision.js';
 import { DigitTrie } from './digitTrie.js';
 import { parseEndpoint } from './endpoint.js';
 import { parseNetwork } from './ipAddress.js';
 import { type NumberFormat, e164Key } from './numbers.js';
-import type { Carrier, IpRange, Limits, NetworkGroup, PhoneNumber, Resource, ResourceKey, Trunk } from './resources.js';
+import type {
+  Carrier,
+  Flow,
+  IpRange,
+  Limits,
+  NetworkGroup,
+  PhoneNumber,
+  Resource,
+  ResourceKey,
+  Trunk,
+} from './resources.js';
 import { groupId } from './semantics.js';
 import { type NumberRoute, RoutingTable, type TableParts, type Target } from './table.js';
 
@@ -52,7 +63,7 @@ export class TableWriter {
         yield 1;
         break;
       case 'flow':
-        this.#parts.flows.set(resource.value.id, resource.value);
+        this.#flow(resource.value);
         yield 1;
         break;
     }
@@ -126,6 +137,13 @@ export class TableWriter {
     }
     this.#lastRoute = route;
     return route;
+  }
+
+  /** The call path runs what is in the table, so nothing comes into it unchecked, whatever the store let pass. */
+  #flow(flow: Flow): void {
+    const checked = checkFlow(flow);
+    if (!checked.ok) throw invalid('flow', flow.id, checked.error[0]?.message ?? 'is no flow');
+    this.#parts.flows.set(flow.id, checked.value.flow);
   }
 
   *#trunk(trunk: Trunk): Generator<number> {

@@ -1,5 +1,6 @@
 /** What happens to calls, as it happens. Logs, metrics, ladders and the live view subscribe; nobody is called. */
 import type { AttemptRecord, CallRecord } from '../record/cdr.js';
+import type { TraceStep } from '../flow/trace.js';
 import type { CallRequest, Decision } from '../routing/decision.js';
 
 interface OfCall {
@@ -12,7 +13,7 @@ interface OfCall {
 /**
  * Per call, in this order: `call_started`, `call_decided` (unless deciding failed), then for each destination tried
  * `attempt_started` and `attempt_ended`, `call_ringing` at the first 18x, `call_answered`, and in any case exactly one
- * `call_ended`. `call_released` follows when both legs are gone.
+ * `call_ended`; a call that a flow answers has a `flow_step` for each node left. `call_released` follows when both legs are gone.
  */
 export type CallEvent =
   | (OfCall & {
@@ -46,6 +47,8 @@ export type CallEvent =
       readonly afterMs: number;
     })
   | (OfCall & { readonly type: 'call_answered'; readonly setupMs: number; readonly bLegCallId: string })
+  /** A node of the call's flow was left. */
+  | (OfCall & { readonly type: 'flow_step'; readonly step: TraceStep })
   | (OfCall & { readonly type: 'call_ended'; readonly record: CallRecord })
   | (OfCall & {
       readonly type: 'call_released';

@@ -2,14 +2,15 @@
 import type { Clock, EventChannel } from '../../kernel/index.js';
 import type { IncomingLeg } from '../../signal/port.js';
 import type { Attempt } from '../bridge/attempt.js';
-import type { Bridge } from '../bridge/bridge.js';
-import type { CallEnding } from '../bridge/ending.js';
+import type { CallEnding, HangUpReason } from '../bridge/ending.js';
 import type { BridgeObserver } from '../bridge/world.js';
 import type { AttemptRecord, CallRecord, CallRecorder } from '../record/cdr.js';
 import { isoTime } from '../record/isoTime.js';
 import { endedByOf, outcomeOf, q850OfStatus } from '../record/outcome.js';
+import type { TraceStep } from '../flow/trace.js';
 import type { CallRequest, Decision } from '../routing/decision.js';
 import type { CallEvent } from './events.js';
+import type { FlowAccount, FlowObserver, PinnedFlows } from './flow/world.js';
 import { sourceText } from './request.js';
 
 /** What all calls of a node share. */
@@ -23,7 +24,17 @@ export interface CallWorld {
 /** A decision together with what it took; `release` gives it back, once. */
 export interface AdmittedCall {
   readonly decision: Decision;
+  /** For a call that a flow answers. */
+  readonly flows?: PinnedFlows | undefined;
   release(): void;
+}
+
+/** What runs a call: a bridge or a flow. */
+export interface CallCourse {
+  readonly state: string;
+  /** Ends the call on Tandem's own account. */
+  hangUp(reason: HangUpReason): void;
+  dump(): object;
 }
 
 /** A point in time on both clocks. */
@@ -37,12 +48,15 @@ const iso = (moment: Moment | undefined): string | null => (moment === undefined
 const between = (from: Moment | undefined, to: Moment): number =>
   from === undefined ? 0 : Math.max(0, Math.round(to.ms - from.ms));
 
-export class LiveCall implements BridgeObserver {
+/** Ends by which a flow refuses a caller whom it never answered. */
+const REFUSALS: ReadonlySet<string> = new Set(['flow_reject', 'flow_hangup', 'flow_ended']);
+
+export class LiveCall implements BridgeObserver, FlowObserver {
   readonly id: string;
   readonly request: CallRequest;
   readonly aLeg: IncomingLeg;
-  /** Set once the call goes to a destination. */
-  bridge: Bridge | undefined;
+  /** Set once the call goes to a destination or to a flow. */
+  course: CallCourse | undefined;
   readonly #world: CallWorld;
   readonly #onReleased: (call: LiveCall) => void;
   readonly #started: Moment;
@@ -52,6 +66,7 @@ export class LiveCall implements BridgeObserver {
   #answered: Moment | undefined;
   #bLegCallId: string | null = null;
   #destination: string | null = null;
+  #ended: Moment | undefined;
   #recorded = false;
 
   constructor(
@@ -112,22 +127,37 @@ export class LiveCall implements BridgeObserver {
     this.#emit({ type: 'call_ringing', callId: this.id, atMs: now.wallMs, status, earlyMedia, afterMs });
   }
 
-  onAnswered(attempt: Attempt): void {
+  onAnswered(attempt?: Attempt): void {
     const now = (this.#answered = this.#now());
     const setupMs = between(this.#started, now);
-    const bLegCallId = attempt.leg?.callId ?? '';
+    const bLegCallId = attempt?.leg?.callId ?? '';
     this.#emit({ type: 'call_answered', callId: this.id, atMs: now.wallMs, setupMs, bLegCallId });
   }
 
+  onStep(step: TraceStep): void {
+    this.#emit({ type: 'flow_step', callId: this.id, atMs: this.#world.clock.wallMs(), step });
+  }
+
+  /** The call's time is up and its limits are free; what may still come is its account. */
+  onEnding(): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = this.#now();
+    try {
+      this.#admitted?.release();
+    } catch (error) {
+      this.onFault('limits', error);
+    }
+  }
+
   /** Writes the record and gives the limits back; the first ending counts, others are ignored. */
-  onOver(ending: CallEnding): void {
+  onOver(ending: CallEnding, account?: FlowAccount): void {
     if (this.#recorded) return;
     this.#recorded = true;
     const admitted = this.#admitted;
+    this.onEnding();
     try {
-      admitted?.release();
       if (admitted === undefined) return;
-      const record = this.#record(ending, admitted.decision);
+      const record = { ...this.#record(ending, admitted.decision), ...account };
       this.#world.recorder.write(record);
       this.#emit({ type: 'call_ended', callId: this.id, atMs: this.#world.clock.wallMs(), record });
     } catch (error) {
@@ -150,7 +180,7 @@ export class LiveCall implements BridgeObserver {
     const now = this.#now();
     return {
       callId: this.id,
-      state: this.bridge?.state ?? 'deciding',
+      state: this.course?.state ?? 'deciding',
       startedAt: isoTime(this.#started.wallMs),
       answeredAt: iso(this.#answered),
       durationMs: between(this.#started, now),
@@ -169,12 +199,12 @@ export class LiveCall implements BridgeObserver {
       revision: decision?.revision ?? null,
       aLegCallId: this.aLeg.callId,
       bLegCallId: this.#bLegCallId,
-      legs: this.bridge?.dump() ?? {},
+      legs: this.course?.dump() ?? {},
     };
   }
 
   #record(ending: CallEnding, decision: Decision): CallRecord {
-    const ended = this.#now();
+    const ended = this.#ended ?? this.#now();
     const { request } = this;
     return {
       callId: this.id,
@@ -211,8 +241,9 @@ export class LiveCall implements BridgeObserver {
 
   #verdict(ending: CallEnding, decision: Decision): Pick<CallRecord, 'outcome' | 'endedBy' | 'q850'> {
     const { answered, cancelled, sipStatus, lastResult, deliberate } = ending;
-    // Refused means that nobody was asked; an error of ours is a failure all the same.
-    const accepted = ending.reasonCode === 'internal_error' || (decision.accepted && this.#destination !== null);
+    // Refused means that nobody was asked; an error of ours is a failure all the same, and so is that of a flow.
+    const asked = this.#destination !== null || (decision.mode === 'flow' && !REFUSALS.has(ending.reasonCode));
+    const accepted = ending.reasonCode === 'internal_error' || (decision.accepted && asked);
     return {
       outcome: outcomeOf({ answered, cancelled, accepted, sipStatus, lastResult }),
       endedBy: endedByOf({ leg: ending.side, direction: decision.direction, deliberate }),

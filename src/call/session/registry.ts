@@ -33,7 +33,7 @@ export class CallRegistry {
 
   /** Ends every call. Each is gone as soon as its legs have confirmed. */
   hangUpAll(reason: HangUpReason): void {
-    for (const call of [...this.#calls.values()]) call.bridge?.hangUp(reason);
+    for (const call of [...this.#calls.values()]) call.course?.hangUp(reason);
   }
 
   /** The calls in the order of their beginning. */

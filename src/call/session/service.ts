@@ -21,6 +21,8 @@ import type { FailoverPolicy } from '../routing/resources.js';
 import { Draft } from '../routing/draft.js';
 import { CallIds } from './callId.js';
 import type { CallEvent } from './events.js';
+import { FlowCall } from './flow/flowCall.js';
+import type { FlowPlane } from './flow/world.js';
 import { type AdmittedCall, type CallWorld, LiveCall } from './liveCall.js';
 import { CallRegistry } from './registry.js';
 import { callRequestOf, plainAddress } from './request.js';
@@ -47,6 +49,8 @@ export interface CallServiceOptions {
   readonly settings?: Partial<BridgeSettings>;
   /** What a failed attempt leads to, where the trunk's own policy says nothing. */
   readonly failover?: FailoverPolicy;
+  /** What flows need: without it, numbers that a flow answers are refused. */
+  readonly plane?: FlowPlane | undefined;
   /** Live calls; more are refused with 503. */
   readonly maxCalls?: number;
 }
@@ -102,7 +106,8 @@ export class CallService implements SignalHandlers {
       return this.#connect(call);
     } catch (error) {
       call.onFault('invite', error);
-      if (call.bridge !== undefined) return call.bridge;
+      const { course } = call;
+      if (course instanceof Bridge || course instanceof FlowCall) return course;
       return this.#refuse(call, call.decision, 'internal_error');
     }
   }
@@ -153,13 +158,27 @@ export class CallService implements SignalHandlers {
     call.decided(admitted);
     const { decision } = admitted;
     if (!decision.accepted) return this.#refuse(call, decision, decision.reasonCode);
+    if (decision.mode === 'flow') return this.#startFlow(call, admitted);
     const invite = commonInvite(call.aLeg.message, decision, this.#bridgeWorld.policy);
     if (invite === undefined) return this.#refuse(call, decision, 'too_many_hops');
     const bridge = new Bridge(this.#bridgeWorld, { aLeg: call.aLeg, decision, invite }, call);
-    call.bridge = bridge;
+    call.course = bridge;
     this.registry.add(call);
     bridge.begin();
     return bridge;
+  }
+
+  /** The call is answered by a flow. Without a media plane none can. */
+  #startFlow(call: LiveCall, { decision, flows }: AdmittedCall): LegEvents {
+    const { plane } = this.#options;
+    if (plane === undefined || flows === undefined) return this.#refuse(call, decision, 'flow_not_available');
+    const { id: callId, aLeg, request } = call;
+    const world = { ...this.#bridgeWorld, plane };
+    const course = new FlowCall(world, { callId, aLeg, request, decision, flows }, call);
+    call.course = course;
+    this.registry.add(call);
+    course.begin();
+    return course;
   }
 
   /** The final answer to a call that goes nowhere, with its reason and its record. */

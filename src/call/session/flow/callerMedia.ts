@@ -1,0 +1,143 @@
+/**
+ * The caller's audio in the media plane. It is opened with the answer, and opened anew by a re-INVITE when the flow
+ * needs it after it was lost or the media had been direct. What is started meanwhile waits.
+ */
+import type { Described, EndpointSpec, MediaProblem, MediaQuality } from '../../../media/port.js';
+import type { IncomingReinvite } from '../../../signal/port.js';
+import { Anchor, type AnchorSink } from './anchor.js';
+import type { CallerLeg } from './callerLeg.js';
+import type { FlowWorld } from './world.js';
+
+const SDP = 'application/sdp';
+
+/** What waits for the audio. `failed` tells why there will be none. */
+interface Waiting {
+  readonly name: string;
+  readonly start: (anchor: Anchor) => void;
+  readonly failed: (detail: string) => void;
+}
+
+export class CallerMedia {
+  anchor: Anchor | undefined;
+  readonly #world: FlowWorld;
+  readonly #callId: string;
+  readonly #caller: CallerLeg;
+  readonly #sink: AnchorSink;
+  /** Endpoints that were replaced or lost; the last one's quality goes into the record. */
+  readonly #closed: Promise<MediaQuality | null>[] = [];
+  #waiting: Waiting[] = [];
+  #opening = false;
+  #over = false;
+
+  constructor(world: FlowWorld, call: { readonly callId: string; readonly caller: CallerLeg }, sink: AnchorSink) {
+    this.#world = world;
+    this.#callId = call.callId;
+    this.#caller = call.caller;
+    this.#sink = sink;
+  }
+
+  /** Our answer to the caller's INVITE, or our offer to one that had none. */
+  async open(): Promise<Described> {
+    const { body } = this.#caller.leg.message;
+    return this.#open(body.length === 0 ? undefined : body);
+  }
+
+  /** Runs `start` with the caller's audio, now or when it is there. */
+  use(waiting: Waiting): void {
+    const { anchor } = this;
+    if (anchor?.endpoint !== undefined && !anchor.closed && !this.#opening) return waiting.start(anchor);
+    this.#waiting.push(waiting);
+    if (!this.#opening) this.#reopen();
+  }
+
+  /** Takes back what waits under this name. @returns whether it did wait */
+  withdraw(name: string): boolean {
+    const before = this.#waiting.length;
+    this.#waiting = this.#waiting.filter((waiting) => waiting.name !== name);
+    return this.#waiting.length < before;
+  }
+
+  /** The endpoint is of no more use; its audio may be opened anew. */
+  drop(): void {
+    const { anchor } = this;
+    this.anchor = undefined;
+    if (anchor !== undefined) this.#closed.push(anchor.close());
+  }
+
+  /** The caller's re-INVITE: hold, resume, another codec. */
+  async onReinvite(reinvite: IncomingReinvite): Promise<void> {
+    const { anchor } = this;
+    const { body } = reinvite.message;
+    if (anchor === undefined || this.#opening) return reinvite.respond(491);
+    const described = body.length === 0 ? await anchor.makeOffer() : await anchor.answerOffer(body);
+    if (described.ok) reinvite.respond(200, { contentType: SDP, body: described.sdp });
+    else reinvite.respond(described.problem.sipStatus);
+  }
+
+  /** Ends everything, once its streams have ended or `limit` resolves. @returns the latest endpoint's quality */
+  async close(limit: Promise<void>): Promise<MediaQuality | null> {
+    this.#over = true;
+    this.#fail('the call is over');
+    if (this.anchor !== undefined) await Promise.race([this.anchor.streamsEnded(), limit]);
+    this.drop();
+    const qualities = await Promise.all(this.#closed);
+    return qualities.findLast((quality) => quality !== null) ?? null;
+  }
+
+  async #open(offer: Buffer | undefined): Promise<Described> {
+    const anchor = new Anchor(this.#sink);
+    this.anchor = anchor;
+    const { mediaTimeoutMs } = this.#world.plane.settings;
+    const spec: EndpointSpec = { callId: this.#callId, leg: 'a', offer };
+    const described = await anchor.open(
+      this.#world.plane.media,
+      mediaTimeoutMs > 0 ? { ...spec, mediaTimeoutMs } : spec,
+    );
+    if (!described.ok && this.anchor === anchor) this.anchor = undefined;
+    return described;
+  }
+
+  #reopen(): void {
+    if (this.#over || !this.#caller.up) return this.#fail('the caller has no media');
+    this.#opening = true;
+    this.drop();
+    this.#renegotiate().then(
+      (problem) => this.#opened(problem?.message),
+      (error: unknown) => this.#opened(error instanceof Error ? error.message : String(error)),
+    );
+  }
+
+  /** @returns what went wrong */
+  async #renegotiate(): Promise<MediaProblem | undefined> {
+    const offered = await this.#open(undefined);
+    if (!offered.ok) return offered.problem;
+    const answer = await new Promise<Buffer | string>((resolve) => {
+      this.#caller.leg.reinvite({ contentType: SDP, body: offered.sdp }, (outcome) => {
+        if (outcome.kind !== 'answered') return resolve(`the caller refused new media (${outcome.kind})`);
+        outcome.ack();
+        resolve(outcome.message.body);
+      });
+    });
+    if (typeof answer === 'string') return { code: 'engine_down', message: answer, sipStatus: 488 };
+    const accepted = await (this.anchor as Anchor | undefined)?.acceptAnswer(answer);
+    return accepted?.ok === false ? accepted.problem : undefined;
+  }
+
+  #opened(problem: string | undefined): void {
+    this.#opening = false;
+    const { anchor } = this;
+    if (problem !== undefined || anchor === undefined || this.#over) {
+      this.drop();
+      return this.#fail(problem ?? 'the media were lost');
+    }
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { start } of waiting) start(anchor);
+  }
+
+  #fail(detail: string): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { failed } of waiting) failed(detail);
+  }
+}

@@ -1,0 +1,301 @@
+/** The callees of one flow call: dials by their ids, whose audio is joined with the caller's, and how. */
+import type { MediaQuality } from '../../../media/port.js';
+import type {
+  Content,
+  InDialogRequest,
+  IncomingReinvite,
+  Leg,
+  ResponseSpec,
+  SignalMessage,
+} from '../../../signal/port.js';
+import type { Attempt } from '../../bridge/attempt.js';
+import { CAPABILITY_HEADERS, DialogRelay } from '../../bridge/dialogRelay.js';
+import { commonInvite, contentOf } from '../../bridge/legHeaders.js';
+import type { DialEffect } from '../../flow/effects.js';
+import type { FlowEvent } from '../../flow/events.js';
+import type { AttemptRecord } from '../../record/cdr.js';
+import type { CallerLeg } from './callerLeg.js';
+import type { CallerMedia } from './callerMedia.js';
+import { Dial, type DialEnd, type DialSink } from './dial.js';
+import { releaseMedia } from './directMedia.js';
+import type { FlowCallStart, FlowObserver, FlowWorld } from './world.js';
+
+const SDP = 'application/sdp';
+
+/** The call around the dials. */
+export interface DialHost {
+  readonly start: FlowCallStart;
+  readonly caller: CallerLeg;
+  readonly media: CallerMedia;
+  readonly observer: FlowObserver;
+  deliver(event: FlowEvent): void;
+  fault(where: string, error: unknown): void;
+  /** A dial's legs are gone. */
+  settle(): void;
+}
+
+export class Dials implements DialSink {
+  /** How dials ended, the latest last. */
+  readonly ends: DialEnd[] = [];
+  /** The end that the flow is being told of. */
+  telling: DialEnd | undefined;
+  abandoned = 0;
+  readonly #world: FlowWorld;
+  readonly #host: DialHost;
+  readonly #dials = new Map<string, Dial>();
+  readonly #relay: DialogRelay;
+  readonly #qualities: Promise<MediaQuality | null>[] = [];
+  /** Talks with the caller. */
+  #joined: Dial | undefined;
+  /** The media of caller and callee flow directly: requests within the dialogs cross. */
+  #direct = false;
+  #releasing = false;
+
+  constructor(world: FlowWorld, host: DialHost) {
+    this.#world = world;
+    this.#host = host;
+    this.#relay = new DialogRelay(world.policy, world.random, (error) => host.fault('relay', error));
+  }
+
+  get size(): number {
+    return this.#dials.size;
+  }
+
+  get(dialId: string): Dial | undefined {
+    return this.#dials.get(dialId);
+  }
+
+  /** The callee's leg that requests of the caller are meant for. */
+  get peer(): Leg | undefined {
+    return this.#joined?.leg;
+  }
+
+  dial(effect: DialEffect): void {
+    const { start } = this.#host;
+    const { target, callerId, dialId, media } = effect;
+    const admitted = start.flows.dial({ target, callerId });
+    const common = commonInvite(start.aLeg.message, admitted.decision, this.#world.policy);
+    if (common === undefined) {
+      admitted.release();
+      return this.#host.deliver({ type: 'dialEnded', dialId, outcome: 'failed', sipStatus: 483 });
+    }
+    const { contentType: _type, body: _body, ...bare } = common;
+    const invite = media === 'direct' ? common : bare;
+    const dial = new Dial(this.#world, { dialId, callId: start.callId, media, admitted, invite }, this);
+    this.#dials.set(dialId, dial);
+    void dial.begin();
+  }
+
+  /** Callee and caller are one call from here on, with direct media. */
+  joinDirect(dial: Dial): void {
+    this.#joined = dial;
+    this.#direct = true;
+  }
+
+  bridge(dialId: string): void {
+    const dial = this.#dials.get(dialId);
+    if (dial?.anchor === undefined || dial.over) return;
+    this.#joined = dial;
+    this.#host.media.use({
+      name: `bridge ${dialId}`,
+      start: (anchor) => {
+        const callee = dial.anchor?.endpoint;
+        if (callee !== undefined && !dial.over) anchor.endpoint?.bridge(callee);
+      },
+      failed: (detail) => this.#host.fault('bridge', new Error(detail)),
+    });
+  }
+
+  /** Where an end refuses, all stays as it is. */
+  release(dialId: string): void {
+    const dial = this.#dials.get(dialId);
+    const { caller, media } = this.#host;
+    const { anchor } = media;
+    if (dial?.leg === undefined || anchor === undefined || !caller.up || this.#releasing) return;
+    this.#releasing = true;
+    releaseMedia(
+      { a: caller.leg, b: dial.leg, anchor },
+      (direct) => {
+        if (!this.#releasing) return;
+        this.#releasing = false;
+        if (!direct || dial.over || !caller.up) return;
+        this.#direct = true;
+        anchor.endpoint?.unbridge();
+        media.drop();
+        this.#close(dial);
+      },
+      (error) => this.#host.fault('release', error),
+    );
+  }
+
+  stopPlay(playId: string): void {
+    for (const dial of this.#dials.values()) dial.anchor?.stopPlay(playId);
+  }
+
+  hangUpAll(cause: number): void {
+    for (const dial of [...this.#dials.values()]) dial.hangUp(cause);
+  }
+
+  abandonAll(): void {
+    for (const dial of [...this.#dials.values()]) dial.abandon();
+  }
+
+  /** @returns the quality of the latest callee's audio, once all of it is closed */
+  async close(): Promise<MediaQuality | null> {
+    this.#relay.close();
+    for (const dial of this.#dials.values()) this.#close(dial);
+    const qualities = await Promise.all(this.#qualities);
+    return qualities.findLast((quality) => quality !== null) ?? null;
+  }
+
+  /** The ACK of the caller's 2xx: in a late offer with direct media it brings the callee's answer. */
+  callerAcked(message: SignalMessage): void {
+    this.#joined?.ack(contentOf(message));
+  }
+
+  /** @returns false when it is not for a callee */
+  callerRequest(request: InDialogRequest): boolean {
+    const peer = this.#direct ? this.peer : undefined;
+    if (peer === undefined) return false;
+    this.#relay.request(peer, request);
+    return true;
+  }
+
+  /** @returns false when the media plane is to answer */
+  callerReinvite(reinvite: IncomingReinvite): boolean {
+    if (this.#releasing) reinvite.respond(491);
+    else if (this.#direct && this.peer !== undefined) {
+      this.#relay.reinvite(this.#host.caller.leg, this.peer, reinvite);
+    } else return false;
+    return true;
+  }
+
+  acked(message: SignalMessage, reinvite: IncomingReinvite): void {
+    this.#relay.acked(message, reinvite);
+  }
+
+  cancelled(reinvite: IncomingReinvite): void {
+    this.#relay.cancelled(reinvite);
+  }
+
+  dump(): object {
+    const { size } = this.#dials;
+    const dials = [...this.#dials.values()].map((dial) => dial.dump());
+    return { size, direct: this.#direct, releasing: this.#releasing, dials, ...this.#relay.dump() };
+  }
+
+  // What the dials say.
+
+  onAttemptStarted(attempt: Attempt): void {
+    this.#host.observer.onAttemptStarted(attempt);
+  }
+
+  onAttemptEnded(attempt: Attempt, record: AttemptRecord): void {
+    this.#host.observer.onAttemptEnded(attempt, record);
+  }
+
+  dialProgress(dial: Dial, message: SignalMessage): void {
+    this.#host.deliver({ type: 'dialProgress', dialId: dial.id, status: message.status ?? 180 });
+  }
+
+  dialAnswered(dial: Dial): void {
+    this.#host.deliver({ type: 'dialAnswered', dialId: dial.id });
+  }
+
+  dialEnded(dial: Dial, end: DialEnd): void {
+    this.ends.push(end);
+    this.#close(dial);
+    if (this.#joined === dial) {
+      this.#joined = undefined;
+      this.#direct = false;
+      this.#releasing = false;
+      this.#relay.close();
+      this.#host.media.anchor?.endpoint?.unbridge();
+    }
+    const { outcome, sipStatus } = end;
+    this.#host.deliver({ type: 'dialEnded', dialId: dial.id, outcome, sipStatus });
+  }
+
+  dialReleased(dial: Dial, abandoned: number): void {
+    this.#dials.delete(dial.id);
+    this.abandoned += abandoned;
+    this.#host.settle();
+  }
+
+  dialRequest(dial: Dial, request: InDialogRequest): void {
+    const { caller } = this.#host;
+    if (this.#joined === dial && this.#direct && caller.up) return this.#relay.request(caller.leg, request);
+    const { method, body } = request.message;
+    if (method === 'UPDATE' && body.length > 0 && dial.anchor !== undefined) {
+      void this.#answer(dial, request);
+    } else answerLocally(request);
+  }
+
+  dialReinvite(dial: Dial, reinvite: IncomingReinvite): void {
+    const { caller } = this.#host;
+    if (this.#releasing) return reinvite.respond(491);
+    if (this.#joined === dial && this.#direct) {
+      const { leg } = dial;
+      if (leg !== undefined && caller.up) this.#relay.reinvite(leg, caller.leg, reinvite);
+      else this.#relay.defer(reinvite);
+    } else if (dial.anchor === undefined) this.#relay.defer(reinvite);
+    else void this.#answer(dial, reinvite);
+  }
+
+  dialReinviteAcked(message: SignalMessage, reinvite: IncomingReinvite): void {
+    this.#relay.acked(message, reinvite);
+  }
+
+  dialReinviteCancelled(reinvite: IncomingReinvite): void {
+    this.#relay.cancelled(reinvite);
+  }
+
+  dialPlayEnded(playId: string, end: 'finished' | 'stopped' | 'failed', detail: string): void {
+    this.#host.deliver({ type: 'playEnded', playId, end, detail });
+  }
+
+  dialFault(error: unknown): void {
+    this.#host.fault('dial', error);
+  }
+
+  #close(dial: Dial): void {
+    if (dial.anchor !== undefined && !dial.anchor.closed) this.#qualities.push(dial.anchor.close());
+  }
+
+  /** Hold, resume and the like of an anchored callee are the media plane's to answer. */
+  async #answer(dial: Dial, request: InDialogRequest | IncomingReinvite): Promise<void> {
+    try {
+      const { body } = request.message;
+      const described = body.length === 0 ? await dial.anchor?.makeOffer() : await dial.anchor?.answerOffer(body);
+      respondWith(request, described?.ok === true ? { contentType: SDP, body: described.sdp } : undefined);
+    } catch (error) {
+      request.respond(500);
+      this.#host.fault('dial', error);
+    }
+  }
+}
+
+function respondWith(
+  request: { respond(status: number, spec?: ResponseSpec): void },
+  content: Content | undefined,
+): void {
+  if (content === undefined) request.respond(488);
+  else request.respond(200, content);
+}
+
+/** What a leg that ends here is answered: RFC 3261 §11, RFC 6086 §4.2.2, RFC 3515 §2.4.2. */
+export function answerLocally(request: InDialogRequest): void {
+  switch (request.message.method) {
+    case 'OPTIONS':
+      return request.respond(200, { headers: CAPABILITY_HEADERS });
+    case 'INFO':
+    case 'NOTIFY':
+    case 'PRACK':
+    case 'UPDATE':
+      return request.respond(200);
+    case 'REFER':
+      return request.respond(603);
+    default:
+      return request.respond(405, { headers: CAPABILITY_HEADERS.slice(0, 1) });
+  }
+}
