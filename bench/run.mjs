@@ -100,6 +100,8 @@ const main = async () => {
   const load = readFileSync('/proc/loadavg', 'latin1').split(' ').slice(0, 2).join(' ');
   console.log(`Node ${process.version}, ${cpus().length} cores (${cpus()[0]?.model}), load before ${load}`);
   const folder = mkdtempSync(join(tmpdir(), 'tandem-bench-'));
+  // Also when a signal ends the bench.
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const results = { startedAt: new Date().toISOString(), node: process.version, options };
   try {
     for (const name of wanted) {
@@ -111,7 +113,6 @@ const main = async () => {
     writeFileSync(join(root, 'bench', 'results', 'latest.json'), JSON.stringify(results, undefined, 1));
   } finally {
     if (values.keep !== undefined) cpSync(folder, values.keep, { recursive: true });
-    rmSync(folder, { recursive: true, force: true });
   }
   return 0;
 };

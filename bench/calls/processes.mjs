@@ -6,8 +6,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const TICKS_PER_SECOND = 100;
 const children = new Set();
 
+/** With all below it: a killed Kamailio leaves children that hold its port. */
+const kill = (child) => {
+  for (const pid of family(child.pid).reverse()) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // Gone meanwhile.
+    }
+  }
+};
+
 process.on('exit', () => {
-  for (const child of children) child.kill('SIGKILL');
+  for (const child of children) if (child.pid !== undefined) kill(child);
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(130));
 
@@ -30,7 +41,7 @@ export const end = async (child, signal = 'SIGTERM', graceMs = 8000) => {
   child.kill(signal);
   const gone = await Promise.race([child.exited.then(() => true), sleep(graceMs, false, { ref: false })]);
   if (!gone) {
-    child.kill('SIGKILL');
+    kill(child);
     await child.exited;
   }
 };
