@@ -1,7 +1,7 @@
 /** What each applet does with a caller. Each ladder is one call. */
 import t from 'tap';
 import { dateTimeText, isTimeZone, longDateText, wallTimeIn } from '../../src/call/applets/wallTime.js';
-import { FlowRig, WALL_MS, flowOf, problemsOf } from '../support/flowRig.js';
+import { FlowLadder, WALL_MS, flowOf, problemsOf } from '../support/flowLadder.js';
 
 const bye = { applet: 'hangup' };
 const ends = (cause: number) => ({ applet: 'hangup', params: { cause } });
@@ -14,7 +14,7 @@ t.test('greeting: files, URLs, tones, silence and speech, as often as wanted', a
     { silence_ms: 100 },
     { text: 'Namaste' },
   ];
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     flowOf({ hi: { applet: 'greeting', params: { play, repeat: 2 }, exits: { next: 'bye' } }, bye }),
   );
   rig.start();
@@ -30,13 +30,13 @@ t.test('menu: a key during the prompt silences it and takes its exit', async (t)
     exits: { 1: 'one', 2: 'two', timeout: 'late', invalid: 'wrong' },
   };
   const flow = flowOf({ menu, one: ends(31), two: ends(32), late: ends(33), wrong: ends(34) });
-  t.same(new FlowRig(flow).start().keys('2').ladder().slice(3), [
+  t.same(new FlowLadder(flow).start().keys('2').ladder().slice(3), [
     '<- play menu.wav',
     '-> key 2',
     '<- stop play',
     '<- hangup 32 flow_hangup',
   ]);
-  t.same(new FlowRig(flow).start().keys('7').played().keys('8').ladder().slice(4), [
+  t.same(new FlowLadder(flow).start().keys('7').played().keys('8').ladder().slice(4), [
     '-> key 7',
     '<- stop play',
     '<- play no.wav, menu.wav',
@@ -44,7 +44,7 @@ t.test('menu: a key during the prompt silences it and takes its exit', async (t)
     '-> key 8',
     '<- hangup 34 flow_hangup',
   ]);
-  t.same(new FlowRig(flow).start().played().wait(5000).played().wait(5000).ladder().slice(4), [
+  t.same(new FlowLadder(flow).start().played().wait(5000).played().wait(5000).ladder().slice(4), [
     '-> play ended',
     '.. key',
     '<- play menu.wav',
@@ -60,7 +60,7 @@ t.test('menu: a prompt that must be heard is heard, and one that cannot be playe
     params: { prompt: [{ file: 'm.wav' }], choices: ['1'], barge_in: false },
     exits: { 1: 'bye' },
   };
-  const rig = new FlowRig(flowOf({ menu, bye })).start().keys('1');
+  const rig = new FlowLadder(flowOf({ menu, bye })).start().keys('1');
   t.same(rig.ladder().slice(-1), ['-> key 1']);
   t.equal(rig.state.typed, '', 'the key is not kept for another node');
   rig.played('failed').keys('1');
@@ -75,16 +75,16 @@ t.test('gather: finish key, most digits, time between digits, patterns', async (
       late: ends(33),
       wrong: ends(34),
     });
-  const digits = (rig: FlowRig) => [rig.state.results['ask']?.['digits'], rig.last('hangup')?.cause];
-  t.same(digits(new FlowRig(gather({})).start().keys('123#')), ['123', 16]);
-  t.same(digits(new FlowRig(gather({ max_digits: 2 })).start().keys('12')), ['12', 16]);
-  t.same(digits(new FlowRig(gather({})).start().keys('12').wait(3000)), ['12', 16]);
-  t.same(digits(new FlowRig(gather({ retries: 0 })).start().keys('#')), ['', 34]);
-  t.same(digits(new FlowRig(gather({ retries: 0 })).start().wait(5000)), ['', 33]);
-  t.same(digits(new FlowRig(gather({ retries: 0, min_digits: 3 })).start().keys('12#')), ['12', 34]);
-  t.same(digits(new FlowRig(gather({ finish_key: '', max_digits: 3 })).start().keys('1#2')), ['1#2', 16]);
+  const digits = (rig: FlowLadder) => [rig.state.results['ask']?.['digits'], rig.last('hangup')?.cause];
+  t.same(digits(new FlowLadder(gather({})).start().keys('123#')), ['123', 16]);
+  t.same(digits(new FlowLadder(gather({ max_digits: 2 })).start().keys('12')), ['12', 16]);
+  t.same(digits(new FlowLadder(gather({})).start().keys('12').wait(3000)), ['12', 16]);
+  t.same(digits(new FlowLadder(gather({ retries: 0 })).start().keys('#')), ['', 34]);
+  t.same(digits(new FlowLadder(gather({ retries: 0 })).start().wait(5000)), ['', 33]);
+  t.same(digits(new FlowLadder(gather({ retries: 0, min_digits: 3 })).start().keys('12#')), ['12', 34]);
+  t.same(digits(new FlowLadder(gather({ finish_key: '', max_digits: 3 })).start().keys('1#2')), ['1#2', 16]);
   const pin = gather({ valid: ['0XXX', 'N.'], max_digits: 6, retries: 1, invalid_prompt: [{ file: 'no.wav' }] });
-  const rig = new FlowRig(pin).start().keys('111#');
+  const rig = new FlowLadder(pin).start().keys('111#');
   t.same(rig.ladder().slice(-1), ['<- play no.wav']);
   rig.keys('0123#');
   t.same(digits(rig), ['0123', 16]);
@@ -93,7 +93,9 @@ t.test('gather: finish key, most digits, time between digits, patterns', async (
 });
 
 t.test('gather: an exit that leads nowhere is a failure with its name', async (t) => {
-  const rig = new FlowRig(flowOf({ ask: { applet: 'gather', params: { retries: 0 }, exits: { digits: 'bye' } }, bye }));
+  const rig = new FlowLadder(
+    flowOf({ ask: { applet: 'gather', params: { retries: 0 }, exits: { digits: 'bye' } }, bye }),
+  );
   rig.start().wait(5000);
   t.same(rig.ladder().slice(-1), ['<- hangup 41 gather_timeout']);
 });
@@ -112,7 +114,7 @@ t.test('voicebot: who closes it, and what becomes of a bot that is not there', a
     bye,
     sorry: ends(38),
   });
-  const rig = new FlowRig(flow).start();
+  const rig = new FlowLadder(flow).start();
   t.match(rig.last('startStream'), {
     url: 'wss://b.example/%2B918040000002',
     dialect: 'exotel',
@@ -126,23 +128,23 @@ t.test('voicebot: who closes it, and what becomes of a bot that is not there', a
   t.same(rig.ladder().slice(-1), ['<- hangup 38 flow_hangup']);
   t.match(rig.state.results['bot'], { status: 'failed', detail: 'handshake_timeout' });
 
-  const silent = new FlowRig(flow).start().wait(28_000);
+  const silent = new FlowLadder(flow).start().wait(28_000);
   t.same(
     silent.ladder().slice(-4),
     ['.. start', '<- stop stream', '.. stop', '<- stop stream', '<- hangup 38 flow_hangup'].slice(-4),
   );
 
-  const long = new FlowRig(flow).start().botUp().wait(63_000);
+  const long = new FlowLadder(flow).start().botUp().wait(63_000);
   t.same(long.ladder().slice(-2), ['.. limit', '<- stop stream']);
   long.bot({ disconnectedBy: 'NA' });
   t.same(long.ladder().slice(-1), ['<- hangup 16 flow_hangup']);
 
-  const broke = new FlowRig(flow).start().botUp().bot({ status: 'failed', disconnectedBy: 'bot' });
+  const broke = new FlowLadder(flow).start().botUp().bot({ status: 'failed', disconnectedBy: 'bot' });
   t.same(broke.ladder().slice(-1), ['<- hangup 16 flow_hangup'], 'a bot that breaks off has been there');
 });
 
 t.test('stream: a fork goes on behind the nodes, keeps the media anchored, ends with the call', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     flowOf({
       fork: { applet: 'stream', params: { url: 'ws://x.example/' }, exits: { next: 'talk' } },
       talk: { applet: 'connect', params: { to: ['sip:bob@192.0.2.1'] } },
@@ -163,12 +165,12 @@ t.test('stream: a fork goes on behind the nodes, keeps the media anchored, ends 
   ]);
   const again = { applet: 'stream', params: { url: 'ws://x.example/' }, exits: { next: 'ask', error: 'bye' } };
   const menu = { applet: 'menu', params: { choices: ['1'] }, exits: { 1: 'again', timeout: 'bye' } };
-  const many = new FlowRig(flowOf({ again, ask: menu, bye })).start().keys('1111');
+  const many = new FlowLadder(flowOf({ again, ask: menu, bye })).start().keys('1111');
   t.equal(many.trace.at(-2)?.error?.code, 'too_many_streams');
 });
 
 t.test('stream: its report waits for webhooks, whichever node the call is in', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     flowOf({
       fork: { applet: 'stream', params: { url: 'ws://x.example/' }, exits: { next: 'menu' } },
       menu: { applet: 'menu', params: { choices: ['1'] }, exits: { 1: 'tell' } },
@@ -189,10 +191,10 @@ t.test('record: prompt, beep, message; the finish key, silence and the caller’
     tell: { applet: 'passthru', params: { url: 'http://x.example/' } },
     bye,
   });
-  const done = (rig: FlowRig, durationMs: number, end: 'stopped' | 'silence' | 'failed' = 'stopped') =>
+  const done = (rig: FlowLadder, durationMs: number, end: 'stopped' | 'silence' | 'failed' = 'stopped') =>
     rig.send({ type: 'recordEnded', recordId: rig.id('startRecord'), end, durationMs, url: 'http://r.example/1.wav' });
 
-  const rig = new FlowRig(flow).start().played().keys('1#');
+  const rig = new FlowLadder(flow).start().played().keys('1#');
   done(rig, 4000);
   t.same(rig.ladder().slice(3), [
     '<- play leave.wav, 1000Hz',
@@ -206,7 +208,7 @@ t.test('record: prompt, beep, message; the finish key, silence and the caller’
   ]);
   t.match(rig.query(), { CallType: 'voicemail', RecordingUrl: 'http://r.example/1.wav' });
 
-  const left = new FlowRig(flow).start().played().send({ type: 'callerHungUp' });
+  const left = new FlowLadder(flow).start().played().send({ type: 'callerHungUp' });
   done(left, 4000);
   t.same(left.ladder().slice(-4), [
     '-> caller hung up',
@@ -215,16 +217,16 @@ t.test('record: prompt, beep, message; the finish key, silence and the caller’
     '<- tell http://x.example/',
   ]);
 
-  const short = done(new FlowRig(flow).start().played(), 200, 'silence');
+  const short = done(new FlowLadder(flow).start().played(), 200, 'silence');
   t.same(short.ladder().slice(-1), ['<- hangup 16 flow_hangup']);
-  const failed = done(new FlowRig(flow).start().played(), 0, 'failed');
+  const failed = done(new FlowLadder(flow).start().played(), 0, 'failed');
   t.equal(failed.state.reasonCode, 'record_failed');
-  const stuck = new FlowRig(flow).start().played().wait(130_000);
+  const stuck = new FlowLadder(flow).start().played().wait(130_000);
   t.equal(stuck.state.reasonCode, 'record_timeout');
 });
 
 t.test('record: the call itself, from here on', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     flowOf({
       tape: { applet: 'record', params: { what: 'call', channels: 'stereo' }, exits: { next: 'talk' } },
       talk: { applet: 'connect', params: { to: ['+914000'] } },
@@ -254,12 +256,12 @@ t.test('passthru: 200 and 302 branch, all else is an error; asynchronous goes on
       b: ends(32),
       c: ends(33),
     });
-  const cause = (rig: FlowRig) => rig.last('reject')?.cause;
-  t.equal(cause(new FlowRig(ask()).start().fetched(200)), 31);
-  t.equal(cause(new FlowRig(ask()).start().fetched(302)), 32);
-  t.equal(cause(new FlowRig(ask()).start().fetched(500)), 33);
-  t.equal(cause(new FlowRig(ask()).start().wait(7000)), 33);
-  const failed = new FlowRig(ask()).start();
+  const cause = (rig: FlowLadder) => rig.last('reject')?.cause;
+  t.equal(cause(new FlowLadder(ask()).start().fetched(200)), 31);
+  t.equal(cause(new FlowLadder(ask()).start().fetched(302)), 32);
+  t.equal(cause(new FlowLadder(ask()).start().fetched(500)), 33);
+  t.equal(cause(new FlowLadder(ask()).start().wait(7000)), 33);
+  const failed = new FlowLadder(ask()).start();
   failed.send({ type: 'fetchFailed', fetchId: failed.id('fetch'), reason: 'refused' });
   t.equal(cause(failed), 33);
   t.match(failed.trace[0], { error: { code: 'webhook_failed', message: 'refused' } });
@@ -280,7 +282,7 @@ t.test('passthru: 200 and 302 branch, all else is an error; asynchronous goes on
     ['tenant_id', 'demo'],
     ['pin', 'gold'],
   ]);
-  const async = new FlowRig(
+  const async = new FlowLadder(
     flowOf({
       tell: { applet: 'passthru', params: { url: 'http://x.example/', async: true }, exits: { next: 'bye' } },
       bye,
@@ -290,7 +292,7 @@ t.test('passthru: 200 and 302 branch, all else is an error; asynchronous goes on
 });
 
 t.test('passthru: digits arrive in double quotes', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     flowOf({
       ask: { applet: 'gather', params: { max_digits: 3 }, exits: { digits: 'tell' } },
       tell: { applet: 'passthru', params: { url: 'http://x.example/' } },
@@ -302,29 +304,29 @@ t.test('passthru: digits arrive in double quotes', async (t) => {
 t.test('transfer: to a flow that is there or not, and by REFER', async (t) => {
   const flow = flowOf({ go: { applet: 'transfer', params: { flow: 'flw_other' }, exits: { failed: 'bye' } }, bye });
   const other = flowOf({ only: { applet: 'reject', params: { status: 486 } } });
-  const rig = new FlowRig(flow).start();
+  const rig = new FlowLadder(flow).start();
   rig.send({ type: 'flowLoaded', transferId: rig.id('transfer'), flow: other });
   t.same(rig.ladder(), ['-> started', '<- transfer to flw_other', '-> flow loaded', '<- reject 486 flow_reject']);
-  const gone = new FlowRig(flow).start();
+  const gone = new FlowLadder(flow).start();
   gone.send({ type: 'flowLoaded', transferId: gone.id('transfer'), flow: undefined });
   t.same(gone.ladder().slice(-1), ['<- reject 480 flow_hangup']);
-  t.ok(new FlowRig(flow).start().wait(5000).over);
+  t.ok(new FlowLadder(flow).start().wait(5000).over);
 
   const refer = flowOf({
     go: { applet: 'transfer', params: { refer: 'sip:{{custom.tier}}@192.0.2.1' }, exits: { failed: 'bye' } },
     bye,
   });
-  const sent = new FlowRig(refer).start();
+  const sent = new FlowLadder(refer).start();
   sent.send({ type: 'referEnded', referId: sent.id('refer'), accepted: true, sipStatus: 202 });
   t.same(sent.ladder().slice(3), ['<- REFER sip:gold@192.0.2.1', '-> refer ended', '<- hangup 16 transferred']);
-  const refused = new FlowRig(refer).start();
+  const refused = new FlowLadder(refer).start();
   refused.send({ type: 'referEnded', referId: refused.id('refer'), accepted: false, sipStatus: 603 });
   t.same(refused.ladder().slice(-1), ['<- hangup 16 flow_hangup']);
 });
 
 t.test('switchcase: the first case that holds', async (t) => {
   const rig = (from: string) =>
-    new FlowRig(
+    new FlowLadder(
       flowOf({
         which: {
           applet: 'switchcase',
@@ -359,7 +361,7 @@ t.test('timing: opening hours in their own time zone, over midnight and daylight
       b: ends(32),
       ...('holidays' in params ? { c: ends(33) } : {}),
     });
-    const rig = new FlowRig(flow, { startedWallMs: Date.parse(iso) }).start();
+    const rig = new FlowLadder(flow, { startedWallMs: Date.parse(iso) }).start();
     return { 31: 'open', 32: 'closed', 33: 'holiday' }[rig.last('reject').cause];
   };
   const office = {
@@ -391,7 +393,7 @@ t.test('timing: opening hours in their own time zone, over midnight and daylight
 });
 
 t.test('timing: a call that waits grows older', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     flowOf({
       ask: { applet: 'gather', params: { first_digit_ms: 300_000 }, exits: { digits: 'when' } },
       when: {
@@ -408,17 +410,17 @@ t.test('timing: a call that waits grows older', async (t) => {
 });
 
 t.test('reject and hangup: what a caller is told before and after an answer', async (t) => {
-  t.match(new FlowRig(flowOf({ no: { applet: 'reject', params: { status: 486 } } })).start().last('reject'), {
+  t.match(new FlowLadder(flowOf({ no: { applet: 'reject', params: { status: 486 } } })).start().last('reject'), {
     status: 486,
     cause: 17,
   });
   t.match(
-    new FlowRig(flowOf({ no: { applet: 'hangup', params: { cause: 21, status: 403 } } })).start().last('reject'),
+    new FlowLadder(flowOf({ no: { applet: 'hangup', params: { cause: 21, status: 403 } } })).start().last('reject'),
     {
       status: 403,
       cause: 21,
     },
   );
   const hi = { applet: 'greeting', params: { play: [{ silence_ms: 100 }] }, exits: { next: 'no' } };
-  t.match(new FlowRig(flowOf({ hi, no: { applet: 'reject' } })).start().played().last('hangup'), { cause: 21 });
+  t.match(new FlowLadder(flowOf({ hi, no: { applet: 'reject' } })).start().played().last('hangup'), { cause: 21 });
 });

@@ -1,6 +1,6 @@
 /** Connect: whom it rings, in which order, for how long, and what it does with the audio. */
 import t from 'tap';
-import { FlowRig, flowOf, problemsOf } from '../support/flowRig.js';
+import { FlowLadder, flowOf, problemsOf } from '../support/flowLadder.js';
 
 const connect = (params: object, exits: object = {}) => ({ applet: 'connect', params, exits });
 const plain = (params: object) => flowOf({ talk: connect(params) });
@@ -8,7 +8,7 @@ const hi = { applet: 'greeting', params: { play: [{ file: 'hi.wav' }] }, exits: 
 const ends = (cause: number) => ({ applet: 'hangup', params: { cause } });
 
 t.test('a plain connect answers the caller with the callee’s answer: no media plane at all', async (t) => {
-  const rig = new FlowRig(plain({ to: ['sip:trk_demo'] })).start();
+  const rig = new FlowLadder(plain({ to: ['sip:trk_demo'] })).start();
   rig.send({ type: 'dialProgress', dialId: 'dial-1', status: 180 });
   rig.send({ type: 'dialProgress', dialId: 'dial-1', status: 180 });
   rig.send({ type: 'dialProgress', dialId: 'dial-1', status: 183 });
@@ -30,7 +30,7 @@ t.test('a plain connect answers the caller with the callee’s answer: no media 
 });
 
 t.test('what follows the talk needs the caller’s audio: it stays in the media plane', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     flowOf({
       talk: connect({ to: ['+914000'] }, { answered: 'thanks' }),
       thanks: { applet: 'greeting', params: { play: [{ file: 'thanks.wav' }] }, exits: { next: 'bye' } },
@@ -53,7 +53,7 @@ t.test('what follows the talk needs the caller’s audio: it stays in the media 
 t.test('serial: each target has its time, and the last word is the most telling one', async (t) => {
   const flow = (exits: object) =>
     flowOf({ talk: connect({ to: ['+911', '+912', '+913'], ring_ms: 20_000 }, exits), busy: ends(17), late: ends(19) });
-  const rig = new FlowRig(flow({ busy: 'busy', no_answer: 'late' })).start();
+  const rig = new FlowLadder(flow({ busy: 'busy', no_answer: 'late' })).start();
   rig.dialed('busy').wait(20_000).dialed('failed', 'dial-3');
   t.same(rig.ladder(), [
     '-> started',
@@ -72,16 +72,16 @@ t.test('serial: each target has its time, and the last word is the most telling 
 
 t.test('nobody wired: the caller is told what the callee said', async (t) => {
   const told = (outcome: 'busy' | 'no_answer' | 'failed') =>
-    new FlowRig(plain({ to: ['+911'] })).start().dialed(outcome).ladder().slice(-1);
+    new FlowLadder(plain({ to: ['+911'] })).start().dialed(outcome).ladder().slice(-1);
   t.same(told('busy'), ['<- reject 486 callee_busy']);
   t.same(told('no_answer'), ['<- reject 480 no_answer']);
   t.same(told('failed'), ['<- reject 503 connect_failed']);
-  const quiet = new FlowRig(plain({ to: ['+911'], ring_ms: 5000 })).start().wait(5000);
+  const quiet = new FlowLadder(plain({ to: ['+911'], ring_ms: 5000 })).start().wait(5000);
   t.equal(quiet.state.reasonCode, 'no_answer');
 });
 
 t.test('parallel: the first who answers wins, the others are called off, also when they cross', async (t) => {
-  const rig = new FlowRig(plain({ to: ['+911', '+912', '+913'], mode: 'parallel', max_parallel: 2 })).start();
+  const rig = new FlowLadder(plain({ to: ['+911', '+912', '+913'], mode: 'parallel', max_parallel: 2 })).start();
   rig.send({ type: 'dialProgress', dialId: 'dial-2', status: 183 }).dialed('busy', 'dial-1');
   rig.dialUp('dial-3').dialUp('dial-2').send({ type: 'answered' }).dialUp('dial-2').dialed('completed', 'dial-3');
   t.same(rig.ladder(), [
@@ -107,7 +107,7 @@ t.test('parallel: the first who answers wins, the others are called off, also wh
 });
 
 t.test('music on hold answers the caller; a whisper is the callee’s alone; then both are joined', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     plain({ to: ['+911'], music_on_hold: [{ file: 'moh.wav' }], whisper: [{ text: 'Sales call' }], send_digits: '42' }),
   );
   rig.start().dialUp().played();
@@ -129,15 +129,15 @@ t.test('music on hold answers the caller; a whisper is the callee’s alone; the
 });
 
 t.test('a callee who leaves during the whisper was never there', async (t) => {
-  const rig = new FlowRig(plain({ to: ['+911', '+912'], whisper: [{ file: 'w.wav' }] })).start();
+  const rig = new FlowLadder(plain({ to: ['+911', '+912'], whisper: [{ file: 'w.wav' }] })).start();
   rig.dialUp().dialed('completed');
   t.same(rig.ladder().slice(-2), ['-> dial-1 completed', '<- dial-3 +912 anchored']);
-  const direct = new FlowRig(plain({ to: ['+911', '+912'] })).start().dialUp().dialed('completed');
+  const direct = new FlowLadder(plain({ to: ['+911', '+912'] })).start().dialUp().dialed('completed');
   t.same(direct.ladder().slice(-1), ['<- hangup 41 connect_failed'], 'its answer is out: there is no way back');
 });
 
 t.test('limits of the talk, recording of the talk', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     flowOf({
       hi,
       talk: connect({ to: ['+911'], talk_ms: 60_000, record: true, recording_channels: 'dual' }, { answered: 'tell' }),
@@ -177,10 +177,10 @@ t.test('the caller hangs up: while it rings, and in the talk', async (t) => {
     talk: connect({ to: ['+911'], media: 'anchored' }, { answered: 'tell', cancelled: 'tell' }),
     tell: { applet: 'passthru', params: { url: 'http://x.example/' } },
   });
-  const ringing = new FlowRig(flow).start().send({ type: 'callerHungUp' });
+  const ringing = new FlowLadder(flow).start().send({ type: 'callerHungUp' });
   t.same(ringing.ladder().slice(-2), ['<- hang up dial-1', '<- tell http://x.example/']);
   t.equal(ringing.query()['CallType'], 'client-hangup');
-  const talking = new FlowRig(flow)
+  const talking = new FlowLadder(flow)
     .start()
     .dialUp()
     .send({ type: 'answered' })
@@ -194,7 +194,7 @@ t.test('the caller hangs up: while it rings, and in the talk', async (t) => {
 const server = { url: 'https://p.example/a', fallback_url: 'https://p.example/b' };
 
 t.test('programmable: the server’s JSON is the plan', async (t) => {
-  const rig = new FlowRig(plain(server)).start();
+  const rig = new FlowLadder(plain(server)).start();
   t.strictSame(rig.last('fetch').headers, [['Exotel-Version', '1.0']]);
   rig.fetched(200, {
     fetch_after_attempt: false,
@@ -240,20 +240,20 @@ t.test('programmable: the server’s JSON is the plan', async (t) => {
 
 t.test('programmable: trunk destinations, and the fallback URL for whatever the primary does wrong', async (t) => {
   for (const wrong of [
-    (rig: FlowRig) => rig.fetched(500),
-    (rig: FlowRig) => rig.fetched(200, 'not json'),
-    (rig: FlowRig) => rig.fetched(200, { destination: { numbers: [] } }),
-    (rig: FlowRig) => rig.fetched(200, { destination: { numbers: ['javascript:alert(1)'] } }),
-    (rig: FlowRig) => rig.fetched(200, { destination: { numbers: ['+911'] }, max_ringing_duration: -1 }),
-    (rig: FlowRig) => rig.send({ type: 'fetchFailed', fetchId: rig.id('fetch'), reason: 'refused' }),
-    (rig: FlowRig) => rig.wait(7000),
+    (rig: FlowLadder) => rig.fetched(500),
+    (rig: FlowLadder) => rig.fetched(200, 'not json'),
+    (rig: FlowLadder) => rig.fetched(200, { destination: { numbers: [] } }),
+    (rig: FlowLadder) => rig.fetched(200, { destination: { numbers: ['javascript:alert(1)'] } }),
+    (rig: FlowLadder) => rig.fetched(200, { destination: { numbers: ['+911'] }, max_ringing_duration: -1 }),
+    (rig: FlowLadder) => rig.send({ type: 'fetchFailed', fetchId: rig.id('fetch'), reason: 'refused' }),
+    (rig: FlowLadder) => rig.wait(7000),
   ]) {
-    const rig = new FlowRig(plain(server)).start();
+    const rig = new FlowLadder(plain(server)).start();
     wrong(rig);
     t.equal(rig.last('fetch').url, 'https://p.example/b');
     rig.fetched(200, { destination: { trunk: 'trk_demo' } });
     t.same(rig.ladder().slice(-1), ['<- dial-3 trunk trk_demo direct']);
-    const none = new FlowRig(plain(server)).start();
+    const none = new FlowLadder(plain(server)).start();
     wrong(none);
     wrong(none);
     t.equal(none.state.reasonCode, 'connect_url_failed');
@@ -261,12 +261,12 @@ t.test('programmable: trunk destinations, and the fallback URL for whatever the 
 });
 
 t.test('programmable: asked again after each round, and not for ever', async (t) => {
-  const rig = new FlowRig(plain({ url: 'https://p.example/a' })).start();
+  const rig = new FlowLadder(plain({ url: 'https://p.example/a' })).start();
   const answer = { fetch_after_attempt: true, destination: { numbers: ['+911'] } };
   for (let i = 0; i < 10; i++) rig.fetched(200, answer).dialed('no_answer');
   t.ok(rig.over);
   t.equal(rig.state.reasonCode, 'no_answer');
-  const enough = new FlowRig(plain({ url: 'https://p.example/a' }))
+  const enough = new FlowLadder(plain({ url: 'https://p.example/a' }))
     .start()
     .fetched(200, answer)
     .dialed('busy')
@@ -275,7 +275,7 @@ t.test('programmable: asked again after each round, and not for ever', async (t)
 });
 
 t.test('targets come from variables, too; what is none is left out', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     plain({ to: ['{{ custom.bad }}', '+{{ custom.good }}', 'sip:{{custom.bad}}@192.0.2.1'], caller_id: '{{call.to}}' }),
     {
       custom: { bad: 'x y<z>', good: '914000' },
@@ -284,7 +284,7 @@ t.test('targets come from variables, too; what is none is left out', async (t) =
   t.match(rig.last('dial'), { target: { kind: 'number', number: '+914000' }, callerId: '+918040000002' });
   rig.dialed('failed');
   t.match(rig.last('dial'), { target: { uri: 'sip:x%20y%3Cz%3E@192.0.2.1' } });
-  const none = new FlowRig(plain({ to: ['{{ custom.bad }}'] }), { custom: {} }).start();
+  const none = new FlowLadder(plain({ to: ['{{ custom.bad }}'] }), { custom: {} }).start();
   t.equal(none.state.reasonCode, 'connect_failed');
 });
 

@@ -3,7 +3,7 @@ import t from 'tap';
 import { APPLETS } from '../../src/call/applets/catalogue.js';
 import { advance, dumpFlow, initialState } from '../../src/call/flow/executor.js';
 import { maskUrl, withoutCredentials } from '../../src/call/flow/trace.js';
-import { FACTS, FlowRig, flowOf } from '../support/flowRig.js';
+import { FACTS, FlowLadder, flowOf } from '../support/flowLadder.js';
 
 const say = (file: string, next: string, more: object = {}) => ({
   applet: 'greeting',
@@ -13,7 +13,7 @@ const say = (file: string, next: string, more: object = {}) => ({
 const bye = { applet: 'hangup' };
 
 t.test('a greeting is played to an answered caller, and the call ends where the flow says', async (t) => {
-  const rig = new FlowRig(flowOf({ welcome: say('welcome.wav', 'bye'), bye }));
+  const rig = new FlowLadder(flowOf({ welcome: say('welcome.wav', 'bye'), bye }));
   rig.send({ type: 'started' }).send({ type: 'answered' }).played();
   t.same(rig.ladder(), [
     '-> started',
@@ -28,7 +28,7 @@ t.test('a greeting is played to an answered caller, and the call ends where the 
 });
 
 t.test('greeting, bot, webhook, connect: one chain, and the media are released at its end', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     flowOf({
       welcome: say('welcome.wav', 'bot'),
       bot: { applet: 'voicebot', params: { url: 'wss://user:secret@bot.example/ws?token=1' }, exits: { next: 'ask' } },
@@ -86,24 +86,26 @@ t.test('greeting, bot, webhook, connect: one chain, and the media are released a
 });
 
 t.test('what fails takes the node’s error exit, else the fallback, else the end with its reason', async (t) => {
-  const own = new FlowRig(flowOf({ a: say('a.wav', 'bye', { error: 'b' }), b: say('sorry.wav', 'bye'), bye }));
+  const own = new FlowLadder(flowOf({ a: say('a.wav', 'bye', { error: 'b' }), b: say('sorry.wav', 'bye'), bye }));
   own.start().played('failed');
   t.same(own.ladder().slice(-2), ['-> play ended', '<- play sorry.wav']);
   t.match(own.trace[0], { exit: 'error', next: 'b', error: { code: 'play_failed' } });
 
-  const fallback = new FlowRig(flowOf({ a: say('a.wav', 'bye'), b: say('sorry.wav', 'bye'), bye }, { fallback: 'b' }));
+  const fallback = new FlowLadder(
+    flowOf({ a: say('a.wav', 'bye'), b: say('sorry.wav', 'bye'), bye }, { fallback: 'b' }),
+  );
   fallback.start().played('failed');
   t.same(fallback.ladder().slice(-2), ['-> play ended', '<- play sorry.wav']);
   fallback.played('failed');
   t.same(fallback.ladder(), ['-> play ended', '<- hangup 41 play_failed'], 'a fallback that fails is the end');
 
-  const none = new FlowRig(flowOf({ a: say('a.wav', 'bye'), bye }));
+  const none = new FlowLadder(flowOf({ a: say('a.wav', 'bye'), bye }));
   none.start().played('failed');
   t.same(none.ladder().slice(-1), ['<- hangup 41 play_failed']);
 });
 
 t.test('the media plane dies: the node fails, the fallback serves the caller', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     flowOf(
       {
         bot: { applet: 'voicebot', params: { url: 'wss://bot.example/' } },
@@ -116,8 +118,17 @@ t.test('the media plane dies: the node fails, the fallback serves the caller', a
   t.same(rig.ladder().slice(-2), ['-> media failed', '<- dial-2 +914000 anchored']);
 });
 
+t.test('the media plane dies while the caller is being answered: one answer is enough', async (t) => {
+  const hold = { applet: 'connect', params: { to: ['+914000'], music_on_hold: [{ file: 'm.wav' }] } };
+  const rig = new FlowLadder(
+    flowOf({ hold, human: { applet: 'connect', params: { to: ['+915000'] } } }, { fallback: 'human' }),
+  );
+  rig.send({ type: 'started' }).send({ type: 'mediaFailed', detail: 'worker died' }).send({ type: 'answered' });
+  t.same(rig.ladder(), ['-> started', '<- answer', '-> media failed', '<- dial-1 +915000 anchored', '-> answered']);
+});
+
 t.test('a caller who hangs up ends the flow; what runs is stopped, nothing is hung up twice', async (t) => {
-  const rig = new FlowRig(flowOf({ welcome: say('welcome.wav', 'bye'), bye }));
+  const rig = new FlowLadder(flowOf({ welcome: say('welcome.wav', 'bye'), bye }));
   rig.start().send({ type: 'callerHungUp' }).send({ type: 'callerHungUp' }).played();
   t.same(rig.ladder().slice(-4), ['-> caller hung up', '<- stop play', '-> caller hung up', '-> play ended']);
   t.match(rig.trace, [{ nodeId: 'welcome', exit: 'caller_hung_up', next: null }]);
@@ -128,7 +139,7 @@ t.test('a caller who hangs up ends the flow; what runs is stopped, nothing is hu
 t.test(
   'a caller who leaves the bot is still reported to the webhook behind it, once the report is there',
   async (t) => {
-    const rig = new FlowRig(
+    const rig = new FlowLadder(
       flowOf({
         bot: { applet: 'voicebot', params: { url: 'wss://bot.example/' }, exits: { next: 'which' } },
         which: {
@@ -149,7 +160,7 @@ t.test(
 );
 
 t.test('a report that never comes does not keep a call alive whose caller has gone', async (t) => {
-  const rig = new FlowRig(flowOf({ bot: { applet: 'voicebot', params: { url: 'wss://bot.example/' } } }));
+  const rig = new FlowLadder(flowOf({ bot: { applet: 'voicebot', params: { url: 'wss://bot.example/' } } }));
   rig.start().send({ type: 'callerHungUp' });
   t.notOk(rig.over);
   rig.wait(5000);
@@ -158,12 +169,12 @@ t.test('a report that never comes does not keep a call alive whose caller has go
 
 t.test('loops are bounded: visits per node, and steps in all', async (t) => {
   const menu = { applet: 'menu', params: { choices: ['1', '9'] }, exits: { 1: 'menu', 9: 'bye' } };
-  const rig = new FlowRig(flowOf({ menu, bye }));
+  const rig = new FlowLadder(flowOf({ menu, bye }));
   rig.start().keys('1'.repeat(30));
   t.equal(rig.state.reasonCode, 'flow_loop');
   t.equal(rig.trace.length, 21);
 
-  const bounded = new FlowRig(
+  const bounded = new FlowLadder(
     flowOf({ menu: { ...menu, max_visits: 3, exits: { ...menu.exits, error: 'bye' } }, bye }),
   );
   bounded.start().keys('111');
@@ -171,7 +182,7 @@ t.test('loops are bounded: visits per node, and steps in all', async (t) => {
 });
 
 t.test('the longest call ends at its limit, whatever it is doing', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     flowOf({ talk: { applet: 'connect', params: { to: ['+914000'] } } }, { max_call_ms: 60_000 }),
   );
   rig.start().dialUp().send({ type: 'answered' }).wait(60_000);
@@ -179,16 +190,16 @@ t.test('the longest call ends at its limit, whatever it is doing', async (t) => 
 });
 
 t.test('an answer that the caller never acknowledges ends the flow', async (t) => {
-  const late = new FlowRig(flowOf({ welcome: say('welcome.wav', 'bye'), bye }));
+  const late = new FlowLadder(flowOf({ welcome: say('welcome.wav', 'bye'), bye }));
   late.send({ type: 'started' }).wait(35_000);
   t.same(late.ladder(), ['-> started', '<- answer', '.. answer_limit', '<- hangup 41 answer_failed']);
-  const refused = new FlowRig(flowOf({ welcome: say('welcome.wav', 'bye'), bye }));
+  const refused = new FlowLadder(flowOf({ welcome: say('welcome.wav', 'bye'), bye }));
   refused.send({ type: 'started' }).send({ type: 'answerFailed', detail: 'no_common_codec' });
   t.equal(refused.state.reasonCode, 'answer_failed');
 });
 
 t.test('variables: set on leaving a node, used in templates and conditions; callers’ words stay words', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     flowOf(
       {
         ask: {
@@ -220,7 +231,7 @@ t.test('variables: set on leaving a node, used in templates and conditions; call
 });
 
 t.test('one key that comes by two ways is one; keys reach the bot that the audio does not carry', async (t) => {
-  const rig = new FlowRig(
+  const rig = new FlowLadder(
     flowOf({
       ask: { applet: 'gather', params: { max_digits: 3 }, exits: { digits: 'bot' } },
       bot: { applet: 'voicebot', params: { url: 'ws://b.example/' } },
@@ -245,10 +256,10 @@ t.test('keys pressed early count where the flow wants them to, and never twice',
       again: { applet: 'gather', exits: { digits: 'bye' } },
       bye,
     });
-  const eager = new FlowRig(flow(true)).start().keys('42').played();
+  const eager = new FlowLadder(flow(true)).start().keys('42').played();
   t.equal(eager.state.results['ask']?.['digits'], '42');
   t.equal(eager.state.typed, '');
-  const strict = new FlowRig(flow(false)).start().keys('42').played();
+  const strict = new FlowLadder(flow(false)).start().keys('42').played();
   t.equal(strict.state.node?.nodeId, 'ask');
   t.equal(strict.state.typed, '');
 });
@@ -258,7 +269,7 @@ t.test('another flow takes over, keeps what both know, and cannot be passed roun
     { go: { applet: 'transfer', params: { flow: 'flw_test' } } },
     { version: 7, variables: { lang: 'en' } },
   );
-  const rig = new FlowRig(over);
+  const rig = new FlowLadder(over);
   rig.send({ type: 'started' });
   for (let i = 0; i < 5; i++) rig.send({ type: 'flowLoaded', transferId: rig.id('transfer'), flow: over });
   t.notOk(rig.over);
@@ -271,7 +282,7 @@ t.test('events that fit nothing change nothing', async (t) => {
   const flow = flowOf({ welcome: say('welcome.wav', 'bye'), bye });
   const fresh = initialState(flow, APPLETS, FACTS);
   t.equal(advance(fresh, { type: 'answered' }, 0).state, fresh, 'nothing begins without its beginning');
-  const rig = new FlowRig(flow).start();
+  const rig = new FlowLadder(flow).start();
   const before = rig.state;
   for (const event of [
     { type: 'started' },

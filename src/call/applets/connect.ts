@@ -159,7 +159,7 @@ const isPlain = (run: NodeRun, params: ConnectParams, plan: DialPlan): boolean =
 
 function ring(run: NodeRun, params: ConnectParams, plan: DialPlan, books: Books): Step {
   const music = plan.musicOnHold.length > 0 ? run.play(plan.musicOnHold, { repeat: 0 }) : '';
-  const direct = !run.answered && isPlain(run, params, plan);
+  const direct = run.unanswered && isPlain(run, params, plan);
   const { fetches, verdict } = books;
   return searched(run, params, fill(run, { plan, direct, music, next: 0, live: [], verdict }), { fetches, told: 0 });
 }

@@ -10,7 +10,7 @@ export const START_LIMIT_MS = 25_000;
 /** From asking a stream to stop to its report. */
 export const STOP_LIMIT_MS = 3000;
 
-/** reference: AgentStream takes 3 custom parameters of 256 characters in all, and URLs below 600. */
+/** AgentStream takes 3 custom parameters of 256 characters in all, and URLs below 600. */
 const EXOTEL_PARAMETERS = 3;
 const EXOTEL_PARAMETER_TEXT = 256;
 const EXOTEL_URL = 600;

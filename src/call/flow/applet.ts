@@ -69,6 +69,8 @@ export interface NodeRun {
   readonly wallMs: number;
   readonly call: CallFacts;
   readonly answered: boolean;
+  /** Neither answered nor being answered. */
+  readonly unanswered: boolean;
   readonly hungUp: boolean;
   readonly history: History;
   /** Background streams or recordings run: the media cannot leave the media plane. */

@@ -52,6 +52,10 @@ export class Draft implements NodeRun {
     return this.state.answered === 'yes';
   }
 
+  get unanswered(): boolean {
+    return this.state.answered === 'no';
+  }
+
   get hungUp(): boolean {
     return this.state.hungUp;
   }
@@ -99,6 +103,8 @@ export class Draft implements NodeRun {
   }
 
   emit(effect: FlowEffect): void {
+    // One 2xx per call: a node that wants an answer while another's is on its way waits for that.
+    if (effect.type === 'answer' && this.state.answered !== 'no') return;
     const ended = stoppedBy(effect);
     if (ended !== undefined) this.#forget(ended[0], ended[1]);
     const started = startedBy(effect, this.nodeId);

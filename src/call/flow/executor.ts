@@ -233,7 +233,7 @@ function enter(draft: Draft, nodeId: string): Outcome<unknown> {
   const limit = node.max_visits ?? DEFAULT_MAX_VISITS;
   if (count > limit) return fail('flow_loop', `visited more than ${limit} times`);
   if (draft.answered || !applet.needsAnswer(node.params)) return beginNode(draft);
-  if (draft.state.answered === 'no') draft.emit({ type: 'answer', dialId: undefined });
+  draft.emit({ type: 'answer', dialId: undefined });
   return { kind: 'wait', data: undefined };
 }
 

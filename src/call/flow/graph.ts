@@ -6,7 +6,7 @@ import type { Applet, AppletSet } from './applet.js';
 import { type FlowDocument, FlowDocumentSchema, type FlowNode } from './document.js';
 import { eachVariable, parseExpression } from './expression.js';
 import { hasTemplate, parseTemplate } from './template.js';
-import { variableProblem } from './variables.js';
+import { RESERVED_NAMES, variableProblem } from './variables.js';
 import { shapeOf } from './wayOut.js';
 
 export type FlowProblem = DocumentProblem;
@@ -42,6 +42,9 @@ export function validateFlow(data: unknown, applets: AppletSet): Result<CheckedF
   if (!documentShape(data)) return err((documentShape.errors ?? []).slice(0, MAX_PROBLEMS).map(describeSchemaError));
   const flow = data as FlowDocument;
   const check = new FlowCheck(flow);
+  for (const name of Object.keys(flow.variables)) {
+    if (RESERVED_NAMES.includes(name)) check.add(`variables.${name}`, 'has the name of something else: choose another');
+  }
   check.target('start', flow.start);
   if (flow.fallback !== undefined) check.target('fallback', flow.fallback);
   for (const [id, node] of Object.entries(flow.nodes)) checkNode(check, { id, node }, applets);

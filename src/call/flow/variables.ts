@@ -6,6 +6,9 @@ import type { Value, Values } from './values.js';
 const CALL_NAMES = ['sid', 'from', 'to', 'account', 'direction', 'answered', 'hungup', 'seconds'];
 const ROOTS = ['call', 'caller', 'custom', 'nodes'];
 
+/** Words that no variable of a flow may be named. */
+export const RESERVED_NAMES: readonly string[] = [...ROOTS, 'and', 'or', 'not', 'true', 'false', 'null'];
+
 /** What is wrong with a variable of this flow; undefined when nothing is. */
 export function variableProblem(flow: FlowDocument, path: readonly string[]): string | undefined {
   const name = path.join('.');
