@@ -2,11 +2,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { call } from './cli/call.js';
-import { dump } from './cli/dump.js';
-import { explain } from './cli/explain.js';
-import { lint } from './cli/lint.js';
-import { start } from './cli/start.js';
 import { VERSION } from './cli/version.js';
 import { type Config, ConfigError, loadConfig, splitArguments } from './config/index.js';
 import { TandemError } from './kernel/index.js';
@@ -26,7 +21,14 @@ configuration as a flag, for example --sip.listen udp://127.0.0.1:5080 or --set 
 `;
 
 type Verb = (config: Config, argv: readonly string[], configFile: string | undefined) => Promise<number>;
-const VERBS: { readonly [verb: string]: Verb } = { start, call, explain, lint, dump };
+/** Each is loaded when it is asked for: `dump` needs no SIP stack, and nobody waits for one. */
+const VERBS: { readonly [verb: string]: () => Promise<Verb> } = {
+  start: async () => (await import('./cli/start.js')).start,
+  call: async () => (await import('./cli/call.js')).call,
+  explain: async () => (await import('./cli/explain.js')).explain,
+  lint: async () => (await import('./cli/lint.js')).lint,
+  dump: async () => (await import('./cli/dump.js')).dump,
+};
 
 /** The demonstration's configuration, beside dist/ in the package. */
 const demoConfig = (): string | undefined => {
@@ -49,7 +51,7 @@ const run = async (argv: readonly string[]): Promise<number> => {
   const split = splitArguments(rest);
   const file = split.file ?? process.env['TANDEM_CONFIG'] ?? demoConfig();
   const config = loadConfig({ file, env: process.env, flags: split.flags });
-  return verb(config, split.rest, file);
+  return (await verb())(config, split.rest, file);
 };
 
 try {
