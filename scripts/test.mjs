@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 const ROOT = 'build/test';
 const JOBS = Number(process.env.TEST_JOBS ?? 2);
 /** A file that takes longer has hung. */
-const FILE_LIMIT_MS = 180_000;
+const FILE_LIMIT_MS = 240_000;
 /** What TAP calls one test: ok or not ok without indentation. */
 const TEST_POINT = /^(not )?ok \d+(?: - (.*?))?(?: # (SKIP|TODO)\b.*| # time=\S+)?(?: \{)?$/i;
 
