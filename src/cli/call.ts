@@ -8,6 +8,7 @@ import { NodeNetwork, SystemResolver } from '../net/index.js';
 import { type Dialog, type EngineHandler, type IncomingInvite, type SipEngine, createEngine } from '../sip/index.js';
 import { type Options, readOptions, required } from './arguments.js';
 import { LadderPrinter } from './ladder.js';
+import { type Heard, TONE_HZ, Talker } from './talker.js';
 
 const OFFER = (address: string): Buffer =>
   Buffer.from(
@@ -30,23 +31,33 @@ interface Placed {
  * prints both sides as a ladder, then the decision and the call record that the exchange wrote.
  */
 export const call = async (config: Config, argv: readonly string[]): Promise<number> => {
-  const options = readOptions('call', argv, ['from', 'to', 'caller', 'via', 'answer', 'talk']);
+  const options = readOptions('call', argv, ['from', 'to', 'caller', 'via', 'answer', 'talk', 'talk-tone']);
   const clock = new SystemClock();
   const ladder = new LadderPrinter(clock, (text) => process.stdout.write(text));
   const via = options['via'] ?? exchangeOf(config);
   const from = required('call', options, 'from');
   ladder.title(`caller ${from}`, `tandem ${via}`, options['answer'] === undefined ? '' : `callee ${options['answer']}`);
   const engines: SipEngine[] = [];
+  const toneSeconds = options['talk-tone'];
+  const talker = toneSeconds === undefined ? undefined : await Talker.bind(from, new SystemRandom());
   try {
     if (options['answer'] !== undefined) engines.push(await answering(clock, options['answer'], ladder));
-    const placed = await place({ clock, ladder, options, via, engines });
+    const placed = await place({ clock, ladder, options, via, engines, talker });
+    if (talker !== undefined) process.stdout.write(describeHeard(await talker.close()));
     const record = await findRecord(config, clock, placed.callId);
     process.stdout.write(record === undefined ? noRecord(config) : `\n${describe(record)}`);
     return placed.status >= 200 && placed.status < 300 ? 0 : 2;
   } finally {
+    await talker?.close();
     for (const engine of engines) engine.stop();
   }
 };
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+
+const describeHeard = ({ toneMs, otherMs, packets }: Heard): string =>
+  `\nSent ${TONE_HZ} Hz; heard ${TONE_HZ} Hz for ${seconds(toneMs)}, other sound for ${seconds(otherMs)}` +
+  ` (${packets} RTP packets came back)\n`;
 
 const exchangeOf = (config: Config): string => {
   const listener = sipListeners(config).find((one) => one.transport === 'udp') ?? sipListeners(config)[0];
@@ -104,35 +115,24 @@ interface Placing {
   readonly options: Options;
   readonly via: string;
   readonly engines: SipEngine[];
+  /** Sends and hears audio; undefined: the call is silent. */
+  readonly talker: Talker | undefined;
 }
 
-const place = async ({ clock, ladder, options, via, engines }: Placing): Promise<Placed> => {
+const place = async (placing: Placing): Promise<Placed> => {
+  const { clock, ladder, options, via, engines, talker } = placing;
   const from = required('call', options, 'from');
   const engine = await engineAt(clock, from, 0, IDLE);
   engines.push(engine);
-  const talkMs = Math.min(3600, Number(options['talk'] ?? 1)) * 1000;
   return new Promise((resolve, reject) => {
     const to = required('call', options, 'to');
     let callId = '';
-    const hangUp = (dialog: Dialog): void => {
-      ladder.arrow('left', '>', 'BYE');
-      dialog.request(
-        'BYE',
-        {},
-        {
-          onResponse: (response) => {
-            ladder.arrow('left', '<', `${response.status} ${response.reason}`);
-            resolve({ callId, status: 200 });
-          },
-        },
-      );
-    };
     ladder.arrow('left', '>', `INVITE ${to}`);
     const invite = engine.invite(
       {
         uri: `sip:${to}@${via}`,
         from: `<sip:${options['caller'] ?? 'anonymous'}@localhost>`,
-        body: OFFER(from),
+        body: talker?.offer ?? OFFER(from),
       },
       {
         onTrying: () => ladder.arrow('left', '<', '100 Trying'),
@@ -141,7 +141,8 @@ const place = async ({ clock, ladder, options, via, engines }: Placing): Promise
           ladder.arrow('left', '<', `${response.status} ${response.reason}`);
           ladder.arrow('left', '>', 'ACK');
           dialog.ack();
-          clock.setTimer('talk', talkMs, () => hangUp(dialog));
+          talker?.talk(response.body);
+          talk(placing, dialog, () => resolve({ callId, status: 200 }));
         },
         onFailed: (response, origin) => {
           const note = origin === 'network' ? '' : ` (${origin}: nothing answered)`;
@@ -153,6 +154,32 @@ const place = async ({ clock, ladder, options, via, engines }: Placing): Promise
     if ('refusal' in invite) reject(new TandemError({ code: 'bad_arguments', message: invite.detail }));
     else callId = invite.request.callId;
   });
+};
+
+/** The call is up: until its time is over, or the exchange hangs up. */
+const talk = ({ clock, ladder, options }: Placing, dialog: Dialog, done: () => void): void => {
+  const talkMs = Math.min(3600, Number(options['talk-tone'] ?? options['talk'] ?? 1)) * 1000;
+  const timer = clock.setTimer('talk', talkMs, () => {
+    ladder.arrow('left', '>', 'BYE');
+    const onResponse = (response: { readonly status: number; readonly reason: string }): void => {
+      ladder.arrow('left', '<', `${response.status} ${response.reason}`);
+      done();
+    };
+    dialog.request('BYE', {}, { onResponse });
+  });
+  dialog.listener = {
+    onRequest: (request) => {
+      const { method } = request.request;
+      ladder.arrow('left', '<', method);
+      request.respond(200);
+      ladder.arrow('left', '>', '200 OK');
+      if (method !== 'BYE') return;
+      timer.cancel();
+      done();
+    },
+    onInvite: (reinvite) => void reinvite.respond(488),
+    onTerminated: () => {},
+  };
 };
 
 // ---------------------------------------------------------------------------------------- what the exchange wrote

@@ -13,6 +13,7 @@ import { CallLog, type LogSink, type Metrics, createLogger, createMetrics } from
 import { type SignalPort, createDirectSignal, createSrfSignal } from '../signal/index.js';
 import { type StoreConfig, openStore } from '../store/index.js';
 import { LiveAdmission } from './admission.js';
+import { MediaPlane } from './mediaPlane.js';
 import { numberFormat, pause } from './table.js';
 import { VERSION } from './version.js';
 
@@ -36,6 +37,7 @@ export class Node {
   readonly #network: NodeNetwork;
   readonly #neighbour: DrachtioServer | undefined;
   readonly #signal: SignalPort;
+  readonly #media: MediaPlane;
   readonly #service: CallService;
   readonly #admin: Admin;
   #signallingUp = false;
@@ -74,6 +76,7 @@ export class Node {
     this.#network = new NodeNetwork({ clock });
     this.#neighbour = this.#createNeighbour();
     this.#signal = this.#createSignal();
+    this.#media = new MediaPlane(config, { clock, random: this.#random, logger });
     this.#service = this.#createService(events);
     this.#admin = this.#createAdmin();
   }
@@ -85,6 +88,7 @@ export class Node {
   /** @returns addresses of SIP, and the URL of the administration. */
   async start(): Promise<{ readonly sip: readonly string[]; readonly admin: string }> {
     await this.#followStore();
+    await this.#media.start();
     const sip = await this.#signal.start(this.#service);
     await this.#neighbour?.listen();
     const admin = await this.#admin.listen();
@@ -100,6 +104,7 @@ export class Node {
     await this.#admin.close();
     this.#neighbour?.stop();
     await this.#signal.stop();
+    await this.#media.stop();
     await this.#recorder.close();
     await Promise.race([
       this.#store.close(),
@@ -199,6 +204,7 @@ export class Node {
       },
       failover: calls.failover,
       maxCalls: calls.maxCalls,
+      plane: this.#media.plane,
     });
   }
 

@@ -1,4 +1,5 @@
 /** Rules that look at more than one key, or deeper into a value than a schema can. */
+import { isIP } from 'node:net';
 import { isWildcard, parseAdvertised, parseHostPort, parseListener } from './address.js';
 import type { ConfigProblem } from './problems.js';
 import type { Config } from './schema.js';
@@ -62,6 +63,13 @@ const failover = (config: Config): ConfigProblem[] =>
       remedy: 'use 503, 5xx, transport_error, unresolved_host, silence or ring_timeout',
     }));
 
+const isNetwork = (text: string): boolean => {
+  const [address = '', length, more] = text.split('/');
+  const family = isIP(address);
+  if (family === 0 || more !== undefined) return false;
+  return length === undefined || (/^\d{1,3}$/.test(length) && Number(length) <= (family === 4 ? 32 : 128));
+};
+
 const media = (config: Config): ConfigProblem[] => {
   const problems: ConfigProblem[] = [];
   const [first, last] = config.media.rtpPorts;
@@ -69,6 +77,22 @@ const media = (config: Config): ConfigProblem[] => {
     const message = `[${first}, ${last}] is not a range`;
     problems.push({ path: 'media.rtpPorts', rule: 'port_range', message, remedy: 'write [FIRST, LAST], FIRST < LAST' });
   }
+  for (const key of ['address', 'bindAddress'] as const) {
+    const text = config.media[key];
+    if (text === undefined || isIP(text) > 0) continue;
+    const message = `"${text}" is not a numeric address`;
+    problems.push({ path: `media.${key}`, rule: 'numeric_address', message, remedy: 'write, for example, 192.0.2.10' });
+  }
+  config.media.egress.forEach((text, index) => {
+    if (isNetwork(text)) return;
+    const message = `"${text}" is neither a network nor an address`;
+    problems.push({
+      path: `media.egress.${index}`,
+      rule: 'network',
+      message,
+      remedy: 'write, for example, 10.1.0.0/16',
+    });
+  });
   if (config.media.engine === 'freeswitch') {
     const message = 'this build does not serve freeswitch yet';
     problems.push({ path: 'media.engine', rule: 'media_engine_served', message, remedy: 'use embedded' });

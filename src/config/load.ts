@@ -63,6 +63,8 @@ const PATH_KEYS = [
   ['store', 'path'],
   ['store', 'snapshotPath'],
   ['cdr', 'path'],
+  ['media', 'soundsPath'],
+  ['media', 'recordingsPath'],
 ] as const;
 
 /** Relative paths start where they were written: in a file at its folder, elsewhere at the working directory. */

@@ -203,7 +203,39 @@ export const configSchema = Type.Object(
         maxItems: 2,
         default: [20_000, 29_999],
       }),
-      address: Type.String({ description: 'Address that audio is sent to', minLength: 1, default: '127.0.0.1' }),
+      address: Type.String({
+        description: 'Numeric address that peers send audio to',
+        minLength: 2,
+        default: '127.0.0.1',
+      }),
+      bindAddress: Type.Optional(
+        Type.String({ description: "Bound instead, where media.address is not this machine's own", minLength: 2 }),
+      ),
+      workers: Type.Optional(
+        Type.Integer({ description: 'Threads that carry audio. Default: one per core', minimum: 1, maximum: 256 }),
+      ),
+      timeoutMs: Type.Integer({
+        description: 'A caller of a flow of whom nothing is heard for this long counts as lost; 0: never',
+        minimum: 0,
+        maximum: 86_400_000,
+        default: 120_000,
+      }),
+      egress: Type.Array(Type.String({ description: 'Address or network, such as 10.1.0.0/16', minLength: 2 }), {
+        description: 'Networks that are not public and that bots, webhooks and audio of flows may be in nevertheless',
+        default: [],
+      }),
+      soundsPath: Type.String({
+        description: 'Folder of the WAV files that flows play by name',
+        minLength: 1,
+        default: './sounds',
+      }),
+      recordingsPath: Type.String({ description: 'Folder of recordings', minLength: 1, default: './var/recordings' }),
+      recordingsUrl: Type.Optional(
+        Type.String({
+          description: 'URL of that folder, for those who are told of recordings',
+          pattern: '^https?://.',
+        }),
+      ),
     }),
     calls,
     headers,

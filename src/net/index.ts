@@ -9,6 +9,7 @@ export type {
   StreamListener,
   StreamSink,
 } from './ports.js';
+export { type HttpAnswer, type HttpAsk, HttpClient, type HttpClientOptions } from './httpClient.js';
 export { type NetworkDump, NodeNetwork, type NodeNetworkOptions } from './network.js';
 export { RtpPair, type RtpPairSink, bindRtpPair } from './rtpSockets.js';
 export { SystemResolver, type SystemResolverOptions } from './resolver.js';

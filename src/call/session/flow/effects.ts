@@ -4,7 +4,6 @@ import { pathToFileURL } from 'node:url';
 import type { Timer } from '../../../kernel/index.js';
 import type { PlayEnd, RecordEnd, StreamReport } from '../../../media/port.js';
 import type { HeaderEntry, SignalMessage } from '../../../signal/port.js';
-import { contentOf } from '../../bridge/legHeaders.js';
 import type { FetchEffect, FlowEffect, Party, RecordEffect, StreamEffect } from '../../flow/effects.js';
 import { maskUrl } from '../../flow/trace.js';
 import type { Anchor, AnchorSink } from './anchor.js';
