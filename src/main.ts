@@ -2,6 +2,8 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bot } from './cli/bot.js';
+import { botCheck } from './cli/botCheck.js';
 import { VERSION } from './cli/version.js';
 import { type Config, ConfigError, loadConfig, splitArguments } from './config/index.js';
 import { TandemError } from './kernel/index.js';
@@ -15,12 +17,20 @@ const USAGE = `tandem ${VERSION}
                                                    what would happen to such a call, and why
   tandem lint                                      find faults in the routing document
   tandem dump [--key KEY --token TOKEN]            what lives in the running node
+  tandem bot echo|tone [--listen HOST:PORT]        a bot to try streams out with
+  tandem bot-check URL [--dialect exotel|twilio|plivo|jambonz] [--sample-rate HZ] [--seconds N] [--patience N]
+                                                   play a call to a bot and say which rules it breaks
 
-Each takes --config FILE (default: TANDEM_CONFIG, else config/demo.yaml of this package) and any key of the
-configuration as a flag, for example --sip.listen udp://127.0.0.1:5080 or --set calls.maxCalls=100.
+Each but the bots takes --config FILE (default: TANDEM_CONFIG, else config/demo.yaml of this package) and any key of
+the configuration as a flag, for example --sip.listen udp://127.0.0.1:5080 or --set calls.maxCalls=100.
 `;
 
 type Verb = (config: Config, argv: readonly string[], configFile: string | undefined) => Promise<number>;
+/** Verbs that stand alone: no node, no configuration. */
+const STANDALONE: { readonly [verb: string]: (argv: readonly string[]) => Promise<number> } = {
+  bot,
+  'bot-check': botCheck,
+};
 /** Each is loaded when it is asked for: `dump` needs no SIP stack, and nobody waits for one. */
 const VERBS: { readonly [verb: string]: () => Promise<Verb> } = {
   start: async () => (await import('./cli/start.js')).start,
@@ -41,6 +51,7 @@ const demoConfig = (): string | undefined => {
 
 const run = async (argv: readonly string[]): Promise<number> => {
   const [name = 'help', ...rest] = argv;
+  if (Object.hasOwn(STANDALONE, name)) return (STANDALONE[name] as typeof bot)(rest);
   const verb = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
   if (verb === undefined) {
     const known = ['help', '--help', '-h', 'version', '--version'].includes(name);

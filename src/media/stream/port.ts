@@ -51,7 +51,7 @@ export interface BotStreamDeps {
   readonly random: Random;
   /**
    * May a socket be opened to this numeric address? Asked at connect time with the resolved address, which is then the
-   * one used: a name cannot resolve to something else in between (S15).
+   * one used: a name cannot resolve to something else in between (S15). The real one is `egressPolicy`.
    */
   readonly mayConnect: (address: string) => boolean;
   /** Asks an http(s) URL for the WebSocket URL; the real one is in `webSocket.ts`. */
