@@ -74,7 +74,11 @@ export const ERROR_CODES = {
   store_closed: ['publish', 'The store is closed.', ''],
   already_following: ['store', 'A store has one follower.', ''],
   trunk_not_found: ['store', 'A number is of a trunk that is not in the document.', 'Add the trunk.'],
-  bad_network: ['start', 'An entry of a list of networks is neither a network nor an address.', 'Write it as 10.0.0.0/8.'],
+  bad_network: [
+    'start',
+    'An entry of a list of networks is neither a network nor an address.',
+    'Write it as 10.0.0.0/8.',
+  ],
   bad_arguments: ['commands', 'The command line is not understood.', 'The message lists the options.'],
   invalid_routing_document: ['explain, lint', 'The document has faults.', 'Correct what the message names.'],
   node_unreachable: ['dump', 'No running node answers.', 'Start one, or name its configuration with --config.'],
