@@ -90,11 +90,10 @@ const bindOne = async (address: string, port: number): Promise<Socket | undefine
   return socket;
 };
 
-const ignore = (): void => {};
-
 const send = (socket: Socket, data: Buffer, address: string, port: number): void => {
   try {
-    socket.send(data, port, address, ignore);
+    // Without a callback a send costs less; what becomes of a datagram, nobody would wait for.
+    socket.send(data, port, address);
   } catch {
     // No such port or address: the offer that named it was accepted, so the audio just goes nowhere.
   }

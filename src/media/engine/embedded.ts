@@ -33,6 +33,8 @@ export interface EmbeddedMediaDeps {
 /** Ports that others on this machine may hold, before a call is refused for it. */
 const MAX_BUSY_PORTS = 16;
 const START_MS = 10_000;
+/** What the workers get to close their endpoints, before they are ended all the same. */
+const STOP_MS = 3000;
 
 type Opened = Awaited<ReturnType<MediaPort['open']>>;
 
@@ -123,8 +125,16 @@ export class EmbeddedMedia implements MediaPort {
 
   async stop(): Promise<void> {
     this.#running = false;
-    await Promise.all([...this.#endpoints.values()].map((endpoint: MediaEndpoint) => endpoint.close()));
+    const closed = Promise.all([...this.#endpoints.values()].map((endpoint: MediaEndpoint) => endpoint.close()));
+    await new Promise<void>((resolve) => {
+      const timer = this.#deps.clock.setTimer('mediaStop', STOP_MS, resolve);
+      void closed.then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
     await Promise.all(this.#workers.map((worker) => worker.stop()));
+    await closed;
   }
 
   #chooseWorker(callId: string): WorkerProxy | undefined {

@@ -421,5 +421,8 @@ function ending(t: Test, { folder, call, port }: Cases): void {
     t.equal(events.told.length, told);
     const dump = (await port.dump()) as { endpoints: number };
     t.equal(dump.endpoints, 0);
+    const heir = await RtpPeer.bind(peer.target.address, peer.target.port);
+    await heir.close();
+    t.pass('the ports are free');
   });
 }

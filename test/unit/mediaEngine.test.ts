@@ -1,0 +1,453 @@
+import { MessageChannel } from 'node:worker_threads';
+import t from 'tap';
+import { ManualClock, SeededRandom, SystemMetronome } from '../../src/kernel/index.js';
+import { decodeMulaw, encodeMulaw } from '../../src/media/codec/g711.js';
+import { type CoreListener, EndpointCore } from '../../src/media/engine/core.js';
+import { egressPolicy } from '../../src/media/engine/egress.js';
+import { EmbeddedMedia } from '../../src/media/engine/embedded.js';
+import { farPeer } from '../../src/media/engine/farBridge.js';
+import { FrameQueue } from '../../src/media/engine/frameQueue.js';
+import { PortPool, QUARANTINE_MS } from '../../src/media/engine/portPool.js';
+import type { Command, FromWorker, Reply, WorkerSink } from '../../src/media/engine/protocol.js';
+import { Player } from '../../src/media/play/player.js';
+import { parseRtcp } from '../../src/media/rtp/rtcp.js';
+import { parseRtp, type RtpPacket, writeRtp } from '../../src/media/rtp/packet.js';
+import type { NegotiatedAudio } from '../../src/media/sdp/description.js';
+import type { BotStream } from '../../src/media/stream/port.js';
+import { EventLog } from '../contract/media/events.js';
+
+const AUDIO: NegotiatedAudio = {
+  law: 'PCMU',
+  payloadType: 0,
+  receive: new Map([[0, 'PCMU']]),
+  sendEvents: 101,
+  receiveEvents: 101,
+  remoteAddress: '192.0.2.9',
+  remotePort: 4000,
+  remoteRtcpAddress: '192.0.2.9',
+  remoteRtcpPort: 4001,
+  sends: true,
+  receives: true,
+  packetMs: 20,
+  crypto: undefined,
+};
+
+const level = (value: number): Int16Array => new Int16Array(160).fill(value);
+const constant = (value: number, length = 1e9) =>
+  new Player([{ length, rewind: () => {}, read: (_, target) => target.fill(value).length }], 1);
+
+/** A core with its time and its wire. */
+const rig = (
+  options: { comfortSilence?: boolean; mediaTimeoutMs?: number; negotiated?: Partial<NegotiatedAudio> } = {},
+) => {
+  const sent: { packet: RtpPacket; atMs: number; port: number }[] = [];
+  const rtcp: Buffer[] = [];
+  const told: string[] = [];
+  let nowMs = 0;
+  const listener: CoreListener = {
+    onKey: (key, by) => told.push(`${key.digit} ${by}`),
+    onPlayFinished: () => told.push('finished'),
+    onMediaTimeout: () => told.push(`timeout at ${nowMs}`),
+  };
+  const core = new EndpointCore(
+    {
+      random: new SeededRandom(5),
+      nowMs: 0,
+      wallOffsetMs: Date.UTC(2026, 0, 1),
+      comfortSilence: options.comfortSilence ?? true,
+      nat: false,
+      mediaTimeoutMs: options.mediaTimeoutMs,
+    },
+    {
+      sendRtp: (data, _address, port) => {
+        const packet = parseRtp(Buffer.from(data));
+        if (packet !== undefined) sent.push({ packet, atMs: nowMs, port });
+      },
+      sendRtcp: (data) => rtcp.push(Buffer.from(data)),
+    },
+    listener,
+  );
+  core.configure({ ...AUDIO, ...options.negotiated }, undefined, 0);
+  let sequence = 0;
+  const say = (value: number, port = 4000): void => {
+    const payload = new Uint8Array(160);
+    encodeMulaw(level(value), payload);
+    const packet = Buffer.alloc(172);
+    writeRtp(
+      packet,
+      { payloadType: 0, marker: false, sequence: ++sequence & 0xffff, timestamp: sequence * 160, ssrc: 7 },
+      payload,
+    );
+    core.onRtp(packet, '192.0.2.9', port, nowMs);
+  };
+  const tick = (times = 1, speech?: number): void => {
+    for (let i = 0; i < times; i++) {
+      if (speech !== undefined) say(speech);
+      nowMs += 20;
+      core.tick(nowMs);
+    }
+  };
+  const lastLevel = (): number => {
+    const pcm = new Int16Array(1);
+    decodeMulaw(sent.at(-1)?.packet.payload.subarray(-1) ?? Buffer.alloc(0), pcm);
+    return pcm[0] ?? 0;
+  };
+  return { core, sent, rtcp, told, tick, say, lastLevel, now: () => nowMs };
+};
+
+const near = (value: number, wanted: number): boolean => Math.abs(value - wanted) < wanted * 0.05;
+
+t.test('what the peer hears: keys before announcements before the bot before the bridge before silence', async (t) => {
+  const { core, sent, tick, lastLevel, told } = rig();
+  tick();
+  t.equal(lastLevel(), 0);
+  core.frame(level(1000));
+  tick();
+  t.ok(near(lastLevel(), 1000), 'the bridge');
+  let bot: Int16Array | undefined = level(2000);
+  const stream: BotStream = {
+    fromCaller: () => {},
+    toCaller: () => bot,
+    dtmf: () => {},
+    stop: () => {},
+    bufferedBytes: 0,
+    dump: () => ({}),
+  };
+  core.streams(stream, []);
+  core.frame(level(1000));
+  tick();
+  t.ok(near(lastLevel(), 2000), 'the bot');
+  core.play(constant(4000));
+  tick();
+  t.ok(near(lastLevel(), 4000), 'the announcement');
+  core.press('5', 100);
+  tick();
+  t.equal(sent.at(-1)?.packet.payloadType, 101, 'the key');
+  core.play(undefined);
+  tick(20);
+  t.ok(near(lastLevel(), 2000));
+  bot = undefined;
+  tick();
+  t.equal(lastLevel(), 0, 'within one frame of the bot falling silent');
+  core.play(
+    new Player(
+      [
+        {
+          length: 200,
+          rewind: () => {},
+          read: (from, target) =>
+            target.fill(500, 0, Math.min(target.length, 200 - from)).length && Math.min(target.length, 200 - from),
+        },
+      ],
+      1,
+    ),
+  );
+  tick(2);
+  t.same(told, ['finished']);
+});
+
+t.test('the peer is heard by streams, forks, taps and the other end of a bridge', async (t) => {
+  const { core, tick, say } = rig();
+  const heard: Record<string, number> = {};
+  const stream = (name: string): BotStream => ({
+    fromCaller: (pcm) => (heard[name] = pcm[80] ?? 0),
+    toCaller: () => undefined,
+    dtmf: (digit) => (heard[digit] = 1),
+    stop: () => {},
+    bufferedBytes: 0,
+    dump: () => ({}),
+  });
+  core.streams(stream('bot'), [stream('fork')]);
+  core.bridge({ frame: (pcm) => (heard['bridge'] = pcm[80] ?? 0), key: () => {} });
+  core.record({ frame: (peer) => (heard['tap'] = peer[80] ?? 0) });
+  say(3000);
+  tick(10, 3000);
+  for (const name of ['bot', 'fork', 'bridge', 'tap']) t.ok(near(heard[name] ?? 0, 3000), name);
+  core.tellStreams('8', 100);
+  t.equal(heard['8'], 1);
+});
+
+t.test('packets are as long as the peer wants them, and lose nothing', async (t) => {
+  for (const packetMs of [10, 20, 30, 40, 60]) {
+    const { core, sent, tick } = rig({ negotiated: { packetMs } });
+    core.play(constant(1000));
+    tick(30);
+    t.equal(sent.length, 600 / packetMs, `${packetMs} ms`);
+    t.ok(sent.every(({ packet }) => packet.payload.length === packetMs * 8));
+    t.ok(
+      sent.every(
+        ({ packet }, i) => i === 0 || (packet.timestamp - (sent[i - 1]?.packet.timestamp ?? 0)) >>> 0 === packetMs * 8,
+      ),
+    );
+  }
+});
+
+t.test('without comfort silence nothing is sent between talk, and talk begins with a marker', async (t) => {
+  const { core, sent, tick } = rig({ comfortSilence: false });
+  tick(10);
+  t.equal(sent.length, 0);
+  core.play(constant(1000, 320));
+  tick(10);
+  t.equal(sent.length, 2);
+  t.equal(sent[0]?.packet.marker, true);
+  core.press('1', 60);
+  tick(20);
+  t.ok(sent.length > 4, 'keys are sent');
+});
+
+t.test('keys go out as tones where the peer takes no events', async (t) => {
+  const { core, sent, tick } = rig({ comfortSilence: false, negotiated: { sendEvents: undefined } });
+  core.press('5', 100);
+  tick(12);
+  t.ok(sent.length >= 5 && sent.length <= 10, `${sent.length} packets`);
+  t.ok(sent.every(({ packet }) => packet.payloadType === 0));
+});
+
+t.test('a silent peer is reported once, not on hold, and again after it spoke', async (t) => {
+  const { core, told, tick, now } = rig({ mediaTimeoutMs: 1000 });
+  tick(60);
+  t.same(told, ['timeout at 1000']);
+  tick(5, 1000);
+  tick(60);
+  t.equal(told.length, 2);
+  core.configure({ ...AUDIO, receives: false }, undefined, now());
+  tick(200);
+  t.equal(told.length, 2);
+  core.configure(AUDIO, undefined, now());
+  tick(49);
+  t.equal(told.length, 2, 'the time on hold does not count');
+});
+
+t.test('a report goes out every five seconds or so, and a goodbye at the end', async (t) => {
+  const { core, rtcp, tick, say, now } = rig();
+  for (let i = 0; i < 1500; i++) {
+    if (i % 10 !== 0) say(1000);
+    tick();
+  }
+  t.ok(rtcp.length >= 4 && rtcp.length <= 12, `${rtcp.length} reports in 30 s`);
+  const last = parseRtcp(rtcp.at(-1) as Buffer);
+  t.match(last?.[0], { kind: 'sr', reports: [{ ssrc: 7 }] });
+  core.end(now());
+  t.match(parseRtcp(rtcp.at(-1) as Buffer)?.at(-1), { kind: 'bye' });
+  const quality = core.quality();
+  t.equal(quality.packetsReceived, 1350);
+  t.equal(quality.packetsSent, 1500);
+});
+
+t.test('frames wait in order, the oldest gives way, and a lasting surplus goes', async (t) => {
+  const queue = new FrameQueue();
+  t.equal(queue.take(), undefined);
+  for (const value of [1, 2, 3, 4, 5]) queue.push(level(value));
+  t.equal(queue.take()?.[0], 2);
+  t.equal(queue.take()?.[0], 3);
+  for (let i = 0; i < 100; i++) {
+    queue.push(level(100 + i));
+    queue.take();
+  }
+  t.equal(queue.take(), undefined, 'no delay is left');
+});
+
+t.test('ports: even ones, each once, five seconds of rest', async (t) => {
+  const clock = new ManualClock();
+  const pool = new PortPool([20_001, 20_010], clock, new SeededRandom(1));
+  const taken = [pool.take(), pool.take(), pool.take(), pool.take()];
+  t.same([...taken].sort(), [20_002, 20_004, 20_006, 20_008]);
+  t.equal(pool.take(), undefined);
+  pool.release(20_004);
+  pool.release(20_004);
+  pool.release(1);
+  clock.advance(QUARANTINE_MS - 1);
+  t.equal(pool.take(), undefined);
+  t.same(pool.dump(), { used: 3, resting: 1, free: 0 });
+  clock.advance(1);
+  t.equal(pool.take(), 20_004);
+  t.equal(pool.take(), undefined);
+  for (let i = 0; i < 300; i++) {
+    pool.release(20_004);
+    clock.advance(QUARANTINE_MS);
+    if (pool.take() !== 20_004) t.fail('the port is lost');
+  }
+});
+
+t.test('a bot may be public, or inside the networks named (S15)', async (t) => {
+  const strict = egressPolicy([]);
+  t.ok(strict('93.184.216.34') && strict('2606:2800:220:1::1'));
+  for (const address of [
+    '127.0.0.1',
+    '10.1.2.3',
+    '169.254.169.254',
+    '192.168.1.1',
+    '0.0.0.0',
+    '::1',
+    '::',
+    'fe80::1',
+    'fd00::1',
+    '::ffff:127.0.0.1',
+    '::ffff:10.0.0.1',
+    '224.0.0.1',
+    '100.64.0.1',
+    'bot.example',
+    '',
+  ])
+    t.notOk(strict(address), address);
+  const home = egressPolicy(['10.0.0.0/8', 'fd00::/8', 'nonsense']);
+  t.ok(home('10.1.2.3') && home('::ffff:10.1.2.3') && home('fd00::1') && !home('127.0.0.1'));
+  t.ok(egressPolicy(['*'])('127.0.0.1'));
+});
+
+t.test('a far bridge carries frames and keys both ways, and tells when the other end left', async (t) => {
+  const { port1, port2 } = new MessageChannel();
+  const said: string[] = [];
+  const log = (name: string) => ({
+    frame: (pcm: Int16Array) => said.push(`${name} ${pcm[0]}`),
+    key: (digit: string, durationMs: number) => said.push(`${name} ${digit} ${durationMs}`),
+  });
+  const gone = new Promise<void>((resolve) => {
+    const one = farPeer(port1, log('one'), () => t.fail('left by itself'));
+    const other = farPeer(port2, log('other'), resolve);
+    one.peer.frame(level(5));
+    other.peer.key('#', 90);
+    setTimeout(() => {
+      one.close();
+      one.peer.frame(level(6));
+    }, 20);
+  });
+  await gone;
+  t.same(said.sort(), ['one # 90', 'other 5']);
+});
+
+/** A worker on the test's own thread that answers as told. */
+const fakeWorkers = () => {
+  const workers: { sink: WorkerSink; commands: Command[]; say: (message: FromWorker) => void }[] = [];
+  let replyTo: (command: Command) => Reply | undefined = () => ({ ok: true, sdp: new Uint8Array() });
+  const spawn = (_: object, sink: WorkerSink) => {
+    const commands: Command[] = [];
+    const say = (message: FromWorker): void => queueMicrotask(() => sink.onMessage(message));
+    workers.push({ sink, commands, say });
+    say({ type: 'ready' });
+    return {
+      post: (command: Command) => {
+        commands.push(command);
+        const reply = 'ref' in command ? replyTo(command) : undefined;
+        if ('ref' in command && reply !== undefined) say({ type: 'reply', ref: command.ref, reply });
+      },
+      terminate: async () => {},
+    };
+  };
+  return { workers, spawn, answer: (next: typeof replyTo) => (replyTo = next) };
+};
+
+const media = async (workers: number, clock = new ManualClock()) => {
+  const fake = fakeWorkers();
+  const port = new EmbeddedMedia(
+    { workers, address: '192.0.2.1', rtpPorts: [20_000, 20_039] },
+    { clock, random: new SeededRandom(1), spawn: fake.spawn },
+  );
+  await port.start();
+  return { ...fake, port, clock };
+};
+
+t.test('endpoints of one call share a worker, calls are shared out', async (t) => {
+  const { port, workers } = await media(2);
+  for (const callId of ['a', 'b', 'a', 'c', 'b']) await port.open({ callId, leg: 'a' }, new EventLog());
+  const opens = workers.map(({ commands }) =>
+    commands.filter((one) => one.op === 'open').map((one) => (one.op === 'open' ? one.spec.callId : '')),
+  );
+  t.same(opens, [
+    ['a', 'a'],
+    ['b', 'c', 'b'],
+  ]);
+  await port.stop();
+});
+
+t.test('a busy port is passed over, a broken worker is not', async (t) => {
+  const { port, answer, workers } = await media(1);
+  let busy = 3;
+  answer((command) =>
+    command.op === 'open' && busy-- > 0 ? { ok: false, portBusy: true } : { ok: true, sdp: new Uint8Array() },
+  );
+  t.match(await port.open({ callId: 'a', leg: 'a' }, new EventLog()), { ok: true });
+  answer(() => undefined);
+  const waiting = port.open({ callId: 'b', leg: 'a' }, new EventLog());
+  workers[0]?.sink.onExit('killed');
+  t.match(await waiting, { ok: false, problem: { code: 'engine_down' } });
+  answer(() => ({ ok: true, sdp: new Uint8Array() }));
+  t.match(await port.open({ callId: 'c', leg: 'a' }, new EventLog()), { ok: true }, 'the next worker is there already');
+  await port.stop();
+});
+
+t.test('a worker that hangs does not hold up the end', async (t) => {
+  const { port, answer, clock } = await media(1);
+  const events = new EventLog();
+  const opened = await port.open({ callId: 'a', leg: 'a' }, events);
+  if (!opened.ok) return t.fail(opened.problem.message);
+  const recordId = opened.endpoint.record({ path: '/x', channels: 'mono' });
+  answer(() => undefined);
+  const stopped = port.stop();
+  await clock.advanceAsync(3000);
+  await stopped;
+  t.match(events.told, [{ on: 'recordEnded', id: recordId, end: 'failed' }]);
+  t.equal(clock.pending, 0);
+});
+
+t.test('a worker that dies again and again is restarted with growing patience', async (t) => {
+  const clock = new ManualClock();
+  const { port, workers } = await media(1, clock);
+  workers.at(-1)?.sink.onExit('1');
+  t.equal(workers.length, 2, 'at once the first time');
+  workers.at(-1)?.sink.onExit('2');
+  t.equal(workers.length, 2);
+  t.match(await port.open({ callId: 'a', leg: 'a' }, new EventLog()), {
+    ok: false,
+    problem: { code: 'engine_down', sipStatus: 503 },
+  });
+  clock.advance(100);
+  t.equal(workers.length, 3);
+  for (let i = 0; i < 10; i++) {
+    workers.at(-1)?.sink.onExit('again');
+    clock.advance(5000);
+  }
+  t.equal(workers.length, 13, 'never more than five seconds apart');
+  clock.advance(20_000);
+  workers.at(-1)?.sink.onExit('much later');
+  t.equal(workers.length, 14, 'at once after a long life');
+  await port.stop();
+  t.equal(clock.pending, 0);
+});
+
+t.test('words from a life that is over are not heard, and each task ends once', async (t) => {
+  const { port, workers } = await media(1);
+  const events = new EventLog();
+  const opened = await port.open({ callId: 'a', leg: 'a' }, events);
+  if (!opened.ok) return t.fail(opened.problem.message);
+  const playId = opened.endpoint.play({ sources: [] });
+  const id = opened.endpoint.id;
+  const first = workers[0];
+  first?.sink.onMessage({ type: 'event', id, event: { on: 'playEnded', playId, end: 'finished', detail: '' } });
+  first?.sink.onMessage({ type: 'event', id, event: { on: 'playEnded', playId, end: 'finished', detail: '' } });
+  first?.sink.onExit('killed');
+  first?.sink.onMessage({ type: 'event', id, event: { on: 'mediaTimeout' } });
+  t.same(
+    events.told.map((told) => told.on),
+    ['playEnded', 'failed'],
+  );
+  await opened.endpoint.close();
+  await port.stop();
+});
+
+t.test('the metronome does not drift', async (t) => {
+  const beats: number[] = [];
+  const startMs = performance.now();
+  await new Promise<void>((resolve) => {
+    // The metronome's own timer keeps no process alive.
+    const awake = setTimeout(resolve, 5000);
+    const stop = new SystemMetronome().start(5, () => {
+      if (beats.push(performance.now() - startMs) < 60) return;
+      stop();
+      clearTimeout(awake);
+      resolve();
+    });
+  });
+  t.equal(beats.length, 60);
+  t.ok((beats[59] ?? 0) >= 299, `sixty beats of 5 ms take ${beats[59]?.toFixed(1)} ms`);
+});
