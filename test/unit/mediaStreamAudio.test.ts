@@ -3,7 +3,7 @@ import t from 'tap';
 import { botAddress } from '../../src/media/stream/address.js';
 import { AudioFromBot, AudioToBot } from '../../src/media/stream/audio.js';
 import { Budget } from '../../src/media/stream/budget.js';
-import { audioOf } from '../../src/media/stream/dialect.js';
+import { audioOf, parseJson } from '../../src/media/stream/dialect.js';
 import { egressPolicy } from '../../src/media/stream/egress.js';
 import { Playout } from '../../src/media/stream/playout.js';
 import { FakeBot, pcmBytes } from '../support/fakeBot.js';
@@ -173,6 +173,15 @@ t.test('base64 is taken as bots write it, and nothing else is', async (t) => {
   t.equal(audioOf('')?.length, 0);
 });
 
+t.test('a long text of very many parts is not parsed at all', async (t) => {
+  const nest = '['.repeat(300_000) + ']'.repeat(300_000);
+  const wide = `{${Array.from({ length: 30_000 }, (_, i) => `"k${i}":1`).join(',')}}`;
+  for (const text of [nest, wide, `[${'1,'.repeat(100_000)}1]`, '{"a":'.repeat(50_000)]) {
+    t.equal(parseJson(text), undefined);
+  }
+  t.match(parseJson(JSON.stringify({ event: 'media', media: { payload: 'A'.repeat(1_000_000) } })), { event: 'media' });
+});
+
 t.test('a budget is spent and fills again', async (t) => {
   const budget = new Budget(10, 100, 0);
   for (let i = 0; i < 10; i++) t.ok(budget.spend(1, 0));
@@ -291,6 +300,7 @@ t.test('the egress policy lets through what is listed, and no more', async (t) =
     t.ok(policy(address));
   for (const address of ['10.1.2.4', 'fd01::1', '169.254.169.254', '::', '2130706433'])
     t.notOk(policy(address), address);
+  t.ok(egressPolicy(['*'])('169.254.169.254'));
   for (const bad of ['', 'localhost', '127.0.0.0/33', '127.1/8', '10.0.0.0/x', 'fd00::/129']) {
     t.throws(() => egressPolicy([bad]), { code: 'bad_network' }, bad);
   }

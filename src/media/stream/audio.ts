@@ -1,4 +1,5 @@
 import { decodeMulaw, encodeMulaw } from '../codec/g711.js';
+import { decodeL16Le, encodeL16Le } from '../codec/l16.js';
 import { Resampler } from '../codec/resampler.js';
 import type { AudioFormat } from './dialect.js';
 import { FRAME_SAMPLES } from './port.js';
@@ -76,13 +77,13 @@ export class AudioFromBot {
     const count = data.length >> 1;
     this.#odd = data.length & 1 ? data[data.length - 1] : undefined;
     const pcm = new Int16Array(count);
-    for (let i = 0; i < count; i++) pcm[i] = data.readInt16LE(i * 2);
+    decodeL16Le(data, pcm);
     return pcm;
   }
 }
 
 const bytesOf = (pcm: Int16Array): Buffer => {
   const bytes = Buffer.allocUnsafe(pcm.length * 2);
-  for (let i = 0; i < pcm.length; i++) bytes.writeInt16LE(pcm[i] as number, i * 2);
+  encodeL16Le(pcm, bytes);
   return bytes;
 };

@@ -78,8 +78,23 @@ export type Json = { readonly [key: string]: unknown };
 export const isJson = (value: unknown): value is Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** What a bot says has few parts, however much audio one of them holds. */
+const MAX_PARTS = 1000;
+const PLAIN_LENGTH = 4096;
+const PART_MARKS = ['[', '{', '"', ','];
+
+/** A long text of very many parts costs the parser a hundred times what audio of that length does. */
+const hasTooManyParts = (text: string): boolean =>
+  text.length > PLAIN_LENGTH &&
+  PART_MARKS.some((mark) => {
+    let count = 0;
+    for (let at = text.indexOf(mark); at >= 0 && count <= MAX_PARTS; at = text.indexOf(mark, at + 1)) count++;
+    return count > MAX_PARTS;
+  });
+
 /** A JSON object, or undefined for anything else. */
 export const parseJson = (text: string): Json | undefined => {
+  if (hasTooManyParts(text)) return undefined;
   try {
     const value: unknown = JSON.parse(text);
     return isJson(value) ? value : undefined;

@@ -17,12 +17,14 @@ const WELL_KNOWN_NAT64 = [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
  * Which addresses may be connected to when a tenant names the host (S15): none of the private, loopback, link-local,
  * multicast and reserved ranges, in whatever notation, but those of `allowed`.
  *
- * @param allowed networks such as `127.0.0.0/8` or single addresses, for bots that live next door
+ * @param allowed networks such as `127.0.0.0/8` or single addresses, for bots that live next door;
+ *   `*`: every address there is
  * @returns the policy for one numeric address, as BotStreamDeps.mayConnect wants it; anything that is not a plain
  *   numeric address is refused
  * @throws TandemError `bad_network` naming an entry of `allowed` that is no network
  */
 export const egressPolicy = (allowed: readonly string[]): ((address: string) => boolean) => {
+  if (allowed.includes('*')) return () => true;
   const blocks = allowed.map(readBlock);
   return (text) => {
     const address = readAddress(text);
