@@ -102,7 +102,7 @@ t.test('each folder of src has a page that README and architecture name', async 
 
 t.test('commands that pages name exist', async (t) => {
   const { scripts } = JSON.parse(text('package.json')) as { scripts: Record<string, string> };
-  const tables = text('src/main.ts').matchAll(/(?:VERBS|STANDALONE)[^=]*= \{([^}]*)\}/g);
+  const tables = text('src/main.ts').matchAll(/(?:VERBS|STANDALONE): .*= \{([^}]*)\}/g);
   const verbs = [...tables].flatMap(([, table = '']) => table.split(',').map((verb) => verb.split(':')[0]?.trim()));
   t.ok(verbs.includes('start'));
   for (const page of PAGES) {
