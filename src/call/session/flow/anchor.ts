@@ -100,10 +100,13 @@ export class Anchor implements EndpointEvents {
     this.#stop('stream', streamId, (endpoint, id) => endpoint.stopStream(id));
   }
 
-  /** Resolves when no stream runs any more: their reports come only while the endpoint is open. */
-  streamsEnded(): Promise<void> {
+  /** Stops all streams. Resolves when none runs any more: their reports come only while the endpoint is open. */
+  endStreams(): Promise<void> {
     if (this.#streams === 0 || this.closed) return Promise.resolve();
-    return new Promise((resolve) => (this.#whenStreamsEnd = resolve));
+    const ended = new Promise<void>((resolve) => (this.#whenStreamsEnd = resolve));
+    for (const key of [...this.#ids.keys()])
+      if (key.startsWith('stream ')) this.stopStream(key.slice('stream '.length));
+    return ended;
   }
 
   /** Ends all that runs here. @returns what the audio was like; null where there was none */
@@ -120,12 +123,14 @@ export class Anchor implements EndpointEvents {
 
   onPlayEnded(id: string, end: PlayEnd, detail: string): void {
     const playId = this.#ended('play', id);
-    if (playId !== undefined) this.#sink.onPlayEnded(playId, end, detail);
+    if (playId === undefined) return;
+    this.#tell(end === 'failed', () => this.#sink.onPlayEnded(playId, end, detail));
   }
 
   onRecordEnded(id: string, end: RecordEnd, durationMs: number): void {
     const recordId = this.#ended('record', id);
-    if (recordId !== undefined) this.#sink.onRecordEnded(recordId, end, durationMs);
+    if (recordId === undefined) return;
+    this.#tell(end === 'failed', () => this.#sink.onRecordEnded(recordId, end, durationMs));
   }
 
   onStreamStarted(id: string): void {
@@ -137,7 +142,9 @@ export class Anchor implements EndpointEvents {
     const streamId = this.#ended('stream', id);
     if (streamId === undefined) return;
     if (--this.#streams === 0) this.#whenStreamsEnd?.();
-    this.#sink.onStreamEnded(streamId, report);
+    // Its report is wanted for the record, whatever became of the endpoint.
+    if (report.status === 'failed') queueMicrotask(() => this.#sink.onStreamEnded(streamId, report));
+    else this.#sink.onStreamEnded(streamId, report);
   }
 
   onMediaTimeout(): void {
@@ -163,6 +170,14 @@ export class Anchor implements EndpointEvents {
     this.#names.set(`${kind} ${id}`, name);
     this.#ids.set(`${kind} ${name}`, id);
     return true;
+  }
+
+  /** An engine that dies ends first what ran in it and says so last: whoever goes on needs to know that first. */
+  #tell(failed: boolean, tell: () => void): void {
+    if (!failed) return tell();
+    queueMicrotask(() => {
+      if (!this.closed) tell();
+    });
   }
 
   #stop(kind: Kind, name: string, stop: (endpoint: MediaEndpoint, id: string) => void): void {

@@ -78,7 +78,7 @@ export class CallerMedia {
   async close(limit: Promise<void>): Promise<MediaQuality | null> {
     this.#over = true;
     this.#fail('the call is over');
-    if (this.anchor !== undefined) await Promise.race([this.anchor.streamsEnded(), limit]);
+    if (this.anchor !== undefined) await Promise.race([this.anchor.endStreams(), limit]);
     this.drop();
     const qualities = await Promise.all(this.#closed);
     return qualities.findLast((quality) => quality !== null) ?? null;

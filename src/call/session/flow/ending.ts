@@ -17,11 +17,15 @@ export interface FlowEnding {
 const codeOf = (reasonCode: string): EndingCode => (isEndingCode(reasonCode) ? reasonCode : 'flow_failed');
 
 /**
- * @param last the dial whose end led to this: its callee, or what kept it from answering, is the cause
+ * @param last the dial that may be the cause: its callee, or what kept it from answering
+ * @param led its end is what the flow was told just now
  */
-export function endingOfFlow(ending: FlowEnding, last: DialEnd | undefined): CallEnding {
+export function endingOfFlow(ending: FlowEnding, last: DialEnd | undefined, led: boolean): CallEnding {
   const { reasonCode, cause, sipStatus, answered } = ending;
-  if (last?.leg !== undefined && answered) return { ...endingOf('b', last.leg, true), q850: cause };
+  if (last?.leg !== undefined && answered && (led || reasonCode === 'normal_clearing')) {
+    const ending = endingOf('b', last.leg, true);
+    return { ...ending, q850: ending.q850 ?? cause };
+  }
   if (last?.failure !== undefined && !answered) return endingOfFailure(last.failure, sipStatus, cause);
   return {
     side: 'tandem',

@@ -192,8 +192,13 @@ export class FlowCall implements LegEvents {
     const { cause, reasonCode } = effect;
     const { answered } = this.caller;
     const status = refused ?? (effect.type === 'reject' ? effect.status : 480);
-    const dial = this.dials.telling ?? this.dials.ends.findLast((end) => end.sipStatus === status);
-    const ending = endingOfFlow({ reasonCode, cause, sipStatus: answered ? 200 : status, answered }, dial);
+    const { ends, telling } = this.dials;
+    const dial = telling ?? (answered ? ends.at(-1) : ends.findLast((end) => end.sipStatus === status));
+    const ending = endingOfFlow(
+      { reasonCode, cause, sipStatus: answered ? 200 : status, answered },
+      dial,
+      telling !== undefined,
+    );
     const headers = [reasonHeader('SIP', answered ? 200 : status, ending.reasonCode), reasonHeader('Q.850', cause)];
     this.#conclude(ending, { status, headers });
   }

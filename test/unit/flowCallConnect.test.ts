@@ -1,0 +1,506 @@
+/** Flows that connect: callees by trunk, number and URI, with direct and anchored media, on fake legs and fake media. */
+import t from 'tap';
+import { FLOW_NUMBER, FlowRig, type FlowRigOptions } from '../support/flowRig.js';
+
+const TONE = { tone: [440], duration_ms: 1000 };
+const bye = { applet: 'hangup' };
+const greet = (next: string) => ({ applet: 'greeting', params: { play: [TONE] }, exits: { next } });
+const connect = (params: object = {}, exits: object = {}) => ({
+  applet: 'connect',
+  params: { to: ['sip:trk'], ...params },
+  exits,
+});
+
+const create = (first: object, more: object = {}, options: Partial<FlowRigOptions> = {}): Promise<FlowRig> =>
+  FlowRig.create({ nodes: { first, ...more }, ...options });
+
+/** A flow with a greeting before the connect: its media are anchored, then released. */
+const anchored = async (params: object = {}, exits: object = {}, more: object = {}) => {
+  const rig = await create(greet('dial'), { dial: connect(params, exits), ...more });
+  const a = await rig.answered();
+  rig.media.last.playEnds();
+  await rig.turn();
+  return { rig, a };
+};
+
+t.test('a plain connect rings, answers and ends as a bridge would, without touching media', async (t) => {
+  const rig = await create(connect());
+  const a = rig.calls();
+  await rig.turn();
+  const b = rig.signal.b(1);
+  t.match(b.spec, { uri: `sip:${FLOW_NUMBER}@127.0.20.20:5060`, to: `<sip:${FLOW_NUMBER}@127.0.20.20>` });
+  t.equal(b.spec.from, '"Ann" <sip:+919820000000@localhost>');
+  t.equal(rig.limiter.concurrent('trunk:trk'), 2, 'each leg takes a channel');
+  b.tries();
+  b.progresses(183, 'early');
+  b.answers('answer');
+  await rig.turn();
+  a.acks();
+  await rig.turn();
+  t.same(rig.signal.ladder, [
+    'A -> INVITE [offer]',
+    'B1 <- INVITE [offer]',
+    'B1 -> 100',
+    'B1 -> 183 [early]',
+    'A <- 183 [early]',
+    'B1 -> 200 [answer]',
+    'B1 <- ACK',
+    'A <- 200 [answer]',
+    'A -> ACK',
+  ]);
+  await rig.pass(5000);
+  b.byes([['Reason', 'Q.850;cause=16']]);
+  await rig.turn();
+  a.confirms();
+  t.same(rig.media.endpoints, []);
+  t.match(rig.record, {
+    mode: 'flow',
+    outcome: 'answered',
+    endedBy: 'callee',
+    reasonCode: 'normal_clearing',
+    q850: 16,
+    talkMs: 5000,
+    destination: `sip:${FLOW_NUMBER}@127.0.20.20:5060`,
+    bLegCallId: 'B1@fake',
+    attempts: [{ result: 'answered', sipStatus: 200 }],
+    flow: { path: [{ node: 'first', applet: 'connect', exit: 'answered' }] },
+  });
+  t.match(
+    rig.events.map(({ type }) => type),
+    [
+      'call_started',
+      'call_decided',
+      'attempt_started',
+      'call_ringing',
+      'attempt_ended',
+      'call_answered',
+      'flow_step',
+      'call_ended',
+      'call_released',
+    ],
+  );
+  t.same(rig.leftovers(), []);
+});
+
+t.test('the caller hangs up on a direct talk; requests cross while it lasts', async (t) => {
+  const rig = await create(connect());
+  const a = rig.calls();
+  await rig.turn();
+  const b = rig.signal.b(1);
+  b.answers('answer');
+  await rig.turn();
+  a.acks();
+  const hold = a.reinvitesWith('hold');
+  t.equal(rig.signal.ladder.at(-1), 'B1 <- re-INVITE [hold]');
+  b.respondsReinvite(200, 'held');
+  t.match(hold.owed.answers, [{ status: 200, spec: { body: Buffer.from('held') } }]);
+  hold.acks();
+  const info = b.asks('INFO', { contentType: 'application/dtmf-relay', body: 'Signal=5' });
+  t.match(rig.signal.ladder.at(-1), /^A <- INFO/);
+  a.responds(200);
+  t.equal(info.answers[0]?.status, 200);
+  a.byes([['Reason', 'Q.850;cause=31']]);
+  await rig.turn();
+  t.match(b.byeHeaders, [['Reason', 'Q.850;cause=31']], 'the callee hears why');
+  b.confirms();
+  t.match(rig.record, { endedBy: 'caller', reasonCode: 'normal_clearing', q850: 31 });
+  t.same(rig.leftovers(), []);
+});
+
+t.test('the caller cancels while it rings', async (t) => {
+  const rig = await create(connect());
+  const a = rig.calls();
+  await rig.turn();
+  const b = rig.signal.b(1);
+  b.progresses(180);
+  t.equal(a.sent1xx[0]?.status, 180);
+  a.cancels();
+  await rig.turn();
+  t.ok(b.cancelSent);
+  b.confirmsCancel();
+  t.match(rig.record, { outcome: 'cancelled', sipStatus: 487, attempts: [{ result: 'cancelled', sipStatus: 180 }] });
+  t.same(rig.leftovers(), []);
+});
+
+t.test('a CANCEL that crosses the callee’s answer: the answer is released', async (t) => {
+  const rig = await create(connect());
+  const a = rig.calls();
+  await rig.turn();
+  const b = rig.signal.b(1);
+  b.answers('answer');
+  a.cancels();
+  await rig.turn();
+  b.confirms();
+  t.equal(b.acks, 1);
+  t.ok(b.byeSent);
+  t.match(rig.record, { outcome: 'cancelled' });
+  t.same(rig.leftovers(), []);
+});
+
+t.test('failover within the trunk, and the callee’s own word at the end', async (t) => {
+  const rig = await create(connect());
+  const a = rig.calls();
+  await rig.turn();
+  rig.signal.b(1).refuses(503);
+  await rig.turn();
+  t.equal(rig.signal.b(2).spec.uri, `sip:${FLOW_NUMBER}@127.0.20.21:5060`);
+  rig.signal.b(2).refuses(486);
+  await rig.turn();
+  t.match(a.rejected, { status: 486 });
+  t.match(rig.record, {
+    outcome: 'busy',
+    endedBy: 'callee',
+    sipStatus: 486,
+    reasonCode: 'callee_busy',
+    attempts: [{ sipStatus: 503 }, { sipStatus: 486 }],
+  });
+  t.same(rig.leftovers(), []);
+});
+
+t.test('nobody answers in time; nobody is there at all', async (t) => {
+  const rings = await create(connect({ ring_ms: 10_000 }));
+  const a = rings.calls();
+  await rings.turn();
+  rings.signal.b(1).progresses(180);
+  await rings.pass(10_000);
+  rings.signal.b(1).confirmsCancel();
+  await rings.turn();
+  t.match(a.rejected, { status: 480 });
+  t.match(rings.record, { outcome: 'no_answer', reasonCode: 'no_answer', q850: 19 });
+  t.same(rings.leftovers(), []);
+
+  const silent = await create(connect());
+  const quiet = silent.calls();
+  await silent.turn();
+  await silent.pass(3000);
+  t.equal(silent.signal.outgoing.length, 2, 'the next destination');
+  silent.signal.b(1).confirmsCancel();
+  silent.signal.b(2).fails({ kind: 'transport_error', code: 'ECONNREFUSED' });
+  await silent.turn();
+  t.match(quiet.rejected, { status: 503 });
+  t.match(silent.record, { outcome: 'failed', attempts: [{ result: 'silence' }, { result: 'transport_error' }] });
+  t.same(silent.leftovers(), []);
+});
+
+t.test('an exit for a busy callee goes on with the flow', async (t) => {
+  const rig = await create(connect({}, { busy: 'sorry' }), { sorry: greet('bye'), bye });
+  const a = rig.calls();
+  await rig.turn();
+  rig.signal.b(1).refuses(486);
+  await rig.turn();
+  a.acks();
+  await rig.turn();
+  t.equal(rig.media.log.at(-1), 'm1 play tone');
+  rig.media.last.playEnds();
+  await rig.turn();
+  a.confirms();
+  t.match(rig.record, { outcome: 'answered', reasonCode: 'flow_hangup', endedBy: 'tandem' });
+  t.same(rig.leftovers(), []);
+});
+
+t.test('an INVITE without an offer crosses, too: the callee offers, the caller’s ACK answers', async (t) => {
+  const rig = await create(connect());
+  const a = rig.calls({ body: '' });
+  await rig.turn();
+  const b = rig.signal.b(1);
+  b.answers('its offer');
+  await rig.turn();
+  t.equal(b.acks, 0);
+  a.acks('his answer');
+  await rig.turn();
+  t.same(rig.signal.ladder.slice(-4), [
+    'B1 -> 200 [its offer]',
+    'A <- 200 [its offer]',
+    'A -> ACK [his answer]',
+    'B1 <- ACK [his answer]',
+  ]);
+  a.byes();
+  b.confirms();
+  await rig.turn();
+  t.same(rig.leftovers(), []);
+});
+
+t.test('after a greeting the callee is bridged in the media plane, then the media go direct', async (t) => {
+  const { rig, a } = await anchored();
+  const b = rig.signal.b(1);
+  t.equal(b.spec.body?.toString(), 'm2 offer 1');
+  b.progresses(180);
+  b.answers('b answer');
+  await rig.turn();
+  t.equal(b.acks, 1);
+  t.same(rig.media.endpoints[1]?.answers, ['b answer']);
+  t.ok(rig.media.log.includes('m1 bridge m2'));
+  t.equal(rig.signal.ladder.at(-1), 'A <- re-INVITE');
+  a.respondsReinvite(200, 'a offer');
+  t.equal(rig.signal.ladder.at(-1), 'B1 <- re-INVITE [a offer]');
+  const glare = a.reinvitesWith('now');
+  t.equal(glare.owed.answers[0]?.status, 491);
+  b.respondsReinvite(200, 'b direct');
+  t.same(rig.signal.ladder.slice(-2), ['B1 <- ACK (re-INVITE)', 'A <- ACK (re-INVITE) [b direct]']);
+  await rig.turn();
+  t.ok(
+    rig.media.endpoints.every(({ closed }) => closed),
+    'nothing of the call is left in the media plane',
+  );
+  const hold = b.reinvitesWith('hold');
+  t.equal(rig.signal.ladder.at(-1), 'A <- re-INVITE [hold]');
+  a.respondsReinvite(200, 'held');
+  t.equal(hold.owed.answers[0]?.status, 200);
+  hold.acks();
+  b.byes();
+  await rig.turn();
+  a.confirms();
+  t.match(rig.record, {
+    endedBy: 'callee',
+    reasonCode: 'normal_clearing',
+    media: { a: { mos: 4.4 }, b: { mos: 4.4 } },
+  });
+  t.same(rig.leftovers(), []);
+});
+
+t.test('where an end refuses direct media, the bridge stays', async (t) => {
+  for (const who of ['a', 'b', 'a says nothing'] as const) {
+    const { rig, a } = await anchored();
+    const b = rig.signal.b(1);
+    b.answers('b answer');
+    await rig.turn();
+    if (who === 'a') a.respondsReinvite(488);
+    else {
+      a.respondsReinvite(200, who === 'b' ? 'a offer' : '');
+      if (who === 'b') b.respondsReinvite(488);
+      await rig.turn();
+    }
+    if (who === 'b') t.equal(rig.signal.ladder.at(-1), 'A <- ACK (re-INVITE) [m1 answers [a offer]]');
+    t.equal(rig.media.endpoints[0]?.peer?.id, 'm2', who);
+    const hold = a.reinvitesWith('hold');
+    await rig.turn();
+    t.match(hold.owed.answers, [{ status: 200, spec: { body: Buffer.from('m1 answers [hold]') } }]);
+    const resume = b.reinvitesWith('resume');
+    await rig.turn();
+    t.match(resume.owed.answers, [{ status: 200, spec: { body: Buffer.from('m2 answers [resume]') } }]);
+    a.byes();
+    await rig.turn();
+    b.confirms();
+    t.same(rig.leftovers(), [], who);
+  }
+});
+
+t.test('a leg that ends in the middle of the release ends the call', async (t) => {
+  for (const who of ['a', 'b'] as const) {
+    const { rig, a } = await anchored();
+    const b = rig.signal.b(1);
+    b.answers('b answer');
+    await rig.turn();
+    a.respondsReinvite(200, 'a offer');
+    if (who === 'a') a.byes();
+    else b.byes();
+    await rig.turn();
+    if (who === 'a') {
+      b.respondsReinvite({ kind: 'timeout' });
+      b.confirms();
+    } else a.confirms();
+    await rig.turn();
+    t.match(rig.record, { outcome: 'answered', endedBy: who === 'a' ? 'caller' : 'callee' });
+    t.same(rig.leftovers(), [], who);
+  }
+});
+
+t.test('a recorded talk stays anchored; its recording is waited for', async (t) => {
+  const { rig, a } = await anchored({ record: true, recording_channels: 'dual', send_digits: '12' });
+  const b = rig.signal.b(1);
+  b.answers('b answer');
+  await rig.turn();
+  t.same(rig.media.log.slice(-3), ['m1 bridge m2', 'm1 record stereo', 'm2 dtmf 12']);
+  t.same(a.reinvites, [], 'nobody is asked for direct media');
+  b.byes();
+  await rig.turn();
+  a.confirms();
+  t.match(rig.record, { endedBy: 'callee', reasonCode: 'normal_clearing' });
+  t.same(rig.leftovers(), []);
+});
+
+t.test('whisper, music on hold, and the flow that goes on after the talk', async (t) => {
+  const params = { music_on_hold: [TONE], whisper: [TONE] };
+  const rig = await create(connect(params, { answered: 'rate' }), { rate: greet('bye'), bye });
+  const a = rig.calls();
+  await rig.turn();
+  a.acks();
+  await rig.turn();
+  t.equal(
+    rig.media.log.find((line) => line.includes('for ever')),
+    'm1 play tone for ever',
+  );
+  const b = rig.signal.b(1);
+  b.answers('b answer');
+  await rig.turn();
+  t.equal(rig.media.log.at(-1), 'm2 play tone', 'the callee hears the whisper');
+  rig.media.endpoints[1]?.playEnds();
+  await rig.turn();
+  t.equal(rig.media.log.at(-1), 'm1 bridge m2');
+  b.byes();
+  await rig.turn();
+  t.equal(rig.media.log.at(-1), 'm1 play tone', 'the caller is asked to rate the talk');
+  rig.media.endpoints[0]?.playEnds();
+  await rig.turn();
+  a.confirms();
+  t.match(
+    rig.record.flow?.path.map(({ node }) => node),
+    ['first', 'rate', 'bye'],
+  );
+  t.same(rig.leftovers(), []);
+});
+
+t.test('after a direct talk the flow goes on: the caller is brought back to the media plane', async (t) => {
+  const { rig, a } = await anchored({}, {}, {});
+  const b = rig.signal.b(1);
+  b.answers('b answer');
+  await rig.turn();
+  a.respondsReinvite(200, 'a offer');
+  b.respondsReinvite(200, 'b direct');
+  await rig.turn();
+  a.byes();
+  await rig.turn();
+  b.confirms();
+  t.same(rig.leftovers(), []);
+});
+
+t.test('several ring at once: the first to answer wins, the others are cancelled', async (t) => {
+  const to = ['sip:ann@127.0.20.31:5060', 'sip:bob@127.0.20.32:5060'];
+  const { rig, a } = await anchored({ to, mode: 'parallel', media: 'anchored' });
+  t.equal(rig.signal.outgoing.length, 2);
+  t.equal(rig.signal.b(1).spec.to, '<sip:ann@127.0.20.31>');
+  rig.signal.b(1).progresses(180);
+  rig.signal.b(2).progresses(180);
+  rig.signal.b(2).answers('bob answer');
+  await rig.turn();
+  t.ok(rig.signal.b(1).cancelSent);
+  rig.signal.b(1).confirmsCancel();
+  await rig.turn();
+  t.ok(rig.media.endpoints[1]?.closed, 'who lost has no endpoint any more');
+  a.byes();
+  await rig.turn();
+  rig.signal.b(2).confirms();
+  t.same(rig.leftovers(), []);
+});
+
+t.test('both answer at once: the later is released', async (t) => {
+  const to = ['sip:ann@127.0.20.31:5060', 'sip:bob@127.0.20.32:5060'];
+  const { rig, a } = await anchored({ to, mode: 'parallel', media: 'anchored' });
+  rig.signal.b(1).answers('ann answer');
+  rig.signal.b(2).answers('bob answer');
+  await rig.turn();
+  t.ok(rig.signal.b(2).byeSent);
+  rig.signal.b(2).confirms();
+  a.byes();
+  await rig.turn();
+  rig.signal.b(1).confirms();
+  t.same(rig.leftovers(), []);
+});
+
+t.test('numbers go through carriers by the table: caller ID, limits, refusals', async (t) => {
+  const rig = await create(connect({ to: ['+14155550100'] }));
+  const a = rig.calls();
+  await rig.turn();
+  const b = rig.signal.b(1);
+  t.match(b.spec, { uri: 'sip:+14155550100@127.0.20.10:5060', to: '<sip:+14155550100@127.0.20.10>' });
+  t.match(b.spec.from, `<sip:${FLOW_NUMBER}@localhost>`, 'the number that was called is shown: it is ours');
+  t.match(
+    b.spec.headers?.find(([name]) => name === 'P-Asserted-Identity'),
+    ['P-Asserted-Identity', `<sip:${FLOW_NUMBER}@localhost>`],
+  );
+  t.match(rig.limiter.dump().concurrent, { 'trunk:trk': 2, 'carrier:telco': 2 });
+  b.refuses(404);
+  await rig.turn();
+  t.match(a.rejected, { status: 404 });
+  t.match(rig.record, { reasonCode: 'callee_unknown', sipStatus: 404 });
+  t.same(rig.leftovers(), []);
+
+  const stranger = await create(connect({ to: ['+14155550100'], caller_id: '+4930123456' }));
+  const c = stranger.calls();
+  await stranger.turn();
+  t.equal(stranger.signal.outgoing.length, 0, 'a number that is not ours is shown to nobody');
+  t.ok(c.rejected);
+  t.same(stranger.leftovers(), []);
+});
+
+t.test('unknown trunks, a call that has been round too often', async (t) => {
+  const nowhere = await create(connect({ to: ['sip:trk_gone'] }));
+  const a = nowhere.calls();
+  await nowhere.turn();
+  t.ok(a.rejected);
+  t.match(nowhere.record, { reasonCode: 'flow_failed', flow: { reasonCode: 'connect_failed' } });
+  t.same(nowhere.leftovers(), []);
+
+  const round = await create(connect());
+  const b = round.calls({ headers: [['Max-Forwards', '0']] });
+  await round.turn();
+  t.match(b.rejected, { status: 483 });
+  t.same(round.leftovers(), []);
+});
+
+t.test('the callee’s media cannot be had, or do not match', async (t) => {
+  const down = await anchored({ media: 'anchored' }, { failed: 'bye' }, { bye });
+  down.rig.signal.b(1).answers('b answer');
+  down.rig.media.endpoints[1]!.refuses = { code: 'no_common_codec', message: 'none', sipStatus: 488 };
+  await down.rig.turn();
+  t.ok(down.rig.signal.b(1).acks <= 1);
+  down.rig.signal.b(1).byes();
+  await down.rig.turn();
+  down.a.confirms();
+  await down.rig.turn();
+  t.same(down.rig.leftovers(), []);
+});
+
+t.test('a media worker dies under a bridge: the callee is let go, the caller hears the fallback', async (t) => {
+  const { rig, a } = await anchored({ media: 'anchored' }, { answered: 'rate' }, { rate: greet('bye'), bye });
+  const b = rig.signal.b(1);
+  b.answers('b answer');
+  await rig.turn();
+  rig.media.endpoints[1]?.fails();
+  rig.media.endpoints[0]?.fails();
+  await rig.turn();
+  t.ok(b.byeSent);
+  b.confirms();
+  if (a.reinvites.length > 0) {
+    a.respondsReinvite(200, 'again');
+    await rig.turn();
+    rig.media.last.playEnds();
+    await rig.turn();
+  }
+  a.confirms();
+  await rig.turn();
+  t.same(rig.leftovers(), []);
+});
+
+t.test('the caller is referred elsewhere, or handed to another flow', async (t) => {
+  const refer = { applet: 'transfer', params: { refer: 'sip:other@pbx.example' }, exits: { failed: 'bye' } };
+  for (const status of [202, 603]) {
+    const rig = await create(refer, { bye });
+    const a = await rig.answered();
+    t.equal(a.pending[0]?.spec.headers?.[0]?.[1], '<sip:other@pbx.example>');
+    a.responds(status);
+    await rig.turn();
+    a.confirms();
+    t.equal(rig.record.reasonCode, status === 202 ? 'transferred' : 'flow_hangup');
+    t.same(rig.leftovers(), []);
+  }
+  const nodes = { first: { applet: 'reject', params: { status: 486 } } };
+  const flows = [{ id: 'other', version: 7, start: 'first', nodes }];
+  const rig = await create({ applet: 'transfer', params: { flow: 'other' } }, {}, { flows });
+  const a = rig.calls();
+  await rig.turn();
+  t.match(a.rejected, { status: 486 });
+  t.match(rig.record, { reasonCode: 'flow_reject', flow: { id: 'flw', steps: 2 } });
+  t.same(rig.leftovers(), []);
+});
+
+t.test('callees that never confirm their end are forgotten', async (t) => {
+  const rig = await create(connect());
+  const a = rig.calls();
+  await rig.turn();
+  a.cancels();
+  await rig.turn();
+  await rig.pass(40_000);
+  t.match(rig.events.at(-1), { type: 'call_released', abandonedLegs: 1 });
+  t.same(rig.leftovers(), []);
+});
