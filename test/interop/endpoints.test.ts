@@ -3,6 +3,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { Baresip } from '../support/endpointsBaresip.js';
+import { Linphone } from '../support/endpointsLinphone.js';
 import { Sipp } from '../support/sipp.js';
 import { SipPeer } from '../support/sipPeer.js';
 import { has, ofKind, went } from '../support/sippChecks.js';
@@ -16,7 +17,11 @@ const atPbxPort = (_lane: unknown, { pbx }: Site): object => ({
     whitelisted_ips: [{ ip: pbx }, { ip: '127.0.0.1' }],
   },
 });
-const site: Site = new Site(8, { baresip: atPbxPort }, 1);
+const LINPHONE_PORT = 18_010;
+const atLinphonePort = (_lane: unknown, { pbx }: Site): object => ({
+  trunk: { destination_uris: [{ destination: `${pbx}:${LINPHONE_PORT}` }] },
+});
+const site: Site = new Site(8, { baresip: atPbxPort, linphone: atLinphonePort }, 1);
 const node = await site.start();
 t.teardown(() => node.stop());
 const lane = site.lane('baresip');
@@ -115,4 +120,27 @@ void t.test('baresip is told why it may not call', async (t) => {
   baresip.command('dial', `sip:reception@${node.hostPort}`);
   await baresip.event('CALL_CLOSED');
   t.match(baresip.output.slice(before), /SIP;cause=484;text="number_invalid"/);
+});
+
+void t.test('linphone is called by a carrier, calls out, hangs up and is hung up on', async (t) => {
+  const trunk = site.lane('linphone');
+  const linphone = await Linphone.start({ address: site.pbx, port: LINPHONE_PORT, user: trunk.number });
+  t.teardown(() => linphone.stop());
+  let mark = linphone.mark;
+  const caller = await Sipp.run(site.callerPlan(site.inbound, trunk, 'answer', { pauseMs: 300 }));
+  went(t, caller);
+  await linphone.printed(/Call \d+ with .* ended/, mark);
+  has(t, await node.record(callIdOf(caller)), { ...ANSWERED, endedBy: 'caller', direction: 'inbound' });
+
+  const gateway = await Sipp.start(site.calleePlan(site.outbound, trunk, 'answer'));
+  t.teardown(() => gateway.stop());
+  mark = linphone.mark;
+  linphone.say(`call sip:+919812345678@${node.hostPort}`);
+  await linphone.printed(/Call \d+ with .* connected/, mark);
+  linphone.say('terminate');
+  const callee = await gateway.result;
+  went(t, callee);
+  const record = node.records().find((one) => one.bLegCallId === callee.received[0]?.callId);
+  has(t, record as NonNullable<typeof record>, { ...ANSWERED, endedBy: 'caller', direction: 'outbound' });
+  t.equal(record?.callerSent, trunk.number);
 });
