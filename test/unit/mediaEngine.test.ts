@@ -318,12 +318,13 @@ t.test('a far bridge carries frames and keys both ways, and tells when the other
 
 /** A worker on the test's own thread that answers as told. */
 const fakeWorkers = () => {
-  const workers: { sink: WorkerSink; commands: Command[]; say: (message: FromWorker) => void }[] = [];
+  const workers: { sink: WorkerSink; commands: Command[]; terminated: boolean }[] = [];
   let replyTo: (command: Command) => Reply | undefined = () => ({ ok: true, sdp: new Uint8Array() });
   const spawn = (_: object, sink: WorkerSink) => {
     const commands: Command[] = [];
     const say = (message: FromWorker): void => queueMicrotask(() => sink.onMessage(message));
-    workers.push({ sink, commands, say });
+    const worker = { sink, commands, terminated: false };
+    workers.push(worker);
     say({ type: 'ready' });
     return {
       post: (command: Command) => {
@@ -331,7 +332,9 @@ const fakeWorkers = () => {
         const reply = 'ref' in command ? replyTo(command) : undefined;
         if ('ref' in command && reply !== undefined) say({ type: 'reply', ref: command.ref, reply });
       },
-      terminate: async () => {},
+      terminate: async () => {
+        worker.terminated = true;
+      },
     };
   };
   return { workers, spawn, answer: (next: typeof replyTo) => (replyTo = next) };
@@ -388,6 +391,18 @@ t.test('a worker that hangs does not hold up the end', async (t) => {
   await stopped;
   t.match(events.told, [{ on: 'recordEnded', id: recordId, end: 'failed' }]);
   t.equal(clock.pending, 0);
+});
+
+t.test('a worker that says nothing for ten seconds is ended', async (t) => {
+  const { port, workers, answer, clock } = await media(1);
+  await clock.advanceAsync(60_000);
+  t.equal(workers[0]?.terminated, false, 'one that answers lives on');
+  answer(() => undefined);
+  await clock.advanceAsync(9000);
+  t.equal(workers[0]?.terminated, false);
+  await clock.advanceAsync(3000);
+  t.equal(workers[0]?.terminated, true);
+  await port.stop();
 });
 
 t.test('a worker that dies again and again is restarted with growing patience', async (t) => {

@@ -103,6 +103,7 @@ export class MediaWorker {
   }
 
   async #answer(question: Question): Promise<Reply> {
+    if (question.op === 'ping') return {};
     if (question.op === 'dump') return this.#dump();
     if (question.op === 'open') return this.#open(question);
     const endpoint = this.#endpoints.get(question.id);

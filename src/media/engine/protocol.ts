@@ -35,7 +35,9 @@ export type Question =
   | { readonly op: 'acceptAnswer'; readonly id: string; readonly answer: Uint8Array }
   | { readonly op: 'quality'; readonly id: string }
   | { readonly op: 'close'; readonly id: string }
-  | { readonly op: 'dump' };
+  | { readonly op: 'dump' }
+  /** Is anybody there? */
+  | { readonly op: 'ping' };
 
 /** Commands without a reply; what they start ends in an event. */
 export type Order =

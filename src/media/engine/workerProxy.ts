@@ -14,6 +14,12 @@ import type {
 /** A worker that lived shorter than this is restarted with growing patience: something is wrong for good. */
 const SOON_MS = 10_000;
 const LONGEST_PAUSE_MS = 5000;
+/**
+ * A worker that answers none of so many calls in a row carries no audio either: it is ended, and so restarted. They are
+ * counted, not timed: a machine that was asleep, or this thread held up, is no fault of the worker's.
+ */
+const MOST_UNANSWERED = 5;
+const PING_MS = 2000;
 
 export interface WorkerOwner {
   onEvent(id: string, event: EndpointEvent): void;
@@ -33,6 +39,8 @@ export class WorkerProxy {
   #startedAtMs = 0;
   #quickDeaths = 0;
   #restart: Timer | undefined;
+  #watch: Timer | undefined;
+  #unanswered = 0;
   #stopping = false;
   #ready: ((ready: boolean) => void)[] = [];
   /** Endpoints that live here. */
@@ -74,6 +82,7 @@ export class WorkerProxy {
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#restart?.cancel();
+    this.#watch?.cancel();
     await this.#link?.terminate();
     this.#link = undefined;
     this.#answerAll();
@@ -91,11 +100,26 @@ export class WorkerProxy {
         if (this.#life === life) this.#died(reason);
       },
     });
+    this.#unanswered = 0;
+    this.#watchOver();
+  }
+
+  #watchOver(): void {
+    this.#watch = this.#clock.setTimer('mediaWorkerWatch', PING_MS, () => {
+      const link = this.#link;
+      if (link === undefined) return;
+      if (++this.#unanswered > MOST_UNANSWERED) void link.terminate();
+      else {
+        void this.ask({ op: 'ping' });
+        this.#watchOver();
+      }
+    });
   }
 
   #life: object | undefined;
 
   #receive(message: FromWorker): void {
+    this.#unanswered = 0;
     switch (message.type) {
       case 'ready':
         for (const resolve of this.#ready.splice(0)) resolve(true);
@@ -113,6 +137,7 @@ export class WorkerProxy {
 
   #died(reason: string): void {
     this.#link = undefined;
+    this.#watch?.cancel();
     this.#answerAll();
     if (this.#stopping) return;
     this.crashes++;
