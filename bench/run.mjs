@@ -62,6 +62,7 @@ const options = {
   memoryRate: Number(values['memory-rate']),
   dist: resolve(values.dist),
   nodeFlags: values.node,
+  keepLog: values.keep !== undefined,
 };
 
 const need = (program, install) => {

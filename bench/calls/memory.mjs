@@ -11,7 +11,7 @@ const SAMPLE_MS = 1000;
 
 /** Live heap after a full collection, in bytes. */
 const liveHeap = async (system, file) => {
-  process.kill(system.pid, 'SIGUSR2');
+  process.kill(system.pid, 'SIGWINCH');
   await sleep(1500);
   return JSON.parse(readFileSync(file, 'utf8').trimEnd().split('\n').at(-1)).heapUsed;
 };
