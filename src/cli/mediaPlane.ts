@@ -3,12 +3,20 @@ import { availableParallelism } from 'node:os';
 import type { FlowPlane } from '../call/session/flow/world.js';
 import type { Config } from '../config/index.js';
 import type { Clock, Random } from '../kernel/index.js';
-import { EmbeddedMedia, spawnThread } from '../media/index.js';
+import { EmbeddedMedia, type EmbeddedMediaDeps, spawnThread } from '../media/index.js';
 import { LocalSpeech } from '../media/play/tts.js';
 import { egressPolicy } from '../media/stream/egress.js';
 import { HttpClient } from '../net/index.js';
 import type { LogSink } from '../observe/index.js';
 import { VERSION } from './version.js';
+
+export interface MediaPlaneDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: LogSink['logger'];
+  /** Default: threads. */
+  readonly spawnWorker?: EmbeddedMediaDeps['spawn'] | undefined;
+}
 
 /** What flows stand on, put together: audio on worker threads, questions to web servers, speech, folders. */
 export class MediaPlane {
@@ -19,10 +27,8 @@ export class MediaPlane {
   readonly #speech: LocalSpeech;
   readonly #log: LogSink['logger'];
 
-  constructor(
-    { media }: Config,
-    { clock, random, logger }: { readonly clock: Clock; readonly random: Random; readonly logger: LogSink['logger'] },
-  ) {
+  constructor({ media }: Config, deps: MediaPlaneDeps) {
+    const { clock, random, logger } = deps;
     this.#config = media;
     this.#log = logger;
     this.#media = new EmbeddedMedia(
@@ -36,7 +42,7 @@ export class MediaPlane {
       {
         clock,
         random,
-        spawn: spawnThread(new URL('./mediaWorker.js', import.meta.url)),
+        spawn: deps.spawnWorker ?? spawnThread(new URL('./mediaWorker.js', import.meta.url)),
         onCrash: (reason) => logger.warn({ reason }, 'a media worker died and is started anew'),
       },
     );

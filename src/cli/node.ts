@@ -13,7 +13,7 @@ import { CallLog, type LogSink, type Metrics, createLogger, createMetrics } from
 import { type SignalPort, createDirectSignal, createSrfSignal } from '../signal/index.js';
 import { type StoreConfig, openStore } from '../store/index.js';
 import { LiveAdmission } from './admission.js';
-import { MediaPlane } from './mediaPlane.js';
+import { MediaPlane, type MediaPlaneDeps } from './mediaPlane.js';
 import { numberFormat, pause } from './table.js';
 import { VERSION } from './version.js';
 
@@ -42,7 +42,8 @@ export class Node {
   readonly #admin: Admin;
   #signallingUp = false;
 
-  constructor(config: Config) {
+  /** @param parts replaced, for tests */
+  constructor(config: Config, parts: { readonly spawnWorker?: MediaPlaneDeps['spawnWorker'] } = {}) {
     this.#config = config;
     this.#log = createLogger({ level: config.log.level, nodeId: config.node.id });
     const { logger } = this.#log;
@@ -76,7 +77,7 @@ export class Node {
     this.#network = new NodeNetwork({ clock });
     this.#neighbour = this.#createNeighbour();
     this.#signal = this.#createSignal();
-    this.#media = new MediaPlane(config, { clock, random: this.#random, logger });
+    this.#media = new MediaPlane(config, { clock, random: this.#random, logger, ...parts });
     this.#service = this.#createService(events);
     this.#admin = this.#createAdmin();
   }
