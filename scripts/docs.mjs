@@ -25,6 +25,9 @@ export const END_REMEDIES = {
   signalling_lost: 'The log says why.',
   max_duration: 'Raise it if such calls are wanted.',
   drain_limit: 'Raise it, or drain earlier.',
+  answer_failed: "Compare the caller's SDP with what the media plane speaks: G.711, RTP/AVP.",
+  flow_failed: 'See `flow.path` of the record; give the node an `error` exit, or the flow a fallback.',
+  flow_step_limit: 'Look for a loop in the flow.',
   internal_error: 'Report it with the fault in the log.',
 };
 
@@ -101,7 +104,14 @@ export const ADMIN_CODES = {
 };
 
 /** Codes within the process that no operator meets: ends of single requests, seen by the bridge only. */
-export const INNER_CODES = ['early_dialog_ended', 'engine_lost', 'request_pending', 'unreachable'];
+export const INNER_CODES = [
+  'early_dialog_ended',
+  'engine_down',
+  'engine_lost',
+  'request_pending',
+  'transfer_loop',
+  'unreachable',
+];
 
 const cell = (/** @type {unknown} */ text) => String(text ?? '').replaceAll('|', '\\|');
 /** @param {readonly string[]} head @param {readonly (readonly unknown[])[]} rows */

@@ -12,6 +12,7 @@ const USAGE = `tandem ${VERSION}
 
   tandem start                                     serve
   tandem call --from IP --to NUMBER [--caller NUMBER] [--answer HOST:PORT] [--via HOST:PORT] [--talk SECONDS]
+              [--talk-tone SECONDS]
                                                    place a call and print its ladder, decision and record
   tandem explain --from IP --to NUMBER [--caller NUMBER] [--format json]
                                                    what would happen to such a call, and why

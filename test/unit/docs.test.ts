@@ -117,7 +117,7 @@ t.test('commands that pages name exist', async (t) => {
 
 t.test('README shows the commands that start prints', async (t) => {
   const printed = [...text('src/cli/start.ts').matchAll(/^ +' +(node dist\/main\.js .+)',$/gm)];
-  t.equal(printed.length, 2);
+  t.equal(printed.length, 4);
   for (const [, command = ''] of printed) t.ok(text('README.md').includes(`\n${command}\n`), command);
 });
 
