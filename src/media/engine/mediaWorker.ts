@@ -4,7 +4,7 @@ import type { MediaProblem } from '../port.js';
 import { addressFamily } from '../sdp/numericAddress.js';
 import { openBotStream } from '../stream/botStream.js';
 import { locateBot, webSocketDialer } from '../stream/webSocket.js';
-import { egressPolicy } from './egress.js';
+import { egressPolicy } from '../stream/egress.js';
 import { farPeer } from './farBridge.js';
 import type { Command, MainLink, OpenReply, Order, Question, Reply, WorkerSettings } from './protocol.js';
 import type { BindRtpPair } from './sockets.js';
