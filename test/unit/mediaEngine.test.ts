@@ -298,20 +298,24 @@ t.test('a bot may be public, or inside the networks named (S15)', async (t) => {
 t.test('a far bridge carries frames and keys both ways, and tells when the other end left', async (t) => {
   const { port1, port2 } = new MessageChannel();
   const said: string[] = [];
+  let heardBoth: () => void = () => {};
+  const both = new Promise<void>((resolve) => (heardBoth = resolve));
+  const say = (text: string): void => {
+    if (said.push(text) === 2) heardBoth();
+  };
   const log = (name: string) => ({
-    frame: (pcm: Int16Array) => said.push(`${name} ${pcm[0]}`),
-    key: (digit: string, durationMs: number) => said.push(`${name} ${digit} ${durationMs}`),
+    frame: (pcm: Int16Array) => say(`${name} ${pcm[0]}`),
+    key: (digit: string, durationMs: number) => say(`${name} ${digit} ${durationMs}`),
   });
-  const gone = new Promise<void>((resolve) => {
-    const one = farPeer(port1, log('one'), () => t.fail('left by itself'));
-    const other = farPeer(port2, log('other'), resolve);
-    one.peer.frame(level(5));
-    other.peer.key('#', 90);
-    setTimeout(() => {
-      one.close();
-      one.peer.frame(level(6));
-    }, 20);
-  });
+  let left: () => void = () => {};
+  const gone = new Promise<void>((resolve) => (left = resolve));
+  const one = farPeer(port1, log('one'), () => t.fail('left by itself'));
+  const other = farPeer(port2, log('other'), () => left());
+  one.peer.frame(level(5));
+  other.peer.key('#', 90);
+  await both;
+  one.close();
+  one.peer.frame(level(6));
   await gone;
   t.same(said.sort(), ['one # 90', 'other 5']);
 });
