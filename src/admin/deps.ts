@@ -30,7 +30,7 @@ export interface AdminDeps {
   liveCalls(): Iterable<LiveCallView>;
   /** One live call in full; undefined when there is none of that id. */
   liveCall(callId: string): LiveCallView | undefined;
-  dump(): object;
+  dump(): object | Promise<object>;
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
   /** Account that the key and token belong to; undefined when they do not fit. See `keyChecker`. */
   authenticate(key: string, token: string): string | undefined;

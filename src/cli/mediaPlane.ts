@@ -75,7 +75,7 @@ export class MediaPlane {
     await this.#media.stop();
   }
 
-  dump(): Promise<object> {
-    return this.#media.dump();
+  async dump(): Promise<object> {
+    return { ...(await this.#media.dump()), http: this.#http.dump() };
   }
 }

@@ -238,7 +238,7 @@ export class Node {
       explain: (request) => this.#admission.explain(request),
       liveCalls: () => this.#service.registry.dump(),
       liveCall: (callId) => this.#service.registry.get(callId)?.dump(),
-      dump: () => ({
+      dump: async () => ({
         service: this.#service.dump(),
         signal: this.#signal.dump(),
         limits: this.#admission.limiter.dump(),
@@ -246,6 +246,7 @@ export class Node {
         store: this.#store.status(),
         timers: this.#clock.dump(),
         network: this.#network.dump(),
+        media: await this.#media.dump(),
         recordsPending: this.#recorder.pending,
       }),
       metrics: () => this.#metrics.render(),

@@ -161,6 +161,8 @@ t.test('with a node that is running', async (t) => {
     await node.quiet();
   });
 
+  const { media } = (await node.dump()) as unknown as { media: object };
+  t.match(media, { endpoints: 0, ports: { used: 0 }, http: { running: 0 } }, 'nothing is left in the media plane');
   await node.stop();
 });
 
