@@ -72,7 +72,7 @@ const need = (program, install) => {
 };
 
 const micro = () => {
-  for (const name of ['parse.mjs', 'routing.mjs', 'store.mjs', 'media.mjs']) {
+  for (const name of ['parse.mjs', 'routing.mjs', 'store.mjs', 'media.mjs', 'inProcess.mjs']) {
     const file = join(root, 'bench', name);
     if (!existsSync(file)) continue;
     console.log(`\n${name}`);
