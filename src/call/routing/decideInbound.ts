@@ -1,9 +1,10 @@
 /** A carrier delivers a call: number -> trunk -> mode -> destinations. */
 import type { CallRequest, DecideContext, Decision, LimitClaim } from './decision.js';
+import { readCalledNumber } from './calledNumber.js';
 import { type Draft, kept } from './draft.js';
 import { checkLimits, destinationsOf } from './finish.js';
 import { nearestFlow, nearestNumber } from './nearestMiss.js';
-import { describeNumberProblem, normaliseNumber } from './numbers.js';
+import { normaliseNumber } from './numbers.js';
 import type { CarrierRecord, NumberRoute, RoutingTable, TrunkRecord } from './table.js';
 
 /** Shorter calling numbers are short codes or internal, and are passed on as they came. */
@@ -15,31 +16,17 @@ export function decideInbound(
   draft: Draft,
   context: DecideContext,
 ): Decision {
-  const called = normaliseNumber(request.calledNumber, table.format);
-  if (!called.ok) {
-    const data = { received: kept(request.calledNumber), problem: called.error };
-    draft.fail('called_number', data, (d) => `'${d.received}' is no number: ${describeNumberProblem(d.problem)}`);
-    return draft.reject('number_invalid');
-  }
-  draft.calledE164 = called.value;
-  draft.pass(
-    'called_number',
-    { received: kept(request.calledNumber), e164: called.value },
-    (d) => `'${d.received}' is ${d.e164}`,
-  );
-  const route = table.number(called.value);
+  const called = readCalledNumber(draft, request, table.format);
+  if (called === undefined) return draft.reject('number_invalid');
+  const route = table.number(called);
   if (route === undefined) {
-    draft.fail('did', { number: called.value }, (d) => `${d.number} is mapped to no trunk`);
-    return draft.reject('number_not_found', { nearestMiss: nearestNumber(table, called.value) });
+    draft.fail('did', { number: called }, (d) => `${d.number} is mapped to no trunk`);
+    return draft.reject('number_not_found', { nearestMiss: nearestNumber(table, called) });
   }
   draft.trunkSid = route.trunkSid;
-  draft.pass(
-    'did',
-    { number: called.value, trunk: route.trunkSid },
-    (d) => `${d.number} is mapped to trunk ${d.trunk}`,
-  );
+  draft.pass('did', { number: called, trunk: route.trunkSid }, (d) => `${d.number} is mapped to trunk ${d.trunk}`);
   if (route.carrier !== undefined && route.carrier !== draft.carrierId) {
-    const data = { number: called.value, expected: route.carrier, source: draft.carrierId ?? '' };
+    const data = { number: called, expected: route.carrier, source: draft.carrierId ?? '' };
     const say = (d: typeof data) =>
       `${d.number} is delivered by carrier ${d.expected}, the source is carrier ${d.source}`;
     draft.fail('carrier', data, say);
@@ -50,7 +37,7 @@ export function decideInbound(
     draft.fail('trunk', { trunk: route.trunkSid }, (d) => `trunk ${d.trunk} does not exist`);
     return draft.reject('trunk_not_found');
   }
-  return toTrunk(table, request, { draft, context, trunk, route, user: called.value });
+  return toTrunk(table, request, { draft, context, trunk, route, user: called });
 }
 
 interface Arrived {

@@ -1,9 +1,10 @@
 /** A trunk sends a call: caller ID -> carrier -> network group -> gateways. */
 import type { CallRequest, DecideContext, Decision } from './decision.js';
+import { readCalledNumber } from './calledNumber.js';
 import { type Draft, kept } from './draft.js';
 import { checkLimits, destinationsOf } from './finish.js';
 import { trunkText } from './nearestMiss.js';
-import { type NumberFormat, describeNumberProblem, normaliseNumber } from './numbers.js';
+import { type NumberFormat, normaliseNumber } from './numbers.js';
 import type { CarrierRecord, NumberRoute, RoutingTable, TrunkRecord } from './table.js';
 
 export interface Call {
@@ -60,18 +61,8 @@ export function decideOutbound(call: Call, trunkIds: readonly string[]): Decisio
 }
 
 function toCarrier({ table, request, draft, context }: Call, trunk: TrunkRecord, callerId: CallerId): Decision {
-  const called = normaliseNumber(request.calledNumber, trunk.format);
-  if (!called.ok) {
-    const data = { received: kept(request.calledNumber), problem: called.error };
-    draft.fail('called_number', data, (d) => `'${d.received}' is no number: ${describeNumberProblem(d.problem)}`);
-    return draft.reject('number_invalid');
-  }
-  draft.calledE164 = called.value;
-  draft.pass(
-    'called_number',
-    { received: kept(request.calledNumber), e164: called.value },
-    (d) => `'${d.received}' is ${d.e164}`,
-  );
+  const called = readCalledNumber(draft, request, trunk.format);
+  if (called === undefined) return draft.reject('number_invalid');
   const wanted = callerId.route?.carrier;
   const carrier = wanted === undefined ? table.soleCarrier() : table.carrier(wanted);
   if (carrier === undefined) {
@@ -87,14 +78,14 @@ function toCarrier({ table, request, draft, context }: Call, trunk: TrunkRecord,
     d.by === 'only' ? `${d.carrier} is the only carrier` : `${d.carrier} is the carrier of the calling number`,
   );
   draft.failover = carrier.failover ?? trunk.failover;
-  if (!destinationEnabled(table, draft, carrier, called.value)) {
+  if (!destinationEnabled(table, draft, carrier, called)) {
     return draft.reject('destination_not_enabled');
   }
   if (carrier.targets.length === 0) {
     draft.fail('destinations', { carrier: carrier.carrier.id }, (d) => `carrier ${d.carrier} has no gateway`);
     return draft.reject('carrier_has_no_gateway');
   }
-  draft.destinations = destinationsOf(carrier.targets, called.value, context.random, draft);
+  draft.destinations = destinationsOf(carrier.targets, called, context.random, draft);
   return checkLimits(draft, context, [trunk.claim, carrier.claim]);
 }
 

@@ -3,7 +3,6 @@ import type { SipRequest } from '../message/message.js';
 import type { HostResolver } from '../ports.js';
 import type { TransactionLayer } from '../transaction/layer.js';
 import type { Hop, Listener } from '../transport/hop.js';
-import type { Arrival } from '../transport/layer.js';
 import type { DialogParts, InviteDialog } from './dialog.js';
 import type { LaunchUser } from './outgoing.js';
 
@@ -22,8 +21,6 @@ export interface CoreHost {
   guard(call: () => void): boolean;
   stopped(): boolean;
 }
-
-export const sourceOf = (arrival: Arrival): Source => arrival;
 
 /** The local side of something that we send. */
 export const outboundSource = (listener: Listener, hop: Hop | undefined, bytes: number): Source => ({
