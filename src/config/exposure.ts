@@ -6,7 +6,7 @@ import type { Config } from './schema.js';
 export interface DocumentAccounts {
   readonly accounts: Iterable<{
     readonly sid: string;
-    readonly api_keys?: readonly { readonly key: string; readonly token: string }[] | undefined;
+    readonly api_keys?: readonly { readonly key: string; readonly token?: string }[] | undefined;
   }>;
 }
 

@@ -6,12 +6,27 @@
 
 import type { FlowDocument } from '../flow/document.js';
 
-export interface IpRange {
+/** When something was made and last changed: UTC, RFC 3339, whole seconds. Hand-written documents may leave it out. */
+export interface Dates {
+  readonly date_created?: string;
+  readonly date_updated?: string;
+}
+
+/** What an API shows of an entry in a list; an entry without an `id` has one derived from what it holds. */
+export interface Listed extends Dates {
+  readonly id?: string;
+  readonly friendly_name?: string;
+}
+
+export interface IpRange extends Listed {
   /** IPv4 or IPv6 address. */
   readonly ip: string;
   /** Prefix length in bits; default: the whole address. */
   readonly mask?: number;
 }
+
+/** How a called number is written to a gateway: `+44..`, `44..`, or in the gateway's own country without its code. */
+export type NumberStyle = 'e164' | 'digits' | 'national';
 
 export interface Gateway {
   /** `sip:host[:port][;transport=udp|tcp]`. */
@@ -20,16 +35,85 @@ export interface Gateway {
   readonly priority: number;
   /** Share among gateways of equal priority. */
   readonly weight: number;
+  /** Digits put before the number, after its style was applied. */
+  readonly tech_prefix?: string;
+  /** Default `e164`. */
+  readonly number_style?: NumberStyle;
+  /** For `national`: the country code that is left out, digits; the national prefix `0` is not added. */
+  readonly country_code?: string;
 }
 
-export interface Account {
+export interface ApiKey extends Listed {
+  readonly key: string;
+  /** In clear, as people write it into a file; keys made by the API have `token_hash` instead. */
+  readonly token?: string;
+  /** `sha256:<salt hex>:<hex of SHA-256 over salt and token>`. */
+  readonly token_hash?: string;
+  /** Default `admin`. */
+  readonly scope?: 'read' | 'write' | 'admin';
+}
+
+export interface Money {
+  /** Decimal text in major units. */
+  readonly amount: string;
+  readonly currency: string;
+}
+
+export interface Account extends Dates {
   readonly sid: string;
-  readonly api_keys?: readonly { readonly key: string; readonly token: string }[];
+  readonly name?: string;
+  readonly api_keys?: readonly ApiKey[];
+  readonly limits?: Limits;
+  /** How carriers that could take a call are ordered: by their priority (default), or by price, lowest first. */
+  readonly carrier_order?: 'priority' | 'least_cost';
+  /** Carriers for numbers that name none, in order; default: the only carrier there is. */
+  readonly carriers?: readonly string[];
+  /** Network groups (`carrier/country/name`) that this account has switched off. */
+  readonly disabled_network_groups?: readonly string[];
+  /** Calls of numbers brought along (carriers of kind `byo` that belong to the account); default true. */
+  readonly byo_enabled?: boolean;
+  readonly spend_per_day?: Money;
 }
 
-export interface Carrier {
+/** Audio of a leg towards this trunk or carrier, where a flow answers or dials. */
+export interface MediaSettings {
+  /** In order of preference. */
+  readonly codecs?: readonly ('PCMU' | 'PCMA' | 'L16' | 'opus')[];
+  /** SDES (RFC 4568). `mandatory` refuses calls without it. */
+  readonly srtp?: 'off' | 'optional' | 'mandatory';
+  /** The far end is behind NAT: its audio's source is learned once. */
+  readonly nat?: boolean;
+  readonly ptime_ms?: number;
+  /** No packet for this long ends the call; 0: never. */
+  readonly timeout_seconds?: number;
+}
+
+/** What a call costs. Times are rounded up: to `first_seconds` once, then in steps of `next_seconds`. */
+export interface Rate {
+  /** Decimal text in major units per minute, for example `0.0125`. */
+  readonly inbound_price?: string;
+  readonly outbound_price?: string;
+  readonly currency?: string;
+  /** Per answered call, major units. */
+  readonly setup_fee?: string;
+  /** Least charge of an answered call, major units. */
+  readonly minimum_charge?: string;
+  /** Default 60. */
+  readonly first_seconds?: number;
+  /** Default 60. */
+  readonly next_seconds?: number;
+}
+
+export interface Credential extends Listed {
+  readonly user_name: string;
+  readonly password: string;
+}
+
+export interface Carrier extends Dates {
   readonly id: string;
   readonly kind: 'plivo' | 'twilio' | 'byo';
+  /** A carrier that one account brought along; others cannot use it. */
+  readonly account_sid?: string;
   readonly nickname?: string;
   readonly source_acl: readonly IpRange[];
   readonly gateways: readonly Gateway[];
@@ -37,6 +121,15 @@ export interface Carrier {
   readonly limits?: Limits;
   /** For calls that leave through this carrier. */
   readonly failover?: FailoverPolicy;
+  /** Order among carriers that could take a call; lower first, default 0. */
+  readonly priority?: number;
+  /** Share among carriers of equal priority; default 1. */
+  readonly weight?: number;
+  /** Price of every destination of a carrier without network groups. */
+  readonly flat_rate?: Rate;
+  /** Identity headers for calls that leave here; both default to false. */
+  readonly identity?: { readonly p_asserted_identity?: boolean; readonly diversion?: boolean };
+  readonly media?: MediaSettings;
 }
 
 export interface Limits {
@@ -44,55 +137,65 @@ export interface Limits {
   readonly concurrent_calls?: number;
 }
 
-export interface Trunk {
+export interface Trunk extends Dates {
   readonly trunk_sid: string;
   readonly account_sid: string;
   readonly trunk_name: string;
   readonly domain_name?: string;
   readonly status?: 'active' | 'inactive';
+  /** Shown by the API, without effect on calls. */
+  readonly nso_code?: string;
+  readonly auth_type?: string;
   readonly whitelisted_ips: readonly IpRange[];
-  readonly credentials?: readonly { readonly user_name: string; readonly password: string }[];
-  readonly destination_uris: readonly {
+  readonly credentials?: readonly Credential[];
+  readonly destination_uris: readonly (Listed & {
     /** `host:port;transport=...` or with `sip:` before it. */
     readonly destination: string;
     readonly priority: number;
     readonly weight: number;
-  }[];
+  })[];
   readonly settings?: {
     readonly trunk_external_alias?: string;
     /** Trunk dial plan: the country code that completes national numbers, digits only. */
     readonly country_code?: string;
     /** What marks a national number and is removed; default `0`. Empty: every number without `+` or `00` is national. */
     readonly national_prefix?: string;
+    /**
+     * A caller ID that is not mapped to the trunk: refuse it, send the alias in its place (default, where there is an
+     * alias), or pass it on as it is.
+     */
+    readonly caller_id?: 'reject' | 'replace' | 'pass';
   };
   readonly limits?: Limits;
   readonly failover?: FailoverPolicy;
+  /** Against toll fraud: digits of numbers that may be called (absent: all), and that may not; the longest decides. */
+  readonly allow_prefixes?: readonly string[];
+  readonly deny_prefixes?: readonly string[];
+  readonly spend_per_day?: Money;
+  readonly media?: MediaSettings;
 }
 
 /** Response code (`503`), class (`5xx`) or event (`transport_error`, `ring_timeout`, `silence`) -> what to do. */
 export type FailoverAction = 'next' | 'stop' | { readonly rewrite: number };
 export type FailoverPolicy = { readonly [codeOrEvent: string]: FailoverAction };
 
-export interface PhoneNumber {
+export interface PhoneNumber extends Listed {
   /** E.164 with `+`. */
   readonly phone_number: string;
   readonly trunk_sid: string;
   readonly mode: 'pstn' | 'flow' | null;
   readonly flow?: string;
   readonly carrier?: string;
+  readonly status?: 'pending' | 'active' | 'unavailable';
 }
 
-export interface NetworkGroup {
+export interface NetworkGroup extends Rate, Dates {
   readonly carrier: string;
   readonly country_iso: string;
   readonly name: string;
   /** Digits without `+`. */
   readonly prefixes: readonly string[];
   readonly enabled: boolean;
-  /** Decimal text in major units per minute, for example `0.0125`. */
-  readonly inbound_price?: string;
-  readonly outbound_price?: string;
-  readonly currency?: string;
 }
 
 export type Flow = FlowDocument;

@@ -9,10 +9,45 @@ const id = (description: string) =>
 const text = (maxLength: number) => Type.String({ minLength: 1, maxLength });
 const count = Type.Integer({ minimum: 0, maximum: 65535 });
 const digits = (max: number) => Type.String({ pattern: '^[0-9]*$', maxLength: max });
-const price = Type.String({
-  pattern: '^[0-9]{1,9}(\\.[0-9]{1,6})?$',
-  description: 'major units per minute, for example 0.0125',
-});
+const money = (description: string) => Type.String({ pattern: '^[0-9]{1,9}(\\.[0-9]{1,6})?$', description });
+const currency = Type.String({ pattern: '^[A-Z]{3}$' });
+const digit = (min: number, max: number) => Type.String({ pattern: `^[0-9]{${min},${max}}$` });
+const date = Type.String({ pattern: '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$' });
+
+const dates = { date_created: Type.Optional(date), date_updated: Type.Optional(date) };
+const listed = {
+  id: Type.Optional(id('id of the entry; default: derived from what it holds')),
+  friendly_name: Type.Optional(text(64)),
+  ...dates,
+};
+
+const MoneySchema = Type.Object({ amount: money('major units'), currency }, closed);
+
+const rate = {
+  inbound_price: Type.Optional(money('major units per minute, for example 0.0125')),
+  outbound_price: Type.Optional(money('major units per minute, for example 0.0125')),
+  currency: Type.Optional(currency),
+  setup_fee: Type.Optional(money('major units per answered call')),
+  minimum_charge: Type.Optional(money('least charge of an answered call, major units')),
+  first_seconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 3600, description: 'first pulse; default 60' })),
+  next_seconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 3600, description: 'later pulses; default 60' })),
+};
+
+const MediaSettingsSchema = Type.Object(
+  {
+    codecs: Type.Optional(
+      Type.Array(Type.Union([Type.Literal('PCMU'), Type.Literal('PCMA'), Type.Literal('L16'), Type.Literal('opus')]), {
+        minItems: 1,
+        maxItems: 4,
+      }),
+    ),
+    srtp: Type.Optional(Type.Union([Type.Literal('off'), Type.Literal('optional'), Type.Literal('mandatory')])),
+    nat: Type.Optional(Type.Boolean()),
+    ptime_ms: Type.Optional(Type.Integer({ minimum: 10, maximum: 60, multipleOf: 10 })),
+    timeout_seconds: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400 })),
+  },
+  closed,
+);
 
 export const IpRangeSchema = Type.Object(
   {
@@ -20,6 +55,7 @@ export const IpRangeSchema = Type.Object(
     mask: Type.Optional(
       Type.Integer({ minimum: 0, maximum: 128, description: 'prefix length; default: the whole address' }),
     ),
+    ...listed,
   },
   closed,
 );
@@ -44,12 +80,31 @@ const FailoverSchema = Type.Record(
   closed,
 );
 
-const CredentialSchema = Type.Object({ user_name: text(64), password: text(128) }, closed);
+const CredentialSchema = Type.Object({ user_name: text(64), password: text(128), ...listed }, closed);
+
+const ApiKeySchema = Type.Object(
+  {
+    key: text(128),
+    token: Type.Optional(text(256)),
+    token_hash: Type.Optional(Type.String({ pattern: '^sha256:[0-9a-f]{32}:[0-9a-f]{64}$' })),
+    scope: Type.Optional(Type.Union([Type.Literal('read'), Type.Literal('write'), Type.Literal('admin')])),
+    ...listed,
+  },
+  closed,
+);
 
 export const AccountSchema = Type.Object(
   {
     sid: id('account sid'),
-    api_keys: Type.Optional(Type.Array(Type.Object({ key: text(128), token: text(256) }, closed))),
+    name: Type.Optional(text(128)),
+    api_keys: Type.Optional(Type.Array(ApiKeySchema)),
+    limits: Type.Optional(LimitsSchema),
+    carrier_order: Type.Optional(Type.Union([Type.Literal('priority'), Type.Literal('least_cost')])),
+    carriers: Type.Optional(Type.Array(id('carrier'), { maxItems: 64 })),
+    disabled_network_groups: Type.Optional(Type.Array(text(300))),
+    byo_enabled: Type.Optional(Type.Boolean()),
+    spend_per_day: Type.Optional(MoneySchema),
+    ...dates,
   },
   closed,
 );
@@ -58,6 +113,7 @@ export const CarrierSchema = Type.Object(
   {
     id: id('carrier id'),
     kind: Type.Union([Type.Literal('plivo'), Type.Literal('twilio'), Type.Literal('byo')], { default: 'byo' }),
+    account_sid: Type.Optional(id('account that brought the carrier along')),
     nickname: Type.Optional(text(64)),
     source_acl: Type.Array(IpRangeSchema, { default: [] }),
     gateways: Type.Array(
@@ -66,14 +122,30 @@ export const CarrierSchema = Type.Object(
           uri: text(300),
           priority: Type.Integer({ ...count, default: 0 }),
           weight: Type.Integer({ ...count, default: 1 }),
+          tech_prefix: Type.Optional(Type.String({ pattern: '^[0-9*#]{1,16}$' })),
+          number_style: Type.Optional(
+            Type.Union([Type.Literal('e164'), Type.Literal('digits'), Type.Literal('national')]),
+          ),
+          country_code: Type.Optional(Type.String({ pattern: '^[1-9][0-9]{0,3}$' })),
         },
         closed,
       ),
       { default: [] },
     ),
-    credentials: Type.Optional(CredentialSchema),
+    credentials: Type.Optional(Type.Object({ user_name: text(64), password: text(128) }, closed)),
     limits: Type.Optional(LimitsSchema),
     failover: Type.Optional(FailoverSchema),
+    priority: Type.Optional(count),
+    weight: Type.Optional(count),
+    flat_rate: Type.Optional(Type.Object(rate, closed)),
+    identity: Type.Optional(
+      Type.Object(
+        { p_asserted_identity: Type.Optional(Type.Boolean()), diversion: Type.Optional(Type.Boolean()) },
+        closed,
+      ),
+    ),
+    media: Type.Optional(MediaSettingsSchema),
+    ...dates,
   },
   closed,
 );
@@ -84,6 +156,8 @@ const trunkFields = {
   trunk_name: text(64),
   domain_name: Type.Optional(text(253)),
   status: Type.Union([Type.Literal('active'), Type.Literal('inactive')], { default: 'active' }),
+  nso_code: Type.Optional(text(64)),
+  auth_type: Type.Optional(text(64)),
   whitelisted_ips: Type.Array(IpRangeSchema, { default: [] }),
   credentials: Type.Array(CredentialSchema, { default: [] }),
   destination_uris: Type.Array(
@@ -92,6 +166,7 @@ const trunkFields = {
         destination: text(300),
         priority: Type.Integer({ ...count, default: 0 }),
         weight: Type.Integer({ ...count, default: 1 }),
+        ...listed,
       },
       closed,
     ),
@@ -103,12 +178,18 @@ const trunkFields = {
         trunk_external_alias: Type.Optional(text(64)),
         country_code: Type.Optional(Type.String({ pattern: '^[1-9][0-9]{0,3}$' })),
         national_prefix: Type.Optional(digits(4)),
+        caller_id: Type.Optional(Type.Union([Type.Literal('reject'), Type.Literal('replace'), Type.Literal('pass')])),
       },
       closed,
     ),
   ),
   limits: Type.Optional(LimitsSchema),
   failover: Type.Optional(FailoverSchema),
+  allow_prefixes: Type.Optional(Type.Array(digit(1, 15), { maxItems: 1000 })),
+  deny_prefixes: Type.Optional(Type.Array(digit(1, 15), { maxItems: 1000 })),
+  spend_per_day: Type.Optional(MoneySchema),
+  media: Type.Optional(MediaSettingsSchema),
+  ...dates,
 };
 
 export const TrunkSchema = Type.Object(trunkFields, closed);
@@ -118,6 +199,8 @@ const numberFields = {
   mode: Type.Union([Type.Literal('pstn'), Type.Literal('flow'), Type.Null()], { default: null }),
   flow: Type.Optional(id('flow that answers')),
   carrier: Type.Optional(id('carrier that delivers this number')),
+  status: Type.Optional(Type.Union([Type.Literal('pending'), Type.Literal('active'), Type.Literal('unavailable')])),
+  ...listed,
 };
 
 export const DocumentNumberSchema = Type.Object(numberFields, closed);
@@ -130,9 +213,8 @@ export const NetworkGroupSchema = Type.Object(
     name: text(128),
     prefixes: Type.Array(Type.String({ pattern: '^[0-9]{1,15}$' })),
     enabled: Type.Boolean({ default: true }),
-    inbound_price: Type.Optional(price),
-    outbound_price: Type.Optional(price),
-    currency: Type.Optional(Type.String({ pattern: '^[A-Z]{3}$' })),
+    ...rate,
+    ...dates,
   },
   closed,
 );
