@@ -6,11 +6,12 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { memory } from './calls/memory.mjs';
 import { SYSTEMS, cost, ladder } from './calls/section.mjs';
+import { media } from './media/section.mjs';
 
 const root = new URL('..', import.meta.url).pathname;
 const USAGE = `npm run bench [-- section...] [options]
 
-sections  calls (default) = cost + ladder; cost; ladder; memory; micro
+sections  calls (default) = cost + ladder; cost; ladder; memory; media; micro
 options   --rate N        calls a second of cost (300)
           --seconds N     load of a cost run (30)
           --turns N       of cost, each kamailio then tandem (2)
@@ -20,6 +21,8 @@ options   --rate N        calls a second of cost (300)
           --warm N        seconds of load before what is measured (5)
           --only NAME     kamailio or tandem alone
           --calls N       of memory (200000); --memory-rate N (600)
+          --streams N     of media (200); --dialect NAME exotel, twilio, plivo, jambonz; --frame-ms N of a message to
+                          the bot; --no-signalling without 100 calls/s beside it; --seconds N (20)
           --dist DIR      build to run (dist)
           --node=FLAG     for the node that runs tandem; may be repeated
           --keep DIR      copy logs, counters and profiles of the runs there
@@ -39,6 +42,10 @@ const { values, positionals } = parseArgs({
     only: { type: 'string' },
     calls: { type: 'string' },
     'memory-rate': { type: 'string', default: '600' },
+    streams: { type: 'string' },
+    dialect: { type: 'string', default: 'exotel' },
+    'frame-ms': { type: 'string' },
+    'no-signalling': { type: 'boolean', default: false },
     dist: { type: 'string', default: join(root, 'dist') },
     node: { type: 'string', multiple: true, default: [] },
     keep: { type: 'string' },
@@ -60,6 +67,13 @@ const options = {
   systems: values.only === undefined ? SYSTEMS : [values.only],
   memoryCalls: Number(values.calls ?? (quick ? 3000 : 200_000)),
   memoryRate: Number(values['memory-rate']),
+  media: {
+    streams: Number(values.streams ?? (quick ? 20 : 200)),
+    seconds: Number(values.seconds ?? (quick ? 3 : 20)),
+    dialect: values.dialect,
+    frameMs: values['frame-ms'] === undefined ? undefined : Number(values['frame-ms']),
+    withSignalling: !values['no-signalling'],
+  },
   dist: resolve(values.dist),
   nodeFlags: values.node,
   keepLog: values.keep !== undefined,
@@ -82,7 +96,7 @@ const micro = () => {
   return {};
 };
 
-const SECTIONS = { cost, ladder, memory, micro };
+const SECTIONS = { cost, ladder, memory, media, micro };
 const expand = (name) => (name === 'calls' ? ['cost', 'ladder'] : [name]);
 
 const main = async () => {
@@ -96,7 +110,7 @@ const main = async () => {
     process.stderr.write(`bench: no build in ${options.dist}; run: npm run build\n`);
     return 1;
   }
-  const traffic = wanted.some((name) => name !== 'micro');
+  const traffic = wanted.some((name) => name !== 'micro' && name !== 'media');
   if (traffic && ![need('sipp', 'sip-tester'), need('kamailio', 'kamailio')].every(Boolean)) return 1;
   const load = readFileSync('/proc/loadavg', 'latin1').split(' ').slice(0, 2).join(' ');
   console.log(`Node ${process.version}, ${cpus().length} cores (${cpus()[0]?.model}), load before ${load}`);
