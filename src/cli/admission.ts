@@ -3,6 +3,7 @@ import { UnlistedLog, screenSource } from '../call/admission/sourceGate.js';
 import { decide } from '../call/routing/decide.js';
 import { decideDial } from '../call/routing/decideDial.js';
 import type { CallRequest, DecideContext, Decision } from '../call/routing/decision.js';
+import { mediaSettingsOf } from '../call/routing/mediaSettings.js';
 import type { TableHolder } from '../call/routing/compile.js';
 import type { PinnedFlows } from '../call/session/flow/world.js';
 import type { AdmittedCall } from '../call/session/liveCall.js';
@@ -50,8 +51,12 @@ export class LiveAdmission implements Admission, SourceGate {
     // The table of this moment is the call's until its end: flows and numbers do not change under its feet.
     const flows: PinnedFlows = {
       flow,
+      media: mediaSettingsOf(table, decision, 'caller'),
       find: (flowId) => table.flow(flowId),
-      dial: (wish) => this.#take(() => decideDial(table, { decision, request }, wish, this.#context())),
+      dial: (wish) => {
+        const dial = this.#take(() => decideDial(table, { decision, request }, wish, this.#context()));
+        return { ...dial, media: mediaSettingsOf(table, dial.decision, 'callee') };
+      },
     };
     return { ...admitted, flows };
   }

@@ -8,6 +8,8 @@
  */
 
 export type Law = 'PCMU' | 'PCMA';
+/** `L16`: linear, at 16 kHz where the peer can, else at 8 kHz. An engine passes over codecs that it does not speak. */
+export type Codec = Law | 'L16' | 'opus';
 
 export interface EndpointSpec {
   /** For logs and records. */
@@ -15,8 +17,8 @@ export interface EndpointSpec {
   readonly leg: 'a' | 'b';
   /** The peer's offer; absent: we make the offer (late offer, or a leg that we call). */
   readonly offer?: Buffer | undefined;
-  /** In order of preference. */
-  readonly codecs?: readonly Law[] | undefined;
+  /** In order of preference; nothing else is spoken. Default: the laws, in the peer's order. */
+  readonly codecs?: readonly Codec[] | undefined;
   /** 2833 payload type and so on follow the offer; this is what we offer ourselves. Default 101. */
   readonly dtmfPayloadType?: number | undefined;
   readonly ptimeMs?: number | undefined;
@@ -24,6 +26,11 @@ export interface EndpointSpec {
   readonly srtp?: 'off' | 'optional' | 'mandatory' | undefined;
   /** The peer is behind NAT: send to where its first valid packet came from, once (threat S14). */
   readonly nat?: boolean | undefined;
+  /**
+   * With `nat`: where the peer's signalling comes from. Only these addresses, and that of its SDP, can be learned.
+   * Default: any.
+   */
+  readonly peerAddresses?: readonly string[] | undefined;
   /** Nothing received for this long is reported. */
   readonly mediaTimeoutMs?: number | undefined;
 }

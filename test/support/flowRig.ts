@@ -44,6 +44,8 @@ export interface FlowRigOptions {
   readonly flows?: readonly object[];
   readonly trunks?: readonly object[];
   readonly settings?: Partial<BridgeSettings>;
+  /** Words about audio of the carrier that calls come from, and of the trunk. */
+  readonly media?: { readonly carrier?: object; readonly trunk?: object };
   readonly speech?: (text: string) => Result<Buffer, string>;
 }
 
@@ -102,12 +104,20 @@ export class FlowRig {
     const flow = { id: 'flw', start: 'first', nodes: options.nodes, ...options.flow };
     const document = validateDocument({
       accounts: [{ sid: 'demo' }],
-      carriers: [{ id: 'telco', source_acl: [{ ip: '127.0.20.10' }], gateways: [{ uri: 'sip:127.0.20.10:5060' }] }],
+      carriers: [
+        {
+          id: 'telco',
+          source_acl: [{ ip: '127.0.20.10' }],
+          gateways: [{ uri: 'sip:127.0.20.10:5060' }],
+          media: options.media?.carrier ?? {},
+        },
+      ],
       trunks: [
         {
           trunk_sid: 'trk',
           account_sid: 'demo',
           trunk_name: 'pbx',
+          media: options.media?.trunk ?? {},
           whitelisted_ips: [{ ip: '127.0.20.20' }],
           destination_uris: [
             { destination: '127.0.20.20:5060', priority: 0 },

@@ -364,6 +364,48 @@ t.test('after a direct talk the flow goes on: the caller is brought back to the 
   t.same(rig.leftovers(), []);
 });
 
+t.test(
+  'legs speak what their trunk or carrier says, and audio behind NAT is learned where signalling is',
+  async (t) => {
+    const nodes = { first: greet('dial'), dial: connect({ record: true, to: ['sip:trk', 'sip:x@gw.example'] }) };
+    const media = {
+      carrier: { codecs: ['PCMA'], srtp: 'optional', nat: true, timeout_seconds: 20 },
+      trunk: { codecs: ['opus', 'L16', 'PCMU'], ptime_ms: 30, timeout_seconds: 0 },
+    };
+    const rig = await FlowRig.create({ nodes, media });
+    const a = await rig.answered();
+    t.match(rig.media.endpoints[0]?.spec, {
+      leg: 'a',
+      codecs: ['PCMA'],
+      srtp: 'optional',
+      nat: true,
+      mediaTimeoutMs: 20_000,
+      peerAddresses: ['127.0.20.10'],
+    });
+    rig.media.last.playEnds();
+    await rig.turn();
+    const spec = rig.media.endpoints[1]?.spec;
+    t.match(spec, {
+      leg: 'b',
+      codecs: ['opus', 'L16', 'PCMU'],
+      ptimeMs: 30,
+      nat: undefined,
+      mediaTimeoutMs: undefined,
+    });
+    t.same(spec?.peerAddresses, ['127.0.20.20', '127.0.20.21']);
+    rig.signal.b(1).refuses(486);
+    await rig.turn();
+    const uri = rig.media.endpoints[2]?.spec;
+    t.match(uri, { leg: 'b', codecs: undefined, ptimeMs: undefined });
+    t.equal(uri?.peerAddresses, undefined, 'a name may be any address');
+    a.byes();
+    await rig.turn();
+    rig.signal.b(2).confirms();
+    await rig.turn();
+    t.same(rig.leftovers(), []);
+  },
+);
+
 t.test('several ring at once: the first to answer wins, the others are cancelled', async (t) => {
   const to = ['sip:ann@127.0.20.31:5060', 'sip:bob@127.0.20.32:5060'];
   const { rig, a } = await anchored({ to, mode: 'parallel', media: 'anchored' });

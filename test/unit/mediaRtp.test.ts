@@ -350,7 +350,7 @@ t.test('learning ends: after its window, and for addresses that it was told not 
   for (let i = 0; i < 60; i++) latch.accept('198.51.100.1', 5000 + i, stream(i));
   for (let i = 0; i < 10; i++) if (latch.accept('203.0.113.9', 61_000, stream(i))) t.fail('too late');
   t.ok(latch.accept(PEER.address, PEER.port, stream(1)), 'the SDP is believed all the same');
-  const strict = new SourceLatch({ nat: true, expectedAddress: '203.0.113.9' });
+  const strict = new SourceLatch({ nat: true, expectedAddresses: ['203.0.113.9'] });
   strict.point({ address: '10.0.0.5', port: 4000 });
   for (let i = 0; i < 10; i++) if (strict.accept('198.51.100.1', 5000, stream(i))) t.fail('not the expected address');
   t.same(

@@ -77,14 +77,14 @@ export interface Account extends Dates {
 
 /** Audio of a leg towards this trunk or carrier, where a flow answers or dials. */
 export interface MediaSettings {
-  /** In order of preference. */
+  /** In order of preference; `opus` is spoken by the FreeSWITCH engine alone, and never stands alone. */
   readonly codecs?: readonly ('PCMU' | 'PCMA' | 'L16' | 'opus')[];
   /** SDES (RFC 4568). `mandatory` refuses calls without it. */
   readonly srtp?: 'off' | 'optional' | 'mandatory';
   /** The far end is behind NAT: its audio's source is learned once. */
   readonly nat?: boolean;
   readonly ptime_ms?: number;
-  /** No packet for this long ends the call; 0: never. */
+  /** No packet for this long ends what the flow runs in the audio: its error exit; 0: never. Default: the node's. */
   readonly timeout_seconds?: number;
 }
 
@@ -256,6 +256,8 @@ export interface RoutingStore {
   publish(change: {
     readonly base?: string;
     readonly author: string;
+    /** Why, in a line: kept in the history. */
+    readonly note?: string;
     readonly upserts: readonly Resource[];
     readonly deletes: readonly ResourceKey[];
   }): Promise<string>;

@@ -4,7 +4,7 @@ import { parseEndpoint } from './endpoint.js';
 import { parseNetwork } from './ipAddress.js';
 import { isE164, normaliseNumber } from './numbers.js';
 import { type DocumentProblem, problem } from './problems.js';
-import type { Carrier, Flow, IpRange, NetworkGroup, Trunk } from './resources.js';
+import type { Carrier, Flow, IpRange, MediaSettings, NetworkGroup, Trunk } from './resources.js';
 import type { DocumentNumber, RoutingDocument } from './shapes.js';
 
 /** More would not be read. */
@@ -78,16 +78,26 @@ export function groupId(group: Pick<NetworkGroup, 'carrier' | 'country_iso' | 'n
 
 export function checkCarrier(problems: Problems, path: string, carrier: Carrier): void {
   checkRanges(problems, `${path}.source_acl`, carrier.source_acl);
+  checkMedia(problems, `${path}.media`, carrier.media);
   carrier.gateways.forEach((gateway, i) => checkEndpoint(problems, `${path}.gateways[${i}].uri`, gateway.uri));
 }
 
 export function checkTrunk(problems: Problems, path: string, trunk: Trunk): void {
+  checkMedia(problems, `${path}.media`, trunk.media);
   checkRanges(problems, `${path}.whitelisted_ips`, trunk.whitelisted_ips);
   trunk.destination_uris.forEach((target, i) => {
     checkEndpoint(problems, `${path}.destination_uris[${i}].destination`, target.destination);
   });
   const alias = trunk.settings?.trunk_external_alias;
   if (alias !== undefined) checkE164(problems, `${path}.settings.trunk_external_alias`, alias);
+}
+
+/** The embedded engine has no Opus: a list of it alone would leave a leg without a codec. */
+function checkMedia(problems: Problems, path: string, media: MediaSettings | undefined): void {
+  if (media?.codecs?.every((codec) => codec === 'opus') === true)
+    problems.push(
+      problem(`${path}.codecs`, "must name PCMU, PCMA or L16 beside 'opus', which not every engine speaks"),
+    );
 }
 
 export function checkNumber(problems: Problems, path: string, number: DocumentNumber): void {

@@ -41,6 +41,7 @@ export interface CoreOptions {
   readonly wallOffsetMs: number;
   readonly comfortSilence: boolean;
   readonly nat: boolean;
+  readonly peerAddresses?: readonly string[] | undefined;
   readonly mediaTimeoutMs: number | undefined;
 }
 
@@ -83,7 +84,11 @@ export class EndpointCore implements BridgePeer {
     this.#output = output;
     this.#listener = listener;
     this.#cname = options.random.hex(12);
-    this.#receiver = new Receiver({ nat: options.nat, wallOffsetMs: options.wallOffsetMs });
+    this.#receiver = new Receiver({
+      nat: options.nat,
+      peerAddresses: options.peerAddresses,
+      wallOffsetMs: options.wallOffsetMs,
+    });
     this.#transmitter = new Transmitter(options.random, output.sendRtp);
     this.#rtcpDueMs = options.nowMs + RTCP_INTERVAL_MS * options.random.float();
   }

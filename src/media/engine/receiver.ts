@@ -14,6 +14,7 @@ const NO_KEYS: readonly KeyPress[] = [];
 
 export interface ReceiverOptions {
   readonly nat: boolean;
+  readonly peerAddresses: readonly string[] | undefined;
   /** Makes `nowMs` a date, for RTCP. */
   readonly wallOffsetMs: number;
 }
@@ -34,7 +35,7 @@ export class Receiver {
 
   constructor(options: ReceiverOptions) {
     this.#nat = options.nat;
-    this.latch = new SourceLatch({ nat: options.nat });
+    this.latch = new SourceLatch({ nat: options.nat, expectedAddresses: options.peerAddresses });
     this.stats = new RtcpStats({ wallOffsetMs: options.wallOffsetMs });
   }
 

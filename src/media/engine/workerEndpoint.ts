@@ -64,7 +64,7 @@ export class WorkerEndpoint implements RtpSink {
       {
         address: settings.address,
         port: rtpPort,
-        codecs: spec.codecs,
+        codecs: spec.codecs?.filter((codec) => codec === 'PCMU' || codec === 'PCMA'),
         dtmfPayloadType: spec.dtmfPayloadType ?? 101,
         ptimeMs: spec.ptimeMs,
         srtp: spec.srtp ?? 'off',
@@ -80,6 +80,7 @@ export class WorkerEndpoint implements RtpSink {
         wallOffsetMs: clock.wallMs() - clock.nowMs(),
         comfortSilence: settings.comfortSilence,
         nat: spec.nat ?? false,
+        peerAddresses: spec.peerAddresses,
         mediaTimeoutMs: spec.mediaTimeoutMs,
       },
       {

@@ -7,8 +7,8 @@ export interface MediaSource {
 export interface SourceLatchOptions {
   /** The peer is behind NAT: learn its real source, once. */
   readonly nat: boolean;
-  /** With `nat`: only this address may be learned (the source of its signalling, say). Default: any. */
-  readonly expectedAddress?: string | undefined;
+  /** With `nat`: only these addresses (the source of its signalling, say) and the SDP's may be learned. Default: any. */
+  readonly expectedAddresses?: readonly string[] | undefined;
   /** Packets of one source, with one SSRC and payload type and rising sequence, that make it the peer. Default 3. */
   readonly consistent?: number | undefined;
   /** Packets from unknown sources that are looked at before learning ends for good. Default 500. */
@@ -45,7 +45,7 @@ const plainAddress = (address: string): string => {
  */
 export class SourceLatch {
   readonly #nat: boolean;
-  readonly #expectedAddress: string | undefined;
+  readonly #expectedAddresses: ReadonlySet<string> | undefined;
   readonly #consistent: number;
   readonly #window: number;
   #sdp: MediaSource | undefined;
@@ -57,7 +57,8 @@ export class SourceLatch {
 
   constructor(options: SourceLatchOptions) {
     this.#nat = options.nat;
-    this.#expectedAddress = options.expectedAddress === undefined ? undefined : plainAddress(options.expectedAddress);
+    const expected = options.expectedAddresses;
+    this.#expectedAddresses = expected === undefined ? undefined : new Set(expected.map(plainAddress));
     this.#consistent = options.consistent ?? 3;
     this.#window = options.window ?? 500;
     this.#left = this.#window;
@@ -128,7 +129,8 @@ export class SourceLatch {
 
   #learn(address: string, port: number, header: LatchHeader): boolean {
     if (this.#left <= 0 || this.#sdp === undefined) return false;
-    if (this.#expectedAddress !== undefined && address !== this.#expectedAddress) return false;
+    const expected = this.#expectedAddresses;
+    if (expected !== undefined && !expected.has(address) && address !== this.#sdp.address) return false;
     this.#left--;
     const key = `${address} ${port}`;
     const candidate = this.#candidates.get(key);

@@ -2,10 +2,13 @@
  * The caller's audio in the media plane. It is opened with the answer, and opened anew by a re-INVITE when the flow
  * needs it after it was lost or the media had been direct. What is started meanwhile waits.
  */
-import type { Described, EndpointSpec, MediaProblem, MediaQuality } from '../../../media/port.js';
+import type { Described, MediaProblem, MediaQuality } from '../../../media/port.js';
 import type { IncomingReinvite } from '../../../signal/port.js';
+import type { MediaSettings } from '../../routing/resources.js';
 import { Anchor, type AnchorSink } from './anchor.js';
+import { plainAddress } from '../request.js';
 import type { CallerLeg } from './callerLeg.js';
+import { endpointSpec } from './endpointSpec.js';
 import type { FlowWorld } from './world.js';
 
 const SDP = 'application/sdp';
@@ -17,10 +20,18 @@ interface Waiting {
   readonly failed: (detail: string) => void;
 }
 
+export interface CallerCall {
+  readonly callId: string;
+  readonly caller: CallerLeg;
+  /** Of the trunk or carrier that it comes from. */
+  readonly settings: MediaSettings;
+}
+
 export class CallerMedia {
   anchor: Anchor | undefined;
   readonly #world: FlowWorld;
   readonly #callId: string;
+  readonly #settings: MediaSettings;
   readonly #caller: CallerLeg;
   readonly #sink: AnchorSink;
   /** Endpoints that were replaced or lost; the last one's quality goes into the record. */
@@ -29,9 +40,10 @@ export class CallerMedia {
   #opening = false;
   #over = false;
 
-  constructor(world: FlowWorld, call: { readonly callId: string; readonly caller: CallerLeg }, sink: AnchorSink) {
+  constructor(world: FlowWorld, call: CallerCall, sink: AnchorSink) {
     this.#world = world;
     this.#callId = call.callId;
+    this.#settings = call.settings;
     this.#caller = call.caller;
     this.#sink = sink;
   }
@@ -87,12 +99,10 @@ export class CallerMedia {
   async #open(offer: Buffer | undefined): Promise<Described> {
     const anchor = new Anchor(this.#sink);
     this.anchor = anchor;
-    const { mediaTimeoutMs } = this.#world.plane.settings;
-    const spec: EndpointSpec = { callId: this.#callId, leg: 'a', offer };
-    const described = await anchor.open(
-      this.#world.plane.media,
-      mediaTimeoutMs > 0 ? { ...spec, mediaTimeoutMs } : spec,
-    );
+    const { media, settings } = this.#world.plane;
+    const peerAddresses = [plainAddress(this.#caller.leg.source.address)];
+    const leg = { callId: this.#callId, leg: 'a', offer, peerAddresses } as const;
+    const described = await anchor.open(media, endpointSpec(leg, this.#settings, settings.mediaTimeoutMs));
     if (!described.ok && this.anchor === anchor) this.anchor = undefined;
     return described;
   }

@@ -18,6 +18,7 @@ import { contentOf } from '../../bridge/legHeaders.js';
 import { reasonHeader } from '../../bridge/reason.js';
 import type { DialOutcome } from '../../flow/events.js';
 import { Anchor } from './anchor.js';
+import { addressesOf, endpointSpec } from './endpointSpec.js';
 import type { AdmittedDial, FlowWorld } from './world.js';
 
 export interface DialEnd {
@@ -213,7 +214,9 @@ export class Dial implements AttemptSink {
   /** Our own offer; undefined for direct media, and where the media plane has none. */
   async #offer(): Promise<Buffer | undefined> {
     if (this.anchor === undefined) return undefined;
-    const opened = await this.anchor.open(this.#world.plane.media, { callId: this.order.callId, leg: 'b' });
+    const { callId, admitted } = this.order;
+    const leg = { callId, leg: 'b', peerAddresses: addressesOf(admitted.decision.destinations) } as const;
+    const opened = await this.anchor.open(this.#world.plane.media, endpointSpec(leg, admitted.media, 0));
     return opened.ok ? opened.sdp : undefined;
   }
 

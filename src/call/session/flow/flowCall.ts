@@ -69,7 +69,8 @@ export class FlowCall implements LegEvents {
     this.observer = observer;
     this.caller = new CallerLeg(start.aLeg);
     this.#effects = new Effects(this);
-    this.media = new CallerMedia(world, { callId: start.callId, caller: this.caller }, this.#effects);
+    const { callId, flows } = start;
+    this.media = new CallerMedia(world, { callId, caller: this.caller, settings: flows.media }, this.#effects);
     this.dials = new Dials(world, this);
     this.#steps = new StepLog(start.flows.flow);
     this.#flow = initialState(start.flows.flow, APPLETS, factsOf(start, world.clock.wallMs()));

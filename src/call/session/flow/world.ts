@@ -11,6 +11,7 @@ import type { TraceStep } from '../../flow/trace.js';
 import type { FlowRecord } from '../../record/flowRecord.js';
 import type { Decision } from '../../routing/decision.js';
 import type { CallRequest } from '../../routing/decision.js';
+import type { MediaSettings } from '../../routing/resources.js';
 import type { DialWish } from '../../routing/decideDial.js';
 
 export interface HttpAsk {
@@ -66,12 +67,16 @@ export interface FlowWorld extends BridgeWorld {
 /** A dial's decision and the limits that it took; `release` gives them back, once. */
 export interface AdmittedDial {
   readonly decision: Decision;
+  /** Of the trunk or carrier that is called. */
+  readonly media: MediaSettings;
   release(): void;
 }
 
 /** The routing table that a flow call is pinned to, as far as flows ask it. */
 export interface PinnedFlows {
   readonly flow: FlowDocument;
+  /** Of the trunk or carrier that the call comes from. */
+  readonly media: MediaSettings;
   find(flowId: string): FlowDocument | undefined;
   dial(wish: DialWish): AdmittedDial;
 }
