@@ -1,5 +1,5 @@
 /** A routing decision as data: what the call path acts on, what `explain` prints, what the CDR keeps. */
-import type { FailoverPolicy } from './resources.js';
+import type { FailoverPolicy, Rate } from './resources.js';
 
 /** What is known of a call when it arrives. */
 export interface CallRequest {
@@ -55,7 +55,16 @@ export interface DecisionStep {
   readonly data?: { readonly [key: string]: string | number | boolean | null };
 }
 
-export interface Destination {
+/** What a call costs, and which rule of the document says so. */
+export interface Priced {
+  readonly rate?: Rate;
+  /** `carrier/country/name` of the network group that the rate is of; absent for a carrier's flat rate. */
+  readonly networkGroup?: string;
+  /** Digits of the number that chose the group. */
+  readonly prefix?: string;
+}
+
+export interface Destination extends Priced {
   /** Request-URI to send, for example `sip:+918040000001@192.0.2.1:5060;transport=tcp`. */
   readonly uri: string;
   /** Host, port, transport part as configured, for logs and health. */
@@ -97,6 +106,8 @@ export interface Decision {
   readonly failover: FailoverPolicy;
   /** The flow that answers, in the version that the call keeps; mode `flow` only. */
   readonly flow?: { readonly id: string; readonly version: number } | undefined;
+  /** Inbound calls: the price of being called. Outbound calls have it on the destinations. */
+  readonly inbound?: Priced;
   readonly limits: readonly LimitClaim[];
   /** For a call refused by a rate: the value of a Retry-After header. */
   readonly retryAfterSeconds?: number | undefined;
@@ -105,15 +116,29 @@ export interface Decision {
 
 /** Counters as they stand; read by `decide`, changed only by the call path's limiter. */
 export interface LimitsView {
-  /** Calls now up under this key. */
-  concurrent(key: string): number;
+  /**
+   * Calls now up under this key; at least `limit` when no further one may start here. Where nodes share a limit, the
+   * part of it that the others hold counts as up.
+   */
+  concurrent(key: string, limit: number): number;
   /** Whether one more call may start now under this rate. */
   rateAllows(key: string, callsPerSecond: number, nowMs: number): boolean;
+}
+
+/** Money spent; read by `decide`, written at the end of calls. Never waits. */
+export interface SpendView {
+  /**
+   * What calls under `trunk:<sid>` or `account:<sid>` have cost since midnight UTC, in micros (1/1,000,000) of the
+   * currency, on all nodes; calls that are up count as if they ended now.
+   */
+  spentMicros(key: string, currency: string): number;
 }
 
 /** What `decide` needs besides the table and the request. */
 export interface DecideContext {
   readonly limits: LimitsView;
+  /** Absent where nothing is rated. */
+  readonly spend?: SpendView | undefined;
   /** Monotonic, the clock of the limiter. */
   readonly nowMs: number;
   /** Uniform in [0, 1): draws the order of targets of equal priority. */

@@ -61,6 +61,7 @@ export class Draft {
   destinations: readonly Destination[] = NOTHING;
   failover: FailoverPolicy = NO_FAILOVER;
   flow: Decision['flow'];
+  inbound: Decision['inbound'];
   limits: readonly LimitClaim[] = NOTHING;
   readonly #revision: string;
   readonly #request: CallRequest;
@@ -114,6 +115,7 @@ export class Draft {
       destinations: this.destinations,
       failover: this.failover,
       ...(this.flow === undefined ? {} : { flow: this.flow }),
+      ...(this.inbound === undefined ? {} : { inbound: this.inbound }),
       limits: this.limits,
       retryAfterSeconds: refusal.retryAfterSeconds,
       steps: this.#steps,

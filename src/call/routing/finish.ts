@@ -32,7 +32,7 @@ export function checkLimits(draft: Draft, context: DecideContext, claims: readon
   for (const claim of claims) {
     const { key, callsPerSecond, concurrentCalls } = claim;
     const owner = key.startsWith('trunk:') ? 'trunk' : 'carrier';
-    if (concurrentCalls !== undefined && context.limits.concurrent(key) >= concurrentCalls) {
+    if (concurrentCalls !== undefined && context.limits.concurrent(key, concurrentCalls) >= concurrentCalls) {
       draft.fail(
         'limits',
         { key, concurrentCalls },
