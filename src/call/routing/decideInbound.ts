@@ -3,9 +3,9 @@ import type { CallRequest, DecideContext, Decision, LimitClaim } from './decisio
 import { readCalledNumber } from './calledNumber.js';
 import { type Draft, kept } from './draft.js';
 import { checkLimits, destinationsOf } from './finish.js';
+import { pricedBy } from './inboundPrice.js';
 import { nearestFlow, nearestNumber } from './nearestMiss.js';
 import { normaliseNumber } from './numbers.js';
-import { priceOf } from './price.js';
 import type { CarrierRecord, NumberRoute, RoutingTable, TrunkRecord } from './table.js';
 
 /** Shorter calling numbers are short codes or internal, and are passed on as they came. */
@@ -59,7 +59,7 @@ function toTrunk(table: RoutingTable, request: CallRequest, { draft, context, tr
   draft.pass('trunk', { trunk: trunkSid, name }, (d) => `trunk ${d.trunk} (${d.name}) is active`);
   draft.mode = route.mode;
   const carrier = table.carrier(draft.carrierId ?? '');
-  const price = carrier === undefined ? undefined : priceOf(table, carrier, user);
+  const price = carrier === undefined ? undefined : pricedBy(table, carrier, user);
   if (price?.rate?.inbound_price !== undefined) draft.inbound = price;
   if (route.mode === 'flow') return toFlow(table, request, { draft, context, trunk, route, user });
   draft.pass('mode', { mode: 'pstn' }, () => 'mode pstn: straight to the destinations of the trunk');

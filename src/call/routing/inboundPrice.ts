@@ -1,4 +1,4 @@
-/** What the document says a number costs with a carrier. */
+/** What the document says of a call that a carrier delivers: its price, and where that stands. */
 import type { Priced } from './decision.js';
 import type { NetworkGroup, Rate } from './resources.js';
 import { resourceKey } from './schema.js';
@@ -31,16 +31,21 @@ const pricedGroup = (group: NetworkGroup): { readonly rate: Rate; readonly netwo
   return made;
 };
 
+/** As the table holds it: bare, or in a record of its own. */
+const groupOf = (entry: NetworkGroup | { readonly group: NetworkGroup }): NetworkGroup =>
+  'group' in entry ? entry.group : entry;
+
 /**
  * The network group with the longest prefix of the number; the flat rate of a carrier that has no groups.
- * @param e164 `+` and digits: the number called, on the way out and on the way in
+ * @param e164 `+` and digits: the number called
  * @returns an empty object where nothing names a price
  */
-export function priceOf(table: RoutingTable, { carrier }: CarrierRecord, e164: string): Priced {
+export function pricedBy(table: RoutingTable, { carrier }: CarrierRecord, e164: string): Priced {
   if (!table.hasNetworkGroups(carrier.id)) {
     return carrier.flat_rate === undefined ? UNPRICED : { rate: carrier.flat_rate };
   }
   const match = table.networkGroups(carrier.id, e164);
-  const group = match?.value.find((one) => one.enabled) ?? match?.value[0];
+  const groups = (match?.value ?? []).map(groupOf);
+  const group = groups.find((one) => one.enabled) ?? groups[0];
   return match === undefined || group === undefined ? UNPRICED : { ...pricedGroup(group), prefix: match.prefix };
 }
