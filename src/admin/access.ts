@@ -4,18 +4,22 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Account, ApiKey } from '../call/routing/resources.js';
 import { isLoopbackHost, parseHostPort } from '../config/index.js';
 import type { AdminDeps } from './deps.js';
-import { ApiError, envelope } from './errors.js';
+import { ApiError } from './errors.js';
+import { LOCAL_OPERATOR, NOBODY, type Principal, type Scope, hasScope, principalOf } from './principal.js';
 
 declare module 'fastify' {
-  interface FastifyRequest {
-    /** Account whose key came with the request; undefined on loopback, where none is asked for. */
-    accountSid: string | undefined;
-  }
   interface FastifyContextConfig {
     /** Served to anybody: probes carry no credentials. */
     readonly open?: boolean;
+    /** Least scope of a key; default: `read` for GET and HEAD, `write` for all else. */
+    readonly scope?: Scope;
+    /** Of the whole node: for operators only. */
+    readonly operator?: boolean;
   }
 }
+
+/** Clients of these bring credentials also on loopback: they are other programs' APIs, and name the account. */
+const ALWAYS_WITH_KEY = /^\/v[12](\/|$)/;
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 
@@ -36,26 +40,27 @@ export const tokenFits = (pair: Pick<ApiKey, 'token' | 'token_hash'>, token: str
 /**
  * Checks keys against accounts, as they are at that moment. The key is a name and compared as one; the token is the
  * secret, and how long its comparison takes tells nothing of it.
+ * @param operators accounts whose `admin` keys see the whole node
  */
 export const keyChecker =
-  (accounts: () => Iterable<Account>) =>
-  (key: string, token: string): string | undefined => {
-    let owner: string | undefined;
+  (accounts: () => Iterable<Account>, operators: readonly string[] = []) =>
+  (key: string, token: string): Principal | undefined => {
+    let found: Principal | undefined;
     for (const account of accounts()) {
       for (const pair of account.api_keys ?? []) {
-        if (pair.key === key && tokenFits(pair, token)) owner = account.sid;
+        if (pair.key === key && tokenFits(pair, token)) found = principalOf(account, pair, operators);
       }
     }
-    return owner;
+    return found;
   };
 
-/** RFC 7617: user-id up to the first colon. */
-const basicCredentials = (header: string | undefined): [string, string] | undefined => {
+/** RFC 7617: user-id up to the first colon. As a bearer token the same text goes without encoding. */
+const credentialsOf = (header: string | undefined): [string, string] | undefined => {
+  const bearer = /^Bearer +([^\s]{1,1024}) *$/i.exec(header ?? '')?.[1];
   const encoded = /^Basic +([A-Za-z0-9+/]{1,1024}={0,2}) *$/i.exec(header ?? '')?.[1];
-  if (encoded === undefined) return undefined;
-  const text = Buffer.from(encoded, 'base64').toString('utf8');
-  const colon = text.indexOf(':');
-  return colon < 0 ? undefined : [text.slice(0, colon), text.slice(colon + 1)];
+  const text = bearer ?? (encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString('utf8'));
+  const colon = text?.indexOf(':') ?? -1;
+  return text === undefined || colon < 0 ? undefined : [text.slice(0, colon), text.slice(colon + 1)];
 };
 
 const hostOf = (request: FastifyRequest): string => {
@@ -65,24 +70,56 @@ const hostOf = (request: FastifyRequest): string => {
 
 /**
  * On loopback everybody on the machine may ask, but not a web page that had its own name resolved to 127.0.0.1: the
- * Host must be a loopback name. Elsewhere an account's key and token are asked for, as HTTP Basic.
+ * Host must be a loopback name. Elsewhere, and for the APIs that other programs speak, an account's key and token are
+ * asked for. Faults are thrown, so that each API answers in its own envelope.
  */
 export const installAccess = (app: FastifyInstance, deps: AdminDeps): void => {
   const loopback = isLoopbackHost(parseHostPort(deps.config.admin.listen)?.host ?? '');
-  app.decorateRequest('accountSid', undefined);
-  app.addHook('onRequest', async (request, reply) => {
+  app.decorateRequest('principal', null as unknown as Principal);
+  app.addHook('onRequest', async (request) => {
+    request.principal = NOBODY;
     if (request.routeOptions.config.open === true) return;
-    if (loopback) return checkHost(request);
-    const credentials = basicCredentials(request.headers.authorization);
-    request.accountSid = credentials && deps.authenticate(...credentials);
-    if (request.accountSid !== undefined) return;
-    const fault = {
+    if (loopback) checkHost(request);
+    request.principal = identify(request, deps, loopback);
+    authorise(request);
+  });
+};
+
+const identify = (request: FastifyRequest, deps: AdminDeps, loopback: boolean): Principal => {
+  const { authorization } = request.headers;
+  // On loopback credentials are not needed, but those that come are heeded: their account is what the client means.
+  if (loopback && authorization === undefined && !ALWAYS_WITH_KEY.test(request.url)) return LOCAL_OPERATOR;
+  const credentials = credentialsOf(authorization);
+  const principal = credentials && deps.authenticate(...credentials);
+  if (principal !== undefined) return principal;
+  throw new ApiError(
+    {
       status: 401,
       code: credentials === undefined ? 'credentials_missing' : 'credentials_wrong',
       message: 'an account key and token are needed here',
       remedy: "send HTTP Basic with an account's api key and token",
-    };
-    await reply.code(401).header('www-authenticate', 'Basic realm="tandem", charset="UTF-8"').send(envelope(fault));
+    },
+    { 'www-authenticate': 'Basic realm="tandem", charset="UTF-8"' },
+  );
+};
+
+const authorise = (request: FastifyRequest): void => {
+  const { principal, method } = request;
+  const { operator, scope = method === 'GET' || method === 'HEAD' ? 'read' : 'write' } = request.routeOptions.config;
+  if (operator === true && !principal.operator) {
+    throw new ApiError({
+      status: 403,
+      code: 'operator_only',
+      message: 'this shows the whole node, and is for its operators',
+      remedy: 'use an admin key of an account that admin.operators names',
+    });
+  }
+  if (hasScope(principal, scope)) return;
+  throw new ApiError({
+    status: 403,
+    code: 'scope_missing',
+    message: `this needs a key of scope ${scope}; the key has ${principal.scope}`,
+    remedy: `use a key of scope ${scope}`,
   });
 };
 

@@ -1,5 +1,8 @@
 import type { CallRequest, Decision } from '../call/routing/decision.js';
 import type { Config } from '../config/index.js';
+import type { Control } from '../control/index.js';
+import type { Clock, Random } from '../kernel/index.js';
+import type { Principal } from './principal.js';
 
 declare module 'fastify' {
   interface FastifySchema {
@@ -20,10 +23,14 @@ export interface NodeState {
   readonly draining: boolean;
 }
 
-/** What the administration needs of the rest of the process. Reads only; called once per HTTP request. */
+/** What the administration needs of the rest of the process. Functions are called once per HTTP request. */
 export interface AdminDeps {
   readonly config: Config;
   readonly version: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** The only way to change anything. */
+  readonly control: Control;
   state(): NodeState;
   /** The function that the call path runs. */
   explain(request: CallRequest): Decision;
@@ -32,8 +39,8 @@ export interface AdminDeps {
   liveCall(callId: string): LiveCallView | undefined;
   dump(): object | Promise<object>;
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
-  /** Account that the key and token belong to; undefined when they do not fit. See `keyChecker`. */
-  authenticate(key: string, token: string): string | undefined;
+  /** Whom the key and token belong to; undefined when they do not fit. See `keyChecker`. */
+  authenticate(key: string, token: string): Principal | undefined;
   /** Told of exceptions inside a handler; the client sees no detail. */
   onError(error: unknown, url: string): void;
 }

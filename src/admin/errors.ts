@@ -14,10 +14,12 @@ export const envelope = ({ code, message, remedy }: ApiFault) => ({ error: { cod
 /** Thrown by handlers to answer with a fault. */
 export class ApiError extends Error {
   readonly fault: ApiFault;
+  readonly headers: Readonly<Record<string, string>>;
 
-  constructor(fault: ApiFault) {
+  constructor(fault: ApiFault, headers: Readonly<Record<string, string>> = {}) {
     super(fault.message);
     this.fault = fault;
+    this.headers = headers;
   }
 }
 
@@ -49,7 +51,7 @@ const INTERNAL: ApiFault = {
 
 /** Methods that a path is served with; empty for an unknown path. */
 const methodsOf = (app: FastifyInstance, url: string): string[] =>
-  (['GET', 'POST'] as const).filter((method) => app.findRoute({ url, method }) !== null);
+  (['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const).filter((method) => app.findRoute({ url, method }) !== null);
 
 const notFound = (app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
   const path = request.url.split('?', 1)[0] as string;
@@ -72,7 +74,9 @@ const notFound = (app: FastifyInstance, request: FastifyRequest, reply: FastifyR
 export const installErrors = (app: FastifyInstance, deps: Pick<AdminDeps, 'onError'>): void => {
   app.setNotFoundHandler((request, reply) => notFound(app, request, reply));
   app.setErrorHandler((error: FastifyError | ApiError, request, reply) => {
-    if (error instanceof ApiError) return reply.code(error.fault.status).send(envelope(error.fault));
+    if (error instanceof ApiError) {
+      return reply.code(error.fault.status).headers(error.headers).send(envelope(error.fault));
+    }
     const known = error.code?.startsWith('FST_') === true && (error.statusCode ?? 500) < 500;
     if (!known) deps.onError(error, request.url);
     const fault = known ? faultOf(error) : INTERNAL;

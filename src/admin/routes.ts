@@ -1,9 +1,10 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Static, TSchema } from 'typebox';
 import { formatDecision } from '../call/routing/explain.js';
 import { redactedConfig } from '../config/index.js';
 import type { AdminDeps, LiveCallView } from './deps.js';
 import { ApiError } from './errors.js';
+import { mayUse } from './principal.js';
 import * as s from './schemas.js';
 
 const answers = (ok: TSchema, ...faults: number[]) => ({
@@ -37,10 +38,14 @@ export const healthRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
       return reply.code(reasons.length === 0 ? 200 : 503).send({ ready: reasons.length === 0, reasons });
     },
   );
-  app.get('/metrics', { schema: { summary: 'Metrics for Prometheus' } }, async (_request, reply) => {
-    const { contentType, body } = await deps.metrics();
-    return reply.header('content-type', contentType).send(body);
-  });
+  app.get(
+    '/metrics',
+    { config: { operator: true }, schema: { summary: 'Metrics for Prometheus' } },
+    async (_request, reply) => {
+      const { contentType, body } = await deps.metrics();
+      return reply.header('content-type', contentType).send(body);
+    },
+  );
 };
 
 /** `::ffff:192.0.2.1` -> `192.0.2.1`, as the call path sees it. */
@@ -51,6 +56,7 @@ export const explainRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
   app.post<{ Body: Static<typeof s.ExplainRequestSchema>; Querystring: Static<typeof s.ExplainQuerySchema> }>(
     '/api/explain',
     {
+      config: { scope: 'read' },
       schema: {
         summary:
           'What would happen to a call: the decision of the call path. ?format=text or Accept: text/plain for people',
@@ -75,10 +81,6 @@ export const explainRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
   );
 };
 
-/** With an account's key only that account's calls are seen. */
-const mayRead = (request: FastifyRequest, call: LiveCallView): boolean =>
-  request.accountSid === undefined || request.accountSid === call.accountSid;
-
 /** What lives in the process now. */
 export const liveRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
   app.get<{ Querystring: Static<typeof s.CallsQuerySchema> }>(
@@ -89,7 +91,7 @@ export const liveRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
       const calls: LiveCallView[] = [];
       let total = 0;
       for (const call of deps.liveCalls()) {
-        if (mayRead(request, call) && ++total <= limit) calls.push(call);
+        if (mayUse(request, call.accountSid) && ++total <= limit) calls.push(call);
       }
       return { total, calls };
     },
@@ -99,7 +101,7 @@ export const liveRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
     { schema: { summary: 'One live call', params: s.CallIdSchema, response: answers(s.CallSchema, 404) } },
     async (request) => {
       const call = deps.liveCall(request.params.id);
-      if (call !== undefined && mayRead(request, call)) return call;
+      if (call !== undefined && mayUse(request, call.accountSid)) return call;
       throw new ApiError({
         status: 404,
         code: 'call_not_found',
@@ -110,12 +112,18 @@ export const liveRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
   );
   app.get(
     '/api/dump',
-    { schema: { summary: 'Everything that lives: calls, engine, timers', response: answers(s.OpenObjectSchema) } },
+    {
+      config: { operator: true },
+      schema: { summary: 'Everything that lives: calls, engine, timers', response: answers(s.OpenObjectSchema) },
+    },
     async () => deps.dump(),
   );
   app.get(
     '/api/config',
-    { schema: { summary: 'The configuration in use, secrets masked', response: answers(s.OpenObjectSchema) } },
+    {
+      config: { operator: true },
+      schema: { summary: 'The configuration in use, secrets masked', response: answers(s.OpenObjectSchema) },
+    },
     async () => redactedConfig(deps.config),
   );
 };

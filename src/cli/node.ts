@@ -6,6 +6,7 @@ import type { RoutingStore } from '../call/routing/resources.js';
 import type { CallEvent } from '../call/session/events.js';
 import { CallService } from '../call/session/service.js';
 import { type Config, assertSafeExposure, parseHostPort, sipListeners } from '../config/index.js';
+import { Control, DirectoryHolder } from '../control/index.js';
 import { DrachtioServer } from '../drachtio/index.js';
 import { EventChannel, SystemClock, SystemRandom, TandemError } from '../kernel/index.js';
 import { NodeNetwork, SystemResolver } from '../net/index.js';
@@ -31,6 +32,8 @@ export class Node {
   readonly #log: LogSink;
   readonly #holder: TableHolder;
   readonly #store: RoutingStore;
+  readonly #directory = new DirectoryHolder(pause);
+  readonly #control: Control;
   readonly #recorder: FileCallRecorder;
   readonly #metrics: Metrics;
   readonly #admission: LiveAdmission;
@@ -50,6 +53,7 @@ export class Node {
     this.#clock = new SystemClock((error) => logger.error({ err: error }, 'fault in a timer'));
     this.#holder = new TableHolder({ pause, format: numberFormat(config) });
     this.#store = openStore(config.store as StoreConfig, { clock: this.#clock, pause });
+    this.#control = new Control({ store: this.#store, directory: this.#directory, clock: this.#clock });
     const calls = new CallLog(logger);
     this.#metrics = this.#createMetrics();
     this.#recorder = new FileCallRecorder({
@@ -121,7 +125,9 @@ export class Node {
     this.#holder.swapped.subscribe((swap) => logger.info(swap, 'routing table is in place'));
     await this.#store.follow(
       async (update) => {
-        await this.#holder.apply(update);
+        const draft = this.#directory.begin(update);
+        await this.#holder.apply(draft.update);
+        await draft.commit();
         // Whoever publishes the demonstration's keys to a node that others can reach is told at once.
         assertSafeExposure(this.#config, { accounts: this.#holder.current.accounts() });
       },
@@ -230,6 +236,9 @@ export class Node {
     return createAdmin({
       config: this.#config,
       version: VERSION,
+      clock: this.#clock,
+      random: this.#random,
+      control: this.#control,
       state: () => ({
         tableLoaded: this.#holder.current.loaded,
         signallingUp: this.#signallingUp,
@@ -250,7 +259,7 @@ export class Node {
         recordsPending: this.#recorder.pending,
       }),
       metrics: () => this.#metrics.render(),
-      authenticate: keyChecker(() => this.#holder.current.accounts()),
+      authenticate: keyChecker(() => this.#directory.current.accounts(), this.#config.admin.operators),
       onError: (error, url) => logger.error({ err: error, url }, 'fault in the administration'),
     });
   }

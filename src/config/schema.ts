@@ -183,6 +183,10 @@ export const configSchema = Type.Object(
       listen: hostPort('HTTP address. Account keys are asked for unless it is a loopback address', {
         default: '127.0.0.1:8080',
       }),
+      operators: Type.Array(Type.String({ description: 'Account sid', minLength: 1, maxLength: 128 }), {
+        description: 'Accounts whose keys of scope admin see and change the whole node, other accounts included',
+        default: [],
+      }),
     }),
     cdr: section('Call detail records, JSON lines', {
       path: Type.String({ description: 'Folder of the record files', minLength: 1, default: './var/cdr' }),

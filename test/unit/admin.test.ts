@@ -5,6 +5,9 @@ import { type AdminDeps, createAdmin, keyChecker } from '../../src/admin/index.j
 import * as schemas from '../../src/admin/schemas.js';
 import type { CallRequest } from '../../src/call/routing/decision.js';
 import { loadConfig } from '../../src/config/index.js';
+import { Control, DirectoryHolder } from '../../src/control/index.js';
+import { ManualClock, SeededRandom } from '../../src/kernel/index.js';
+import { MemoryDocument, MemoryStore } from '../../src/store/index.js';
 import { callRecord } from '../support/callRecord.js';
 
 const CALLS = [
@@ -16,17 +19,29 @@ const ACCOUNTS = [
   { sid: 'demo', api_keys: [{ key: 'k1', token: 't:1' }] },
   { sid: 'other', api_keys: [{ key: 'k2', token: 't2' }] },
   { sid: 'keyless' },
-];
+  {
+    sid: 'ops',
+    api_keys: [
+      { key: 'k3', token: 't3', scope: 'admin' },
+      { key: 'k4', token: 't4', scope: 'read' },
+    ],
+  },
+] as const;
 
 const setUp = (t: Test, over: Partial<AdminDeps> = {}, listen = '127.0.0.1:0') => {
   const asked: CallRequest[] = [];
   const errors: unknown[] = [];
+  const clock = new ManualClock();
+  const store = new MemoryStore(new MemoryDocument(), { clock, pause: () => Promise.resolve() });
   const admin = createAdmin({
     config: loadConfig({
       env: {},
-      flags: ['--admin.listen', listen, '--node.id', 'n1', '--sip.drachtio.secret', 'hush'],
+      flags: ['--admin.listen', listen, '--node.id', 'n1', '--sip.drachtio.secret', 'hush', '--admin.operators', 'ops'],
     }),
     version: '9.9.9',
+    clock,
+    random: new SeededRandom(1),
+    control: new Control({ store, directory: new DirectoryHolder(), clock }),
     state: () => ({ tableLoaded: true, signallingUp: true, draining: false }),
     explain: (request) => {
       asked.push(request);
@@ -36,7 +51,7 @@ const setUp = (t: Test, over: Partial<AdminDeps> = {}, listen = '127.0.0.1:0') =
     liveCall: (id) => CALLS.find((call) => call.callId === id),
     dump: () => ({ engine: { dialogs: 0 } }),
     metrics: () => Promise.resolve({ contentType: 'text/plain; version=0.0.4', body: 'tandem_info 1\n' }),
-    authenticate: keyChecker(() => ACCOUNTS),
+    authenticate: keyChecker(() => ACCOUNTS, ['ops']),
     onError: (error) => errors.push(error),
     ...over,
   });
@@ -208,9 +223,36 @@ t.test('elsewhere an account key is needed, and shows that account alone', async
     t.match((await get('/api/calls', wrong)).json(), { error: { code: 'credentials_wrong' } });
   }
   t.equal((await get('/api/calls', { authorization: 'Bearer x' })).status, 401);
+  t.equal((await get('/api/calls', { authorization: 'Bearer k1:t:1' })).status, 200);
   t.same((await get('/api/calls', basic('k1', 't:1'))).json(), { total: 1, calls: [CALLS[0]] });
   t.equal((await get('/api/calls/c1', basic('k1', 't:1'))).status, 200);
   t.equal((await get('/api/calls/c2', basic('k1', 't:1'))).status, 404);
+});
+
+t.test('a key may do what its scope says, and only operators see the node', async (t) => {
+  const { get, explain } = setUp(t, {}, '0.0.0.0:0');
+  const question = { from: '127.0.0.1', to: '1' };
+  for (const path of ['/metrics', '/api/dump', '/api/config']) {
+    for (const key of [basic('k1', 't:1'), basic('k4', 't4')]) {
+      const refused = await get(path, key);
+      t.equal(refused.status, 403, path);
+      t.match(refused.json(), { error: { code: 'operator_only' } });
+    }
+    t.equal((await get(path, basic('k3', 't3'))).status, 200, path);
+  }
+  t.match((await get('/api/calls', basic('k3', 't3'))).json(), { total: 3 });
+  t.match((await get('/api/calls', basic('k4', 't4'))).json(), { total: 0 });
+  t.equal((await explain(question, basic('k1', 't:1'))).status, 200);
+  t.equal((await explain(question, basic('k4', 't4'))).status, 200, 'asking changes nothing');
+});
+
+t.test('the APIs of other programs ask for a key on loopback, too, and a key that comes is heeded', async (t) => {
+  const { get } = setUp(t);
+  for (const path of ['/v1/x', '/v2/accounts/demo/trunks']) t.equal((await get(path)).status, 401, path);
+  t.equal((await get('/v2/accounts/demo/none', basic('k1', 't:1'))).status, 404);
+  t.match((await get('/api/calls', basic('k1', 't:1'))).json(), { total: 1 });
+  t.equal((await get('/api/calls', basic('k1', 'wrong'))).status, 401);
+  t.equal((await get('/api/dump', basic('k1', 't:1'))).status, 403);
 });
 
 t.test('over a socket: serves, answers what is not HTTP, closes with connections open', async (t) => {

@@ -1,0 +1,8 @@
+/** What changes the routing document, and what is known of it beyond the compiled table. */
+export { type Author, type Change, authorText, dateText, removalOfTrunk } from './change.js';
+export { type ChangeOptions, Control, type ControlDeps, type Decided, type Published } from './control.js';
+export type { Directory, DirectorySize } from './directory.js';
+export { type DirectoryDraft, DirectoryHolder } from './directoryHolder.js';
+export { listedId } from './listedId.js';
+export { type ControlProblem, type ControlProblemCode, isControlProblem } from './problem.js';
+export { existing } from './references.js';
