@@ -90,6 +90,10 @@ export class CallLog {
 
   #step(event: EventOf<'call_started' | 'call_decided' | CallStep>): void {
     const { type, ...rest } = event;
+    if (event.type === 'call_answered') {
+      const { callId, atMs, setupMs, bLegCallId } = event;
+      return this.#log.debug({ callId, atMs, setupMs, bLegCallId }, type);
+    }
     if (event.type !== 'call_decided') return this.#log.debug(rest, type);
     const { accepted, reasonCode, direction, trunkSid, carrierId, revision, destinations } = event.decision;
     const trunk = trunkSid;

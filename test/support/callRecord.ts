@@ -40,6 +40,7 @@ export const callRecord = (over: Partial<CallRecord>): CallRecord => ({
       durationMs: 1998,
     },
   ],
+  charge: null,
   decision: {
     accepted: true,
     reasonCode: 'routed',

@@ -4,7 +4,7 @@ import { HeaderPolicy, type HeaderPolicySettings } from '../../src/call/bridge/h
 import type { BridgeSettings } from '../../src/call/bridge/world.js';
 import type { CallRecord } from '../../src/call/record/cdr.js';
 import { MemoryCallRecorder } from '../../src/call/record/memoryRecorder.js';
-import type { CallRequest, Decision } from '../../src/call/routing/decision.js';
+import type { CallRequest, Decision, Priced } from '../../src/call/routing/decision.js';
 import { Draft } from '../../src/call/routing/draft.js';
 import type { FailoverPolicy } from '../../src/call/routing/resources.js';
 import type { CallEvent } from '../../src/call/session/events.js';
@@ -21,6 +21,9 @@ export interface RigOptions {
   readonly settings?: Partial<BridgeSettings>;
   readonly policy?: Partial<HeaderPolicySettings>;
   readonly maxCalls?: number;
+  /** Of the destinations, in their order. */
+  readonly prices?: readonly Priced[];
+  readonly inboundPrice?: Priced;
   /** Replaces the decision that accepts. */
   readonly decide?: (request: CallRequest) => Decision;
 }
@@ -110,12 +113,14 @@ export class CallRig {
     draft.callerE164 = '+919820000000';
     draft.callerSent = this.#options.callerSent ?? '+919820000000';
     draft.failover = this.#options.failover ?? {};
-    draft.destinations = (this.#options.destinations ?? ['127.0.20.20:5060;transport=udp']).map((gateway) => ({
+    draft.destinations = (this.#options.destinations ?? ['127.0.20.20:5060;transport=udp']).map((gateway, i) => ({
       uri: `sip:+918040000001@${gateway}`,
       gateway,
       priority: 0,
       weight: 1,
+      ...this.#options.prices?.[i],
     }));
+    draft.inbound = this.#options.inboundPrice;
     return draft.accept();
   }
 }

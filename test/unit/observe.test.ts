@@ -39,7 +39,7 @@ const wholeCall = (): CallEvent[] => {
       gateway: 'x',
       record: record.attempts[0] as (typeof record.attempts)[0],
     },
-    { ...of, type: 'call_answered', setupMs: 1500, bLegCallId: 'b' },
+    { ...of, type: 'call_answered', setupMs: 1500, bLegCallId: 'b', decision: undefined, priced: undefined },
     { ...of, type: 'call_ended', record },
     { ...of, type: 'call_released', abandonedLegs: 0 },
   ];

@@ -148,6 +148,52 @@ t.test('durations come from the monotonic clock, dates from the wall', async (t)
   });
 });
 
+t.test('a call is charged what the destination that answered costs', async (t) => {
+  const rig = new CallRig({
+    direction: 'outbound',
+    destinations: ['192.0.2.1', '192.0.2.2'],
+    prices: [
+      { rate: { outbound_price: '9', inbound_price: '5' }, networkGroup: 'dear/IN/all', prefix: '91' },
+      { rate: { outbound_price: '0.012', currency: 'INR', next_seconds: 1 }, networkGroup: 'b/IN/x', prefix: '9180' },
+    ],
+  });
+  const a = rig.signal.call();
+  rig.signal.b().refuses(503);
+  rig.signal.b().answers();
+  a.acks();
+  rig.clock.advance(90_500);
+  a.byes();
+  t.strictSame(rig.record.charge, {
+    currency: 'INR',
+    micros: 18_200,
+    billedSeconds: 91,
+    rate: { outbound_price: '0.012', next_seconds: 1 },
+    networkGroup: 'b/IN/x',
+    prefix: '9180',
+  });
+});
+
+t.test('a call that comes in is charged by the decision, one that nobody answered not at all', async (t) => {
+  const inboundPrice = { rate: { inbound_price: '0.01' } };
+  const rig = new CallRig({ inboundPrice });
+  const a = rig.signal.call();
+  rig.signal.b().answers();
+  a.acks();
+  rig.clock.advance(1);
+  a.byes();
+  t.match(rig.record.charge, { micros: 10_000, billedSeconds: 60, currency: 'USD', networkGroup: null });
+  const refused = new CallRig({ inboundPrice });
+  refused.signal.call();
+  refused.signal.b().refuses(486);
+  t.equal(refused.record.charge, null);
+  const unpriced = new CallRig();
+  const b = unpriced.signal.call();
+  unpriced.signal.b().answers();
+  b.acks();
+  b.byes();
+  t.equal(unpriced.record.charge, null);
+});
+
 t.test('drain', async (t) => {
   t.test('new calls are refused, live ones run to their end', async (t) => {
     const rig = new CallRig();

@@ -2,6 +2,7 @@
 import type { MediaQuality, StreamReport } from '../../media/port.js';
 import type { FlowRecord } from './flowRecord.js';
 import type { Decision } from '../routing/decision.js';
+import type { Charge } from './rating.js';
 
 export type Outcome = 'answered' | 'busy' | 'no_answer' | 'cancelled' | 'rejected' | 'failed';
 export type EndedBy = 'caller' | 'callee' | 'carrier' | 'tandem';
@@ -52,6 +53,8 @@ export interface CallRecord {
   readonly q850: number;
   readonly reasonCode: string;
   readonly attempts: readonly AttemptRecord[];
+  /** By the price of the revision that the call began with; null for calls that nobody answered or nothing prices. */
+  readonly charge: Charge | null;
   readonly decision: Decision;
   /** Of a call that a flow answered: its way through the flow. */
   readonly flow?: FlowRecord;

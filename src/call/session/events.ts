@@ -1,7 +1,7 @@
 /** What happens to calls, as it happens. Logs, metrics, ladders and the live view subscribe; nobody is called. */
 import type { AttemptRecord, CallRecord } from '../record/cdr.js';
 import type { TraceStep } from '../flow/trace.js';
-import type { CallRequest, Decision } from '../routing/decision.js';
+import type { CallRequest, Decision, Priced } from '../routing/decision.js';
 
 interface OfCall {
   /** Tandem's own id of the call: the same in logs, CDR and API. */
@@ -46,7 +46,14 @@ export type CallEvent =
       /** From the INVITE's arrival, in milliseconds of the monotonic clock. */
       readonly afterMs: number;
     })
-  | (OfCall & { readonly type: 'call_answered'; readonly setupMs: number; readonly bLegCallId: string })
+  | (OfCall & {
+      readonly type: 'call_answered';
+      readonly setupMs: number;
+      readonly bLegCallId: string;
+      readonly decision: Decision | undefined;
+      /** What the call is charged by; undefined where nothing prices it. */
+      readonly priced: Priced | undefined;
+    })
   /** A node of the call's flow was left. */
   | (OfCall & { readonly type: 'flow_step'; readonly step: TraceStep })
   | (OfCall & { readonly type: 'call_ended'; readonly record: CallRecord })

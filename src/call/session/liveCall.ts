@@ -6,9 +6,10 @@ import type { CallEnding, HangUpReason } from '../bridge/ending.js';
 import type { BridgeObserver } from '../bridge/world.js';
 import type { AttemptRecord, CallRecord, CallRecorder } from '../record/cdr.js';
 import { isoTime } from '../record/isoTime.js';
+import { type Charge, chargeOf } from '../record/rating.js';
 import { endedByOf, outcomeOf, q850OfStatus } from '../record/outcome.js';
 import type { TraceStep } from '../flow/trace.js';
-import type { CallRequest, Decision } from '../routing/decision.js';
+import type { CallRequest, Decision, Priced } from '../routing/decision.js';
 import type { CallEvent } from './events.js';
 import type { FlowAccount, FlowObserver, PinnedFlows } from './flow/world.js';
 import { sourceText } from './request.js';
@@ -64,6 +65,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   #admitted: AdmittedCall | undefined;
   #ringing: Moment | undefined;
   #answered: Moment | undefined;
+  #priced: Priced | undefined;
   #bLegCallId: string | null = null;
   #destination: string | null = null;
   #ended: Moment | undefined;
@@ -131,7 +133,10 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     const now = (this.#answered = this.#now());
     const setupMs = between(this.#started, now);
     const bLegCallId = attempt?.leg?.callId ?? '';
-    this.#emit({ type: 'call_answered', callId: this.id, atMs: now.wallMs, setupMs, bLegCallId });
+    const { decision } = this;
+    this.#priced = decision?.direction === 'inbound' ? decision.inbound : attempt?.destination;
+    const priced = this.#priced;
+    this.#emit({ type: 'call_answered', callId: this.id, atMs: now.wallMs, setupMs, bLegCallId, decision, priced });
   }
 
   onStep(step: TraceStep): void {
@@ -205,6 +210,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
 
   #record(ending: CallEnding, decision: Decision): CallRecord {
     const ended = this.#ended ?? this.#now();
+    const talkMs = between(this.#answered, ended);
     const { request } = this;
     return {
       callId: this.id,
@@ -230,13 +236,18 @@ export class LiveCall implements BridgeObserver, FlowObserver {
       endedAt: isoTime(ended.wallMs),
       setupMs: between(this.#started, this.#answered ?? ended),
       ringMs: between(this.#ringing, this.#answered ?? ended),
-      talkMs: between(this.#answered, ended),
+      talkMs,
       ...this.#verdict(ending, decision),
       sipStatus: ending.sipStatus,
       reasonCode: ending.reasonCode,
       attempts: this.#attempts,
+      charge: ending.answered ? this.#charge(decision, talkMs) : null,
       decision,
     };
+  }
+
+  #charge({ direction }: Decision, talkMs: number): Charge | null {
+    return direction === undefined || this.#priced === undefined ? null : chargeOf(this.#priced, direction, talkMs);
   }
 
   #verdict(ending: CallEnding, decision: Decision): Pick<CallRecord, 'outcome' | 'endedBy' | 'q850'> {
