@@ -1,10 +1,12 @@
 /** baresip as a PBX's telephone: no sound card, a file with a tone as its microphone, commanded over its control port. */
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Endpoint } from './endpoints.js';
+import { samplesOf, toneWav } from './soundFiles.js';
 
 export interface BaresipPlan {
   readonly address: string;
@@ -12,6 +14,10 @@ export interface BaresipPlan {
   /** User of its address of record: the number it is called by and calls from. */
   readonly user: string;
   readonly transport?: 'udp' | 'tcp';
+  /** What its microphone hears. Default 500. */
+  readonly toneHz?: number;
+  /** Default `18600-18700`. */
+  readonly rtpPorts?: string;
 }
 
 interface ControlMessage {
@@ -48,7 +54,7 @@ export class Baresip {
       `<sip:${user}@${address};transport=${transport}>;regint=0;answermode=auto\n`,
     );
     await writeFile(join(folder, 'contacts'), '\n');
-    await writeFile(join(folder, 'tone.wav'), tone(20));
+    await writeFile(join(folder, 'tone.wav'), toneWav(plan.toneHz ?? 500, 60));
     const endpoint = new Endpoint({
       program: 'baresip',
       debianPackage: 'baresip-core',
@@ -73,6 +79,17 @@ export class Baresip {
   command(command: string, params = ''): void {
     const text = JSON.stringify({ command, params, token: command });
     this.#control.write(`${Buffer.byteLength(text)}:${text},`);
+  }
+
+  /** Presses keys, as RFC 4733 has it. */
+  press(keys: string): void {
+    this.command('sndcode', keys);
+  }
+
+  /** What it has heard since its start: whole only when no call is up. 8000 Hz. */
+  heard(): Int16Array {
+    const files = readdirSync(this.#folder).filter((name) => name.endsWith('-dec.wav'));
+    return Int16Array.from(files.sort().flatMap((name) => [...samplesOf(join(this.#folder, name))]));
   }
 
   /** Events so far are of no interest. */
@@ -123,28 +140,6 @@ export class Baresip {
   }
 }
 
-/** A WAV file: 8000 Hz, 16 bit, one channel, 500 Hz. */
-function tone(seconds: number): Buffer {
-  const samples = Buffer.alloc(seconds * 16_000);
-  for (let i = 0; i < samples.length; i += 2) {
-    samples.writeInt16LE(Math.round(8000 * Math.sin((i / 2 / 8000) * 500 * 2 * Math.PI)), i);
-  }
-  const head = Buffer.alloc(44);
-  head.write('RIFF', 0, 'latin1');
-  head.writeUInt32LE(36 + samples.length, 4);
-  head.write('WAVEfmt ', 8, 'latin1');
-  head.writeUInt32LE(16, 16);
-  head.writeUInt16LE(1, 20);
-  head.writeUInt16LE(1, 22);
-  head.writeUInt32LE(8000, 24);
-  head.writeUInt32LE(16_000, 28);
-  head.writeUInt16LE(2, 32);
-  head.writeUInt16LE(16, 34);
-  head.write('data', 36, 'latin1');
-  head.writeUInt32LE(samples.length, 40);
-  return Buffer.concat([head, samples]);
-}
-
 const controlPort = (plan: BaresipPlan): number => plan.port + 2;
 
 const configuration = (plan: BaresipPlan, folder: string): string => `
@@ -160,14 +155,16 @@ ausrc_srate 8000
 auplay_srate 8000
 ausrc_channels 1
 auplay_channels 1
-rtp_ports 18600-18700
+rtp_ports ${plan.rtpPorts ?? '18600-18700'}
 rtp_stats no
 net_interface ${plan.address}
 module_path /usr/lib/baresip/modules
 module g711.so
 module aufile.so
+module sndfile.so
 module ctrl_tcp.so
 module_app account.so
 module_app menu.so
+snd_path ${folder}
 ctrl_tcp_listen ${plan.address}:${controlPort(plan)}
 `;

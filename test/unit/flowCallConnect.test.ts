@@ -1,5 +1,6 @@
 /** Flows that connect: callees by trunk, number and URI, with direct and anchored media, on fake legs and fake media. */
 import t from 'tap';
+import type { FakeIncomingLeg } from '../support/fakeSignal.js';
 import { FLOW_NUMBER, FlowRig, type FlowRigOptions } from '../support/flowRig.js';
 
 const TONE = { tone: [440], duration_ms: 1000 };
@@ -516,16 +517,89 @@ t.test('a media worker dies under a bridge: the callee is let go, the caller hea
 
 t.test('the caller is referred elsewhere, or handed to another flow', async (t) => {
   const refer = { applet: 'transfer', params: { refer: 'sip:other@pbx.example' }, exits: { failed: 'bye' } };
-  for (const status of [202, 603]) {
+  const notify = (rig: FlowRig, a: FakeIncomingLeg, body: string, state = 'active'): number => {
+    const headers = [
+      ['Event', 'refer'],
+      ['Subscription-State', state],
+    ] as const;
+    const { answers } = a.asks('NOTIFY', { headers, contentType: 'message/sipfrag', body });
+    t.ok(rig.service.registry.size <= 1);
+    return answers[0]?.status ?? 0;
+  };
+  const outcomes: readonly (readonly [string, string, (rig: FlowRig, a: FakeIncomingLeg) => void])[] = [
+    ['refused', 'flow_hangup', (_rig, a) => a.responds(603)],
+    ['no NOTIFYs announced', 'transferred', (_rig, a) => a.responds(202, { headers: [['Refer-Sub', 'false']] })],
+    [
+      'no NOTIFY comes',
+      'transferred',
+      (rig, a) => {
+        a.responds(202);
+        rig.clock.advance(3999);
+        t.notOk(a.byeSent, 'it may still come');
+        rig.clock.advance(1);
+      },
+    ],
+    [
+      'it rings for long, then somebody answers',
+      'transferred',
+      (rig, a) => {
+        a.responds(202);
+        t.equal(notify(rig, a, 'SIP/2.0 100 Trying'), 200);
+        rig.clock.advance(20_000);
+        notify(rig, a, 'SIP/2.0 180 Ringing');
+        t.notOk(a.byeSent, 'the caller is kept');
+        notify(rig, a, 'SIP/2.0 200 OK\r\n', 'terminated;reason=noresource');
+      },
+    ],
+    [
+      'the NOTIFY overtakes the 202, and somebody is busy',
+      'flow_hangup',
+      (rig, a) => {
+        notify(rig, a, 'SIP/2.0 100 Trying');
+        a.responds(202);
+        rig.clock.advance(5000);
+        t.notOk(a.byeSent);
+        a.asks('NOTIFY', { headers: [['Event', 'presence']], body: 'SIP/2.0 200 OK' });
+        t.notOk(a.byeSent, 'news of something else');
+        notify(rig, a, 'SIP/2.0 486 Busy Here', 'terminated');
+      },
+    ],
+    [
+      'the last word names no outcome',
+      'transferred',
+      (rig, a) => {
+        a.responds(202);
+        notify(rig, a, '', 'terminated');
+        notify(rig, a, 'SIP/2.0 486 Busy Here', 'terminated');
+      },
+    ],
+    [
+      'it never comes to an end',
+      'flow_hangup',
+      (rig, a) => {
+        a.responds(202);
+        notify(rig, a, 'SIP/2.0 100 Trying');
+        rig.clock.advance(30_000);
+      },
+    ],
+  ];
+  for (const [name, reasonCode, happens] of outcomes) {
     const rig = await create(refer, { bye });
     const a = await rig.answered();
     t.equal(a.pending[0]?.spec.headers?.[0]?.[1], '<sip:other@pbx.example>');
-    a.responds(status);
+    happens(rig, a);
     await rig.turn();
     a.confirms();
-    t.equal(rig.record.reasonCode, status === 202 ? 'transferred' : 'flow_hangup');
-    t.same(rig.leftovers(), []);
+    t.equal(rig.record.reasonCode, reasonCode, name);
+    t.same(rig.leftovers(), [], name);
   }
+  const left = await create(refer, { bye });
+  const gone = await left.answered();
+  gone.responds(202);
+  gone.byes();
+  await left.turn();
+  t.match(left.record, { endedBy: 'caller', reasonCode: 'normal_clearing' }, 'the caller’s side hangs up itself');
+  t.same(left.leftovers(), []);
   const nodes = { first: { applet: 'reject', params: { status: 486 } } };
   const flows = [{ id: 'other', version: 7, start: 'first', nodes }];
   const rig = await create({ applet: 'transfer', params: { flow: 'other' } }, {}, { flows });
@@ -533,6 +607,19 @@ t.test('the caller is referred elsewhere, or handed to another flow', async (t) 
   await rig.turn();
   t.match(a.rejected, { status: 486 });
   t.match(rig.record, { reasonCode: 'flow_reject', flow: { id: 'flw', steps: 2 } });
+  t.same(rig.leftovers(), []);
+});
+
+t.test('a key that comes by INFO is answered before what it leads to', async (t) => {
+  const menu = { applet: 'menu', params: { choices: ['7'] }, exits: { 7: 'refer', timeout: 'bye', invalid: 'bye' } };
+  const refer = { applet: 'transfer', params: { refer: 'sip:other@pbx.example' }, exits: { failed: 'bye' } };
+  const rig = await create(menu, { refer, bye });
+  const a = await rig.answered();
+  a.asks('INFO', { contentType: 'application/dtmf-relay', body: 'Signal=7\r\nDuration=250\r\n' });
+  t.match(rig.signal.ladder.slice(-2), [/200 \(INFO\)/, /REFER/]);
+  a.responds(202, { headers: [['Refer-Sub', 'false']] });
+  await rig.turn();
+  a.confirms();
   t.same(rig.leftovers(), []);
 });
 

@@ -120,7 +120,7 @@ export type FlowEffect =
   | { readonly type: 'releaseMedia'; readonly dialId: string }
   /** Asks for another published flow, of the revision that the call is pinned to. Answered by `flowLoaded`. */
   | { readonly type: 'transfer'; readonly transferId: string; readonly flowId: string }
-  /** REFER (RFC 3515) to the caller. Answered by `referEnded`. */
+  /** REFER (RFC 3515) to the caller. Answered by `referEnded` once it is known how it went. */
   | { readonly type: 'refer'; readonly referId: string; readonly uri: string }
   | { readonly type: 'sendDtmf'; readonly to: Party; readonly digits: string }
   /** Final answer to a caller who has none. The flow is over. */

@@ -60,7 +60,7 @@ export type FlowEvent =
     }
   /** The flow asked for by `transfer`, published and checked; undefined when there is none. */
   | { readonly type: 'flowLoaded'; readonly transferId: string; readonly flow: FlowDocument | undefined }
-  /** `accepted`: the caller's side goes to the new target and will hang up. */
+  /** `accepted`: the caller's side has reached the new target, or keeps to itself how that goes. */
   | { readonly type: 'referEnded'; readonly referId: string; readonly accepted: boolean; readonly sipStatus: number }
   | { readonly type: 'timer'; readonly timerId: string }
   /** The media of the caller's leg failed or fell silent: what ran in it is over. A later effect may open it anew. */

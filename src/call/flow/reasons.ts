@@ -6,7 +6,7 @@ export const FLOW_REASONS: { readonly [code: string]: string } = {
   flow_loop: 'A node was visited more often than its bound allows.',
   flow_step_limit: 'The call took more steps than any flow may.',
   transfer_loop: 'The call was handed from flow to flow too often.',
-  transferred: 'The caller was sent elsewhere by REFER, and accepted.',
+  transferred: 'The caller was sent elsewhere by REFER, and went there.',
   answer_failed: 'The caller could not be answered: no common media, or no ACK.',
   max_duration: 'The call reached its longest duration.',
   caller_hung_up: 'The caller hung up.',

@@ -8,6 +8,7 @@ import type { FetchEffect, FlowEffect, Party, RecordEffect, StreamEffect } from 
 import { maskUrl } from '../../flow/trace.js';
 import type { Anchor, AnchorSink } from './anchor.js';
 import type { FlowCall } from './flowCall.js';
+import { Referral } from './referral.js';
 import { soundsOf, wavFetcher } from './sources.js';
 
 const SDP = 'application/sdp';
@@ -25,6 +26,7 @@ export class Effects implements AnchorSink {
   readonly #streamSids = new Map<string, string>();
   /** Status for a caller whom the media plane could not answer. */
   #refused: number | undefined;
+  #referral: Referral | undefined;
   #stopped = false;
 
   constructor(call: FlowCall) {
@@ -85,6 +87,11 @@ export class Effects implements AnchorSink {
     });
   }
 
+  /** What became of a REFER. */
+  callerNotified(message: SignalMessage): void {
+    this.#referral?.notified(message);
+  }
+
   /** Ends timers, questions and dials. The media are closed by the call. */
   stop(): void {
     this.#stopped = true;
@@ -93,6 +100,7 @@ export class Effects implements AnchorSink {
     for (const fetch of this.#fetches.values()) fetch.cancel();
     this.#fetches.clear();
     this.#wanted.clear();
+    this.#referral?.cancel();
     this.#call.dials.hangUpAll(NORMAL_CLEARING);
   }
 
@@ -195,12 +203,12 @@ export class Effects implements AnchorSink {
   #refer({ referId, uri }: EffectOf<'refer'>): void {
     const { caller } = this.#call;
     if (!caller.up) return this.#call.deliver({ type: 'referEnded', referId, accepted: false, sipStatus: 0 });
-    // RFC 3515 §2.4.1. The subscription's NOTIFYs are answered and say no more than the caller's BYE will.
-    caller.leg.request({ method: 'REFER', headers: [['Refer-To', `<${uri}>`]] }, (outcome) => {
-      const sipStatus = outcome.kind === 'response' ? (outcome.message.status ?? 0) : 0;
-      const accepted = sipStatus >= 200 && sipStatus < 300;
+    const { clock } = this.#call.world;
+    this.#referral?.cancel();
+    this.#referral = new Referral(clock, (accepted, sipStatus) => {
       this.#call.deliver({ type: 'referEnded', referId, accepted, sipStatus });
     });
+    this.#referral.send(caller.leg, uri);
   }
 
   // Audio.

@@ -109,12 +109,11 @@ export class FlowCall implements LegEvents {
 
   onRequest(_leg: Leg, request: InDialogRequest): void {
     this.#guard('request', () => {
+      this.#answer(request);
+      // Acted upon after its answer: what a key leads to must not overtake that, or a peer finds the dialog busy.
       const key = infoKey(request.message);
       if (key !== undefined) this.deliver({ type: 'callerDtmfInfo', ...key });
-      if (this.dials.callerRequest(request)) return;
-      const { method, body } = request.message;
-      if (method === 'UPDATE' && body.length > 0) void this.#renegotiate(request);
-      else answerLocally(request);
+      if (request.message.method === 'NOTIFY') this.#effects.callerNotified(request.message);
     });
   }
 
@@ -229,6 +228,13 @@ export class FlowCall implements LegEvents {
     if (caller.onAck()) return this.#startReleaseTimer();
     this.dials.callerAcked(message);
     this.#effects.callerAcked(message);
+  }
+
+  #answer(request: InDialogRequest): void {
+    if (this.dials.callerRequest(request)) return;
+    const { method, body } = request.message;
+    if (method === 'UPDATE' && body.length > 0) void this.#renegotiate(request);
+    else answerLocally(request);
   }
 
   async #renegotiate(request: InDialogRequest | IncomingReinvite): Promise<void> {
