@@ -211,3 +211,41 @@ t.test('a caller hears itself through an echo bot, and the bot hears the keys', 
     'silence after it',
   );
 });
+
+t.test('16 kHz all the way: a linear leg, a 16 kHz bot, and nothing narrow in between', async (t) => {
+  const { media } = await engine(1, [20_320, 20_339]);
+  const bot = await echoBot(20_910);
+  const peer = await peerOf(20_730);
+  t.teardown(async () => {
+    await media.stop();
+    await peer.close();
+    bot.server.close();
+  });
+  const { endpoint, events, sdp } = await opened(media, { callId: 'wide', leg: 'b', codecs: ['opus', 'L16'] });
+  const [, type = ''] = /a=rtpmap:(\d+) L16\/16000/.exec(sdp.toString()) ?? [];
+  peer.pointAt(sdp);
+  const answer = peer
+    .sdp()
+    .toString()
+    .replace(/m=audio [^]*/, `m=audio ${peer.port} RTP/AVP ${type}\r\na=rtpmap:${type} L16/16000\r\n`);
+  t.match(await endpoint.acceptAnswer(Buffer.from(answer)), { ok: true });
+  endpoint.startStream(stream('ws://127.0.41.15:20910/bot?sample-rate=16000', { sampleRate: 16_000 }));
+  await events.next('streamStarted');
+  const beat = setInterval(() => {
+    const payload = Buffer.alloc(640);
+    for (let i = 0; i < 320; i++) {
+      const at = (peer.timestamp + i) >>> 0;
+      payload.writeInt16BE(Math.round(10_000 * Math.sin((2 * Math.PI * 6000 * at) / 16_000)), i * 2);
+    }
+    peer.send(payload, { payloadType: Number(type) });
+    peer.timestamp = (peer.timestamp + 320) >>> 0;
+  }, 20);
+  t.teardown(() => clearInterval(beat));
+  const isLoud = (payload: Buffer) => Math.abs(payload.readInt16BE(0)) + Math.abs(payload.readInt16BE(2)) > 4000;
+  await peer.until(() => peer.heard.filter(({ payload }) => payload.length === 640 && isLoud(payload)).length > 20);
+  const { payload } = peer.heard.at(-1) ?? { payload: Buffer.alloc(0) };
+  const pcm = Int16Array.from({ length: 320 }, (_, i) => payload.readInt16BE(i * 2));
+  // Sampled at 16 kHz, seen as 8 kHz: 6 kHz lies at 3 kHz there.
+  t.ok(amplitudeAt(pcm, 3000) > 9000, '6 kHz in, 6 kHz out');
+  t.match(await endpoint.quality(), { codec: 'L16/16000' });
+});

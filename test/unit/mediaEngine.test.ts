@@ -2,6 +2,7 @@ import { MessageChannel } from 'node:worker_threads';
 import t from 'tap';
 import { ManualClock, SeededRandom, SystemMetronome } from '../../src/kernel/index.js';
 import { decodeMulaw, encodeMulaw } from '../../src/media/codec/g711.js';
+import { decodeL16Be, encodeL16Be } from '../../src/media/codec/l16.js';
 import { type CoreListener, EndpointCore } from '../../src/media/engine/core.js';
 import { egressPolicy } from '../../src/media/stream/egress.js';
 import { EmbeddedMedia } from '../../src/media/engine/embedded.js';
@@ -17,7 +18,8 @@ import type { BotStream } from '../../src/media/stream/port.js';
 import { EventLog } from '../contract/media/events.js';
 
 const AUDIO: NegotiatedAudio = {
-  law: 'PCMU',
+  codec: 'PCMU',
+  clockRate: 8000,
   payloadType: 0,
   receive: new Map([[0, 'PCMU']]),
   sendEvents: 101,
@@ -33,6 +35,17 @@ const AUDIO: NegotiatedAudio = {
 };
 
 const level = (value: number): Int16Array => new Int16Array(160).fill(value);
+const sineAt = (rate: number, hz: number, samples: number, from = 0): Int16Array =>
+  Int16Array.from({ length: samples }, (_, i) => Math.round(10_000 * Math.sin((2 * Math.PI * hz * (from + i)) / rate)));
+/** Amplitude of a tone in a signal. */
+const toneAt = (rate: number, pcm: Int16Array, hz: number): number => {
+  let [re, im] = [0, 0];
+  pcm.forEach((value, i) => {
+    re += value * Math.cos((2 * Math.PI * hz * i) / rate);
+    im += value * Math.sin((2 * Math.PI * hz * i) / rate);
+  });
+  return (2 * Math.hypot(re, im)) / pcm.length;
+};
 const constant = (value: number, length = 1e9) =>
   new Player([{ length, rewind: () => {}, read: (_, target) => target.fill(value).length }], 1);
 
@@ -144,6 +157,77 @@ t.test('what the peer hears: keys before announcements before the bot before the
   );
   tick(2);
   t.same(told, ['finished']);
+});
+
+t.test('a wide-band leg is joined to wide-band bots without loss, and to others at their rate', async (t) => {
+  const wide = { codec: 'L16', clockRate: 16_000, payloadType: 96, receive: new Map([[96, 'L16' as const]]) } as const;
+  const { core, sent, tick, now } = rig({ negotiated: { ...wide, sendEvents: 97, receiveEvents: 97 } });
+  const heard: { [who: string]: number[] } = { wide: [], narrow: [], tap: [], bridge: [] };
+  const hear = (who: string) => (pcm: Int16Array) => heard[who]?.push(...pcm);
+  let spoken: Int16Array | undefined;
+  const stream = (who: string, rate?: 16_000): BotStream => ({
+    rate,
+    fromCaller: hear(who),
+    toCaller: () => spoken,
+    dtmf: () => {},
+    stop: () => {},
+    bufferedBytes: 0,
+    dump: () => ({}),
+  });
+  core.streams(stream('wide', 16_000), [stream('narrow')]);
+  core.record({ rate: 16_000, frame: hear('tap') });
+  core.bridge({ frame: hear('bridge'), key: () => {} });
+  let sequence = 0;
+  const say = (hz: number): void => {
+    const payload = Buffer.alloc(640);
+    encodeL16Be(sineAt(16_000, hz, 320, sequence * 320), payload);
+    const packet = Buffer.alloc(652);
+    writeRtp(packet, { payloadType: 96, marker: false, sequence, timestamp: sequence * 320, ssrc: 7 }, payload);
+    core.onRtp(packet, '192.0.2.9', 4000, now());
+    sequence++;
+    spoken = sineAt(16_000, 6500, 320, sequence * 320);
+    tick();
+  };
+  for (let i = 0; i < 50; i++) say(6000);
+  const last = (who: string, samples: number) => Int16Array.from(heard[who]?.slice(-samples) ?? []);
+  for (const who of ['wide', 'tap', 'bridge'])
+    t.ok(near(toneAt(16_000, last(who, 8000), 6000), 10_000), `6 kHz reaches the ${who}`);
+  t.equal(heard['narrow']?.length, 50 * 160);
+  t.ok(toneAt(8000, last('narrow', 4000), 2000) < 100, 'what is too high for narrow band does not fold into it');
+  const out = Buffer.concat(sent.slice(-25).map(({ packet }) => packet.payload));
+  const pcm = new Int16Array(out.length / 2);
+  decodeL16Be(out, pcm);
+  t.ok(near(toneAt(16_000, pcm, 6500), 10_000), 'and what the bot says comes back whole');
+  const [one, two] = sent.slice(-2);
+  t.equal(((two?.packet.timestamp ?? 0) - (one?.packet.timestamp ?? 0)) >>> 0, 320);
+  t.equal(core.quality().codec, 'L16/16000');
+  core.press('5', 40);
+  tick(2);
+  t.match(sent.at(-1)?.packet, { payloadType: 97 });
+  t.equal(sent.at(-1)?.packet.payload.readUInt16BE(2), 640, 'events count by the clock of the audio');
+
+  // An end at 8 kHz on the bridge, and an announcement.
+  core.streams(undefined, []);
+  tick(20);
+  const hz = (at: number) => sineAt(8000, 1000, 160, at * 160);
+  sent.length = 0;
+  for (let i = 0; i < 25; i++) {
+    core.frame(hz(i));
+    tick();
+  }
+  const bridged = new Int16Array(25 * 320);
+  decodeL16Be(Buffer.concat(sent.map(({ packet }) => packet.payload)), bridged);
+  t.ok(near(toneAt(16_000, bridged.subarray(1600), 1000), 10_000), 'an end at 8 kHz is heard');
+  core.play(constant(4000));
+  tick(5);
+  t.ok(near(sent.at(-1)?.packet.payload.readInt16BE(600) ?? 0, 4000), 'and an announcement');
+
+  const before = sent.at(-1)?.packet;
+  core.configure({ ...AUDIO, payloadType: 0 }, undefined, now());
+  tick(2);
+  t.equal(sent.at(-1)?.packet.payload.length, 160);
+  t.not(sent.at(-1)?.packet.ssrc, before?.ssrc, 'another clock is another stream (RFC 7160)');
+  t.ok(core.quality().packetsSent > 100, 'that counts on');
 });
 
 t.test('the peer is heard by streams, forks, taps and the other end of a bridge', async (t) => {

@@ -358,6 +358,33 @@ t.test('concealment: a long loss fades to silence within 60 ms, and the sound co
   t.equal(rms(nothing), 0);
 });
 
+t.test('concealment: wide-band sound goes on through single losses as narrow-band sound does', async (t) => {
+  for (const hz of [80, 125, 190]) {
+    const concealer = new LossConcealer(16_000);
+    const period = 16_000 / hz;
+    const source = Int16Array.from({ length: 32_000 }, (_, i) =>
+      Math.round(6000 * Math.sin((2 * Math.PI * i) / period)),
+    );
+    const frames = Array.from({ length: 100 }, (_, i) => {
+      const frame = source.slice(i * 320, (i + 1) * 320);
+      if (i > 5 && i % 10 === 0) concealer.conceal(frame);
+      else concealer.feed(frame);
+      return frame;
+    });
+    const pcm = joined(frames);
+    t.ok(rms(pcm) > rms(source) * 0.9 && rms(pcm) < rms(source) * 1.1, `${hz} Hz`);
+    t.ok(steepest(pcm) < steepest(source) * 3, `${hz} Hz: steps of ${steepest(pcm)}, were ${steepest(source)}`);
+  }
+  const concealer = new LossConcealer(16_000);
+  concealer.feed(new Int16Array(320).fill(5000));
+  const levels = Array.from({ length: 4 }, () => {
+    const frame = new Int16Array(320);
+    concealer.conceal(frame);
+    return rms(frame);
+  });
+  t.equal(levels[3], 0, 'silence after 60 ms, as at 8 kHz');
+});
+
 t.test('concealment: loud noise at the limits of 16 bits does not wrap', async (t) => {
   const random = new SeededRandom(9);
   const concealer = new LossConcealer();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { Law } from '../../src/media/index.js';
+import type { Codec } from '../../src/media/index.js';
 import { type SrtpSuite, newCrypto } from '../../src/media/rtp/srtp.js';
 import { SeededRandom } from '../../src/kernel/index.js';
 import type { Capabilities } from '../../src/media/sdp/negotiate.js';
@@ -67,7 +67,8 @@ t.test('an answer names one codec, the events and our address', async (t) => {
     ].join('\r\n'),
   );
   t.match(negotiated, {
-    law: 'PCMU',
+    codec: 'PCMU',
+    clockRate: 8000,
     payloadType: 0,
     sendEvents: 101,
     receiveEvents: 101,
@@ -83,8 +84,8 @@ t.test('an answer names one codec, the events and our address', async (t) => {
 
 t.test("our preference chooses where we have one, else the offer's order does", async (t) => {
   const offer = sdp(['m=audio 4000 RTP/AVP 18 8 0']);
-  t.equal(answer(offer).law, 'PCMA');
-  t.equal(answer(offer, { codecs: ['PCMU', 'PCMA'] }).law, 'PCMU');
+  t.equal(answer(offer).codec, 'PCMA');
+  t.equal(answer(offer, { codecs: ['PCMU', 'PCMA'] }).codec, 'PCMU');
   t.equal(refusal(sdp(['m=audio 4000 RTP/AVP 0']), { codecs: ['PCMA'] }), 'no_common_codec');
 });
 
@@ -98,7 +99,7 @@ t.test('codecs are known by their map, not by their number', async (t) => {
     ]),
   );
   t.equal(mapped.payloadType, 97);
-  t.equal(mapped.law, 'PCMA');
+  t.equal(mapped.codec, 'PCMA');
   t.same([...mapped.receive], [[97, 'PCMA']]);
   t.equal(mapped.sendEvents, 98);
   t.match(mapped.text, /a=rtpmap:97 PCMA\/8000\r\n/);
@@ -106,6 +107,64 @@ t.test('codecs are known by their map, not by their number', async (t) => {
     t.equal(refusal(sdp(['m=audio 4000 RTP/AVP 96', `a=rtpmap:96 ${map}`])), 'no_common_codec', map);
   const wide = answer(sdp(['m=audio 4000 RTP/AVP 0 96', 'a=rtpmap:96 telephone-event/48000']));
   t.equal(wide.sendEvents, undefined, 'events of another clock are not ours');
+});
+
+t.test(
+  'linear audio is spoken where it is asked for: at 16 kHz, else at 8 kHz, with events of its clock',
+  async (t) => {
+    const offer = (...formats: string[]) =>
+      sdp([
+        `m=audio 4000 RTP/AVP ${formats.map((text) => text.split(' ')[0]).join(' ')}`,
+        ...formats.map((text) => `a=rtpmap:${text}`),
+      ]);
+    const all = offer(
+      '0 PCMU/8000',
+      '98 L16/8000',
+      '99 L16/16000',
+      '100 telephone-event/8000',
+      '101 telephone-event/16000',
+    );
+    t.match(answer(all, { codecs: ['L16', 'PCMU'] }), {
+      codec: 'L16',
+      clockRate: 16_000,
+      payloadType: 99,
+      receive: new Map([[99, 'L16']]),
+      sendEvents: 101,
+      receiveEvents: 101,
+      text: /m=audio 20000 RTP\/AVP 99 101\r\na=rtpmap:99 L16\/16000\r\na=rtpmap:101 telephone-event\/16000\r\n/,
+    });
+    t.match(answer(all, { codecs: ['PCMU', 'L16'] }), { codec: 'PCMU', clockRate: 8000, sendEvents: 100 });
+    t.match(answer(all), { codec: 'PCMU' }, 'nobody asked for it');
+    t.match(answer(offer('97 L16/8000'), { codecs: ['L16'] }), {
+      codec: 'L16',
+      clockRate: 8000,
+      sendEvents: undefined,
+    });
+    for (const map of ['L16/44100', 'L16/16000/2', 'L16/48000'])
+      t.equal(refusal(offer(`96 ${map}`), { codecs: ['L16'] }), 'no_common_codec', map);
+    t.equal(answer(offer('99 L16/16000'), { codecs: ['L16'], ptimeMs: 60 }).packetMs, 20, 'what fits a datagram');
+    t.equal(answer(offer('99 L16/8000'), { codecs: ['L16'], ptimeMs: 60 }).packetMs, 40);
+    const one = session({ codecs: ['L16', 'PCMA'], dtmfPayloadType: 96 });
+    t.match(
+      one.makeOffer().toString(),
+      /AVP 97 98 8 99 96\r\na=rtpmap:97 L16\/16000\r\na=rtpmap:98 L16\/8000\r\na=rtpmap:8 PCMA\/8000\r\na=rtpmap:99 tel/,
+    );
+    const wide = one.acceptAnswer(offer('97 L16/16000', '99 telephone-event/16000'));
+    t.match(wide, { ok: true, value: { codec: 'L16', clockRate: 16_000, sendEvents: 99, receiveEvents: 99 } });
+    t.same(wide.ok && [...wide.value.receive], [[97, 'L16']]);
+    const narrow = one.acceptAnswer(offer('8 PCMA/8000', '96 telephone-event/8000'));
+    t.match(narrow, { ok: true, value: { codec: 'PCMA', clockRate: 8000, receiveEvents: 96 } }, 'the answer of a fork');
+    t.same(narrow.ok && [...narrow.value.receive], [
+      [98, 'L16'],
+      [8, 'PCMA'],
+    ]);
+  },
+);
+
+t.test('our payload types keep out of the way of those that the peer has used', async (t) => {
+  const one = session({ codecs: ['PCMU', 'L16'] });
+  one.answerOffer(sdp(['m=audio 4000 RTP/AVP 0 96 97', 'a=rtpmap:96 opus/48000/2', 'a=rtpmap:97 L16/8000']));
+  t.match(one.makeOffer().toString(), /AVP 0 98 97 101 99\r\n/);
 });
 
 t.test('the other sections are refused in place, the second audio too (RFC 3264 §6)', async (t) => {
@@ -234,7 +293,7 @@ t.test('the version goes up when something changed, and only then (RFC 3264 §8)
 });
 
 t.test('our offer, and the answers it may get', async (t) => {
-  const offered = (codecs?: readonly Law[]) => {
+  const offered = (codecs?: readonly Exclude<Codec, 'opus'>[]) => {
     const one = session({ codecs });
     return { one, text: one.makeOffer().toString() };
   };
@@ -246,7 +305,7 @@ t.test('our offer, and the answers it may get', async (t) => {
     return accepted.ok ? accepted.value : accepted.error.code;
   };
   t.match(accept(['m=audio 4000 RTP/AVP 8 97', 'a=rtpmap:97 telephone-event/8000']), {
-    law: 'PCMA',
+    codec: 'PCMA',
     payloadType: 8,
     sendEvents: 97,
     receiveEvents: 101,
@@ -322,7 +381,7 @@ t.test('line ends of every kind, unknown lines and repeated formats do not matte
     'b=AS:64',
     'a=rtpmap:999 X/1',
   ]).toString();
-  for (const end of ['\n', '\r', '\r\n']) t.equal(answer(Buffer.from(offer.replaceAll('\r\n', end))).law, 'PCMU');
+  for (const end of ['\n', '\r', '\r\n']) t.equal(answer(Buffer.from(offer.replaceAll('\r\n', end))).codec, 'PCMU');
 });
 
 t.test('addresses', async (t) => {

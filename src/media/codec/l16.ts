@@ -43,3 +43,13 @@ export const encodeL16Le = (source: Int16Array, target: Uint8Array): number =>
   writeSamples(source, target, !NATIVE_LITTLE);
 export const encodeL16Be = (source: Int16Array, target: Uint8Array): number =>
   writeSamples(source, target, NATIVE_LITTLE);
+
+/** As `quietMulaw`, of samples as RTP carries them. */
+export function quietL16Be(payload: Uint8Array): boolean {
+  for (let i = 0; i + 1 < payload.length; i += 2) {
+    const high = (payload[i] as number) ^ ((payload[i] as number) > 0x7f ? 0xff : 0);
+    // 256 is -42 dBFS.
+    if (high > 0) return false;
+  }
+  return true;
+}

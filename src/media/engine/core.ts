@@ -6,7 +6,9 @@ import type { MediaQuality } from '../port.js';
 import { estimateMos } from '../rtp/quality.js';
 import { writeRtcp } from '../rtp/rtcp.js';
 import type { NegotiatedAudio } from '../sdp/description.js';
-import { type BotStream, FRAME_SAMPLES } from '../stream/port.js';
+import { type Rate, RateAdapter, frameSamples } from '../codec/rate.js';
+import { RATE } from '../play/clip.js';
+import type { BotStream } from '../stream/port.js';
 import { FrameQueue } from './frameQueue.js';
 import type { Protection } from './protection.js';
 import { Receiver } from './receiver.js';
@@ -16,15 +18,17 @@ const RTCP_INTERVAL_MS = 5000;
 /** RFC 3550 §6.2: intervals are spread, or all reports of a machine would come together. */
 const RTCP_SPREAD = 0.5;
 const RTCP_MAX_BYTES = 512;
-const SILENCE = new Int16Array(FRAME_SAMPLES);
 
 /** Takes both directions of the call, a frame each per tick. */
 export interface FrameTap {
+  /** Of the frames that it takes. Default 8000. */
+  readonly rate?: Rate | undefined;
   frame(peer: Int16Array, heard: Int16Array): void;
 }
 
 /** Where the other end of a bridge is. */
 export interface BridgePeer {
+  /** At whatever rate: its length tells. */
   frame(pcm: Int16Array): void;
   key(digit: string, durationMs: number): void;
 }
@@ -63,9 +67,22 @@ export class EndpointCore implements BridgePeer {
   readonly #cname: string;
   readonly #receiver: Receiver;
   readonly #transmitter: Transmitter;
-  readonly #in = new Int16Array(FRAME_SAMPLES);
-  readonly #out = new Int16Array(FRAME_SAMPLES);
-  readonly #bridged = new FrameQueue();
+  /** Of the leg. Who is joined to it at another rate gets its frames adapted. */
+  #rate: Rate = RATE;
+  #in = new Int16Array(frameSamples(RATE));
+  #silence = new Int16Array(frameSamples(RATE));
+  #bridged = new FrameQueue(frameSamples(RATE));
+  readonly #played = new Int16Array(frameSamples(RATE));
+  /** From and to those at other rates. */
+  readonly #adapt = {
+    in: new RateAdapter(),
+    heard: new RateAdapter(),
+    bridged: new RateAdapter(),
+    played: new RateAdapter(),
+    bot: new RateAdapter(),
+  };
+  /** This tick's `#in` at the other rate, once somebody asked. */
+  #otherIn: Int16Array | undefined;
   readonly #detector = new InbandDtmfDetector();
   readonly #rtcpBuffer = Buffer.alloc(RTCP_MAX_BYTES);
   #negotiated: NegotiatedAudio | undefined;
@@ -95,11 +112,17 @@ export class EndpointCore implements BridgePeer {
 
   /** Applies the outcome of an offer and answer; at any time, any number of times. */
   configure(negotiated: NegotiatedAudio, protection: Protection | undefined, nowMs: number): void {
+    if (negotiated.clockRate !== this.#rate) this.#useRate(negotiated.clockRate);
     this.#negotiated = negotiated;
     this.#protection = protection;
     this.#receiver.configure(negotiated, protection, nowMs);
     this.#transmitter.configure(negotiated, protection);
     this.#timedOut = false;
+  }
+
+  /** Samples a second of the leg. */
+  get rate(): Rate {
+    return this.#rate;
   }
 
   onRtp(data: Buffer, address: string, port: number, nowMs: number): void {
@@ -142,7 +165,7 @@ export class EndpointCore implements BridgePeer {
 
   // The two of BridgePeer: what the other end of the bridge says.
   frame(pcm: Int16Array): void {
-    this.#bridged.push(pcm);
+    this.#bridged.push(this.#adapt.bridged.adapt(pcm, this.#rate));
   }
 
   key(digit: string, durationMs: number): void {
@@ -157,18 +180,20 @@ export class EndpointCore implements BridgePeer {
     const detects = negotiated.receiveEvents === undefined;
     const wanted = this.#tap !== undefined || this.#peer !== undefined || this.#listeners.length > 0 || detects;
     this.#receiver.pull(wanted ? this.#in : undefined, nowMs);
-    if (detects) for (const key of this.#detector.push(this.#in)) this.#pressed(key, 'inband');
-    for (const stream of this.#listeners) stream.fromCaller(this.#in);
+    this.#otherIn = undefined;
+    if (detects) for (const key of this.#detector.push(this.#inAt(8000))) this.#pressed(key, 'inband');
+    for (const stream of this.#listeners) stream.fromCaller(this.#inAt(stream.rate));
     this.#peer?.frame(this.#in);
     const heard = this.#speak();
-    this.#tap?.frame(this.#in, heard);
+    const tap = this.#tap;
+    tap?.frame(this.#inAt(tap.rate), this.#adapt.heard.adapt(heard, tap.rate ?? RATE));
     if (nowMs >= this.#rtcpDueMs) this.#report(nowMs, false);
     this.#watch(negotiated, nowMs);
   }
 
   /** Says goodbye in RTCP. */
   end(nowMs: number): void {
-    if (this.#transmitter.sender.packets > 0) this.#report(nowMs, true);
+    if (this.#transmitter.packets > 0) this.#report(nowMs, true);
   }
 
   quality(): MediaQuality {
@@ -179,20 +204,20 @@ export class EndpointCore implements BridgePeer {
     const delayMs = this.#receiver.delayMs + (roundTripMs ?? 0) / 2;
     return {
       packetsReceived: summary.received,
-      packetsSent: this.#transmitter.sender.packets,
+      packetsSent: this.#transmitter.packets,
       packetsLost: summary.lost,
       packetsLate: late,
       packetsRejected: this.#receiver.rejected,
       jitterMs: round(summary.jitterMs),
       roundTripMs: roundTripMs === null ? null : round(roundTripMs),
       mos: round(estimateMos({ lossRatio, delayMs })),
-      codec: this.#negotiated?.law ?? '',
+      codec: codecName(this.#negotiated),
     };
   }
 
   dump(): object {
     return {
-      codec: this.#negotiated?.law,
+      codec: codecName(this.#negotiated),
       remote: this.#receiver.latch.target,
       playing: this.#player !== undefined,
       recording: this.#tap !== undefined,
@@ -214,9 +239,10 @@ export class EndpointCore implements BridgePeer {
     const target = this.#receiver.latch.target;
     const pcm = this.#nextFrame();
     if (pcm !== undefined) return this.#transmitter.frame(pcm, target);
-    if (this.#options.comfortSilence || this.#transmitter.pressing) return this.#transmitter.frame(SILENCE, target);
+    const silence = this.#silence;
+    if (this.#options.comfortSilence || this.#transmitter.pressing) return this.#transmitter.frame(silence, target);
     this.#transmitter.idle(target);
-    return SILENCE;
+    return silence;
   }
 
   #nextFrame(): Int16Array | undefined {
@@ -224,14 +250,27 @@ export class EndpointCore implements BridgePeer {
     const bridged = this.#bridged.take();
     const player = this.#player;
     if (player !== undefined) {
-      player.fill(this.#out);
+      player.fill(this.#played);
       if (player.finished) {
         this.#player = undefined;
         this.#listener.onPlayFinished();
       }
-      return this.#out;
+      return this.#adapt.played.adapt(this.#played, this.#rate);
     }
-    return this.#bot?.toCaller() ?? bridged;
+    const spoken = this.#bot?.toCaller();
+    return spoken === undefined ? bridged : this.#adapt.bot.adapt(spoken, this.#rate);
+  }
+
+  #inAt(rate: Rate = RATE): Int16Array {
+    if (rate === this.#rate) return this.#in;
+    return (this.#otherIn ??= this.#adapt.in.adapt(this.#in, rate));
+  }
+
+  #useRate(rate: Rate): void {
+    this.#rate = rate;
+    this.#in = new Int16Array(frameSamples(rate));
+    this.#silence = new Int16Array(frameSamples(rate));
+    this.#bridged = new FrameQueue(frameSamples(rate));
   }
 
   #watch(negotiated: NegotiatedAudio, nowMs: number): void {
@@ -270,6 +309,12 @@ export class EndpointCore implements BridgePeer {
     this.#output.sendRtcp(Buffer.from(this.#rtcpBuffer.subarray(0, length)), to.address, to.port);
   }
 }
+
+/** As in SDP where it is not what its name alone says: `L16/16000`. */
+const codecName = (negotiated: NegotiatedAudio | undefined): string => {
+  if (negotiated === undefined) return '';
+  return negotiated.codec === 'L16' ? `L16/${negotiated.clockRate}` : negotiated.codec;
+};
 
 const controlOf = (negotiated: NegotiatedAudio, target: { address: string; port: number }) =>
   target.address === negotiated.remoteAddress && target.port === negotiated.remotePort

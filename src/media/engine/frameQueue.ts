@@ -7,10 +7,15 @@ const PATIENCE = 50;
 
 /** A short queue of 20 ms frames, without allocation. The oldest gives way when nobody takes them. */
 export class FrameQueue {
-  readonly #frames = Array.from({ length: DEPTH }, () => new Int16Array(FRAME_SAMPLES));
+  readonly #frames: readonly Int16Array[];
   #head = 0;
   #size = 0;
   #deepFor = 0;
+
+  /** @param samples of each frame */
+  constructor(samples = FRAME_SAMPLES) {
+    this.#frames = Array.from({ length: DEPTH }, () => new Int16Array(samples));
+  }
 
   push(frame: Int16Array): void {
     if (this.#size === DEPTH) this.#drop();

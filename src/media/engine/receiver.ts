@@ -1,4 +1,6 @@
 import { decodeAlaw, decodeMulaw, quietAlaw, quietMulaw } from '../codec/g711.js';
+import { decodeL16Be, quietL16Be } from '../codec/l16.js';
+import { type Rate, frameSamples } from '../codec/rate.js';
 import { type KeyPress, TelephoneEventReceiver } from '../dtmf/telephoneEvent.js';
 import { LossConcealer } from '../rtp/concealment.js';
 import { JitterBuffer } from '../rtp/jitterBuffer.js';
@@ -6,11 +8,29 @@ import { SourceLatch } from '../rtp/latch.js';
 import { type RtpPacket, parseRtp } from '../rtp/packet.js';
 import { parseRtcp } from '../rtp/rtcp.js';
 import { RtcpStats } from '../rtp/rtcpStats.js';
-import type { NegotiatedAudio } from '../sdp/description.js';
+import type { NegotiatedAudio, RtpCodec } from '../sdp/description.js';
 import { isUnspecified } from '../sdp/numericAddress.js';
 import type { Protection } from './protection.js';
 
 const NO_KEYS: readonly KeyPress[] = [];
+
+interface Decoding {
+  readonly bytesPerSample: number;
+  readonly decode: (payload: Buffer, target: Int16Array) => number;
+  /** True for a frame whose loss nobody hears. */
+  readonly quiet: (payload: Buffer) => boolean;
+}
+
+const DECODING: { readonly [codec in RtpCodec]: Decoding } = {
+  PCMU: { bytesPerSample: 1, decode: decodeMulaw, quiet: quietMulaw },
+  PCMA: { bytesPerSample: 1, decode: decodeAlaw, quiet: quietAlaw },
+  L16: { bytesPerSample: 2, decode: decodeL16Be, quiet: quietL16Be },
+};
+
+const jitterBufferFor = (codec: RtpCodec, clockRate: Rate): JitterBuffer => {
+  const { bytesPerSample, quiet } = DECODING[codec];
+  return new JitterBuffer({ clockRate, frameSamples: frameSamples(clockRate), bytesPerSample, quiet });
+};
 
 export interface ReceiverOptions {
   readonly nat: boolean;
@@ -19,14 +39,14 @@ export interface ReceiverOptions {
   readonly wallOffsetMs: number;
 }
 
-/** The way in: from datagrams of whoever to 20 ms frames of the peer's voice, and its key presses. */
+/** The way in: from datagrams of whoever to 20 ms frames of the peer's voice, at its rate,, and its key presses. */
 export class Receiver {
   readonly latch: SourceLatch;
   readonly stats: RtcpStats;
-  readonly #events = new TelephoneEventReceiver();
-  readonly #concealer = new LossConcealer();
+  #events = new TelephoneEventReceiver();
+  #concealer = new LossConcealer();
   readonly #nat: boolean;
-  #jitter = new JitterBuffer({ quiet: quietMulaw });
+  #jitter = jitterBufferFor('PCMU', 8000);
   #negotiated: NegotiatedAudio | undefined;
   #protection: Protection | undefined;
   #rejected = 0;
@@ -49,10 +69,13 @@ export class Receiver {
     if (!isUnspecified(negotiated.remoteAddress))
       this.latch.point({ address: negotiated.remoteAddress, port: negotiated.remotePort });
     if (!negotiated.receives) this.#jitter.reset();
-    if (before?.law !== negotiated.law) {
-      this.#jitter = new JitterBuffer({ quiet: negotiated.law === 'PCMA' ? quietAlaw : quietMulaw });
-      this.#concealer.reset();
-    }
+    const { codec, clockRate } = negotiated;
+    if (before?.codec === codec && before.clockRate === clockRate) return;
+    this.#jitter = jitterBufferFor(codec, clockRate);
+    this.#concealer = new LossConcealer(clockRate);
+    if ((before?.clockRate ?? 8000) === clockRate) return;
+    this.#events = new TelephoneEventReceiver(clockRate);
+    this.stats.useClock(clockRate);
   }
 
   /** Refused or unreadable packets. */
@@ -122,8 +145,7 @@ export class Receiver {
     if (target === undefined) return frame.kind !== 'silence';
     switch (frame.kind) {
       case 'audio':
-        if (this.#negotiated?.receive.get(frame.payloadType) === 'PCMA') decodeAlaw(frame.payload, target);
-        else decodeMulaw(frame.payload, target);
+        DECODING[this.#negotiated?.receive.get(frame.payloadType) ?? 'PCMU'].decode(frame.payload, target);
         this.#concealer.feed(target);
         return true;
       case 'lost':

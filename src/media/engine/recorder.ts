@@ -1,12 +1,10 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { mixInto } from '../codec/mix.js';
+import { FRAME_MS, type Rate, frameSamples } from '../codec/rate.js';
 import { WavWriter } from '../codec/wav.js';
-import { RATE } from '../play/clip.js';
 import type { RecordEnd, RecordSpec } from '../port.js';
-import { FRAME_SAMPLES } from '../stream/port.js';
 import type { FrameTap } from './core.js';
 
-const FRAME_MS = 20;
 /** Written at once. */
 const CHUNK_MS = 1000;
 /** A disk that is this far behind will not catch up. */
@@ -16,11 +14,12 @@ const SILENCE_LEVEL = 160;
 
 /** Writes one call's audio to a WAV file, a chunk a second, and ends by itself where the spec says so. */
 export class Recorder implements FrameTap {
+  readonly rate: Rate;
   readonly #spec: RecordSpec;
   readonly #ended: (end: RecordEnd, durationMs: number) => void;
   readonly #wav: WavWriter;
   readonly #frameSamples: number;
-  readonly #mix = new Int16Array(FRAME_SAMPLES);
+  readonly #mix: Int16Array;
   #chunk: Int16Array;
   #filled = 0;
   #frames = 0;
@@ -32,13 +31,18 @@ export class Recorder implements FrameTap {
   #closing: Promise<void> | undefined;
   #failed = false;
 
-  /** @param ended called once, when the file is complete or given up. */
-  constructor(spec: RecordSpec, ended: (end: RecordEnd, durationMs: number) => void) {
+  /**
+   * @param ended called once, when the file is complete or given up
+   * @param rate of the file, and of the frames that it is given
+   */
+  constructor(spec: RecordSpec, ended: (end: RecordEnd, durationMs: number) => void, rate: Rate) {
+    this.rate = rate;
     this.#spec = spec;
     this.#ended = ended;
     const channels = spec.channels === 'stereo' ? 2 : 1;
-    this.#wav = new WavWriter({ encoding: 'pcm16', channels, sampleRate: RATE });
-    this.#frameSamples = FRAME_SAMPLES * channels;
+    this.#wav = new WavWriter({ encoding: 'pcm16', channels, sampleRate: rate });
+    this.#mix = new Int16Array(frameSamples(rate));
+    this.#frameSamples = this.#mix.length * channels;
     this.#chunk = new Int16Array((CHUNK_MS / FRAME_MS) * this.#frameSamples);
     this.#work = this.#open().catch(() => this.#fail());
   }
@@ -113,7 +117,7 @@ export class Recorder implements FrameTap {
   #interleave(peer: Int16Array, heard: Int16Array): void {
     const chunk = this.#chunk;
     let at = this.#filled;
-    for (let i = 0; i < FRAME_SAMPLES; i++) {
+    for (let i = 0; i < peer.length; i++) {
       chunk[at++] = peer[i] as number;
       chunk[at++] = heard[i] as number;
     }

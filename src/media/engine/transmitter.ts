@@ -1,26 +1,33 @@
 import { encodeAlaw, encodeMulaw } from '../codec/g711.js';
+import { encodeL16Be } from '../codec/l16.js';
+import { type Rate, frameSamples } from '../codec/rate.js';
 import { DtmfGenerator } from '../dtmf/generator.js';
 import { eventOfDigit } from '../dtmf/telephoneEvent.js';
 import type { Random } from '../../kernel/index.js';
 import type { MediaSource } from '../rtp/latch.js';
 import { RTP_MAX_BYTES } from '../rtp/packet.js';
 import { RtpSender } from '../rtp/sender.js';
-import type { NegotiatedAudio } from '../sdp/description.js';
-import { FRAME_SAMPLES } from '../stream/port.js';
+import { MAX_PAYLOAD_BYTES, type NegotiatedAudio, type RtpCodec, bytesPerSample } from '../sdp/description.js';
 import type { Protection } from './protection.js';
 
 /** Datagrams that may wait in the system before one is overwritten. */
 const RING = 8;
 const SLOT_BYTES = RTP_MAX_BYTES / 2;
-/** 60 ms, the longest packet, and the frame that completes it. */
-const BACKLOG_BYTES = 480 + FRAME_SAMPLES;
-const SAMPLES_PER_MS = 8;
+/** The longest packet, and the frame that completes it. */
+const BACKLOG_BYTES = 2 * MAX_PAYLOAD_BYTES;
+
+const ENCODE: { readonly [codec in RtpCodec]: (pcm: Int16Array, target: Uint8Array) => number } = {
+  PCMU: encodeMulaw,
+  PCMA: encodeAlaw,
+  L16: encodeL16Be,
+};
 
 export type SendDatagram = (data: Buffer, address: string, port: number) => void;
 
 /** The way out: from 20 ms frames to datagrams. One `frame` or `idle` per tick. */
 export class Transmitter {
-  readonly sender: RtpSender;
+  sender: RtpSender;
+  readonly #random: Random;
   readonly #send: SendDatagram;
   readonly #slots: Buffer[];
   /** A slot cut to the length that nearly all packets have. */
@@ -28,14 +35,20 @@ export class Transmitter {
   #slot = 0;
   readonly #backlog = Buffer.alloc(BACKLOG_BYTES);
   #filled = 0;
-  #packet: Buffer = this.#backlog.subarray(0, FRAME_SAMPLES);
+  #rate: Rate = 8000;
+  #width = 1;
+  #frameBytes = frameSamples(8000);
+  #packet: Buffer = this.#backlog.subarray(0, this.#frameBytes);
+  /** Packets of streams before a change of the clock. */
+  #sentBefore = 0;
   #negotiated: NegotiatedAudio | undefined;
   #protection: Protection | undefined;
-  readonly #tones = new DtmfGenerator();
-  readonly #toneFrame = new Int16Array(FRAME_SAMPLES);
+  #tones = new DtmfGenerator();
+  #toneFrame = new Int16Array(frameSamples(8000));
 
   constructor(random: Random, send: SendDatagram) {
     this.#send = send;
+    this.#random = random;
     this.sender = new RtpSender({ random, payloadType: 0 });
     const ring = Buffer.alloc(RING * SLOT_BYTES);
     this.#slots = Array.from({ length: RING }, (_, i) => ring.subarray(i * SLOT_BYTES, (i + 1) * SLOT_BYTES));
@@ -45,9 +58,18 @@ export class Transmitter {
   configure(negotiated: NegotiatedAudio, protection: Protection | undefined): void {
     this.#negotiated = negotiated;
     this.#protection = protection;
-    this.sender.use(negotiated.payloadType, negotiated.sendEvents);
-    this.#packet = this.#backlog.subarray(0, negotiated.packetMs * SAMPLES_PER_MS);
+    const { payloadType, clockRate, codec, sendEvents, packetMs } = negotiated;
+    if (clockRate !== this.#rate) this.#useRate(clockRate);
+    this.sender.use(payloadType, sendEvents);
+    this.#width = bytesPerSample(codec);
+    this.#frameBytes = frameSamples(clockRate) * this.#width;
+    this.#packet = this.#backlog.subarray(0, ((packetMs * clockRate) / 1000) * this.#width);
     this.#filled = 0;
+  }
+
+  /** Of all its streams. */
+  get packets(): number {
+    return this.#sentBefore + this.sender.packets;
   }
 
   /** Something is being pressed on our side: audio given to `frame` is not heard meanwhile. */
@@ -71,38 +93,48 @@ export class Transmitter {
       this.#tones.fill(heard);
     }
     if (this.#negotiated === undefined) return heard;
-    const whole = this.#filled === 0 && this.#packet.length === FRAME_SAMPLES;
-    const room = whole ? this.#packet : this.#backlog.subarray(this.#filled, this.#filled + FRAME_SAMPLES);
-    if (this.#negotiated.law === 'PCMA') encodeAlaw(heard, room);
-    else encodeMulaw(heard, room);
-    this.#filled += FRAME_SAMPLES;
+    const bytes = this.#frameBytes;
+    const whole = this.#filled === 0 && this.#packet.length === bytes;
+    const room = whole ? this.#packet : this.#backlog.subarray(this.#filled, this.#filled + bytes);
+    ENCODE[this.#negotiated.codec](heard, room);
+    this.#filled += bytes;
     this.#flush(target);
     return heard;
   }
 
   /** A tick in which there is nothing to say, or nobody to say it to. */
   idle(target: MediaSource | undefined): void {
-    const length = this.sender.skip(this.#slots[this.#slot] as Buffer, FRAME_SAMPLES);
+    const length = this.sender.skip(this.#slots[this.#slot] as Buffer, frameSamples(this.#rate));
     if (length > 0 && target !== undefined && this.#negotiated?.sends === true) this.#dispatch(length, target);
     this.#filled = 0;
   }
 
   #flush(target: MediaSource | undefined): void {
     const size = this.#packet.length;
+    const samples = size / this.#width;
     const to = this.#negotiated?.sends === true ? target : undefined;
     let at = 0;
     for (; this.#filled - at >= size; at += size) {
       const slot = this.#slots[this.#slot] as Buffer;
       const payload = at === 0 ? this.#packet : this.#backlog.subarray(at, at + size);
       if (to === undefined) {
-        this.sender.skip(slot, size);
+        this.sender.skip(slot, samples);
         continue;
       }
-      const length = this.sender.next(slot, payload, size);
+      const length = this.sender.next(slot, payload, samples);
       if (length > 0) this.#dispatch(length, to);
     }
     if (at > 0 && at < this.#filled) this.#backlog.copyWithin(0, at, this.#filled);
     this.#filled -= at;
+  }
+
+  /** RFC 7160 §4.1: another clock is another stream, or no receiver can tell its timestamps. */
+  #useRate(rate: Rate): void {
+    this.#rate = rate;
+    this.#sentBefore += this.sender.packets;
+    this.sender = new RtpSender({ random: this.#random, payloadType: 0, clockRate: rate });
+    this.#tones = new DtmfGenerator({ sampleRate: rate });
+    this.#toneFrame = new Int16Array(frameSamples(rate));
   }
 
   #dispatch(plainLength: number, target: MediaSource): void {

@@ -1,11 +1,11 @@
 import type { Clock, Random } from '../../kernel/index.js';
 import { type ClipLibrary } from '../play/library.js';
 import { openPlayer } from '../play/player.js';
-import type { MediaQuality, PlayEnd, PlaySpec, RecordSpec, StreamSpec } from '../port.js';
+import type { MediaQuality, PlayEnd, PlaySpec, RecordEnd, RecordSpec, StreamSpec } from '../port.js';
 import { type SdesCrypto, type SrtpSuite, newCrypto } from '../rtp/srtp.js';
 import type { NegotiatedAudio } from '../sdp/description.js';
 import { SdpSession } from '../sdp/session.js';
-import type { BotStream, BotStreamDeps, OpenBotStream } from '../stream/port.js';
+import type { BotStream, BotStreamDeps, BotStreamListener, OpenBotStream } from '../stream/port.js';
 import { type BridgePeer, EndpointCore } from './core.js';
 import { ProtectionKeeper } from './protection.js';
 import type { DescribedReply, EndpointEvent, WireSpec, WorkerSettings } from './protocol.js';
@@ -64,7 +64,7 @@ export class WorkerEndpoint implements RtpSink {
       {
         address: settings.address,
         port: rtpPort,
-        codecs: spec.codecs?.filter((codec) => codec === 'PCMU' || codec === 'PCMA'),
+        codecs: spec.codecs?.filter((codec) => codec !== 'opus'),
         dtmfPayloadType: spec.dtmfPayloadType ?? 101,
         ptimeMs: spec.ptimeMs,
         srtp: spec.srtp ?? 'off',
@@ -144,14 +144,15 @@ export class WorkerEndpoint implements RtpSink {
   /** One recording at a time; a new one ends the one before. */
   record(recordId: string, spec: RecordSpec): void {
     this.#stopRecording();
-    const recorder = new Recorder(spec, (end, durationMs) => {
+    const ended = (end: RecordEnd, durationMs: number): void => {
       this.#recorders.delete(recordId);
       if (this.#recordId === recordId) {
         this.#recordId = undefined;
         this.core.record(undefined);
       }
       this.#emit({ on: 'recordEnded', recordId, end, durationMs });
-    });
+    };
+    const recorder = new Recorder(spec, ended, this.core.rate);
     this.#recorders.set(recordId, recorder);
     this.#recordId = recordId;
     this.core.record(recorder);
@@ -163,7 +164,7 @@ export class WorkerEndpoint implements RtpSink {
 
   startStream(streamId: string, spec: StreamSpec): void {
     const { openStream, streamDeps } = this.#world;
-    const stream = openStream(spec, streamDeps, {
+    const listener: BotStreamListener = {
       onStarted: () => this.#emit({ on: 'streamStarted', streamId }),
       onEnded: (report) => {
         this.#streams.delete(streamId);
@@ -171,7 +172,8 @@ export class WorkerEndpoint implements RtpSink {
         this.#emit({ on: 'streamEnded', streamId, report });
       },
       onSendDtmf: (digits) => this.sendDtmf(digits),
-    });
+    };
+    const stream = openStream(spec, streamDeps, listener, this.core.rate);
     this.#streams.set(streamId, { stream, speaks: spec.direction === 'bidirectional' });
     this.#wireStreams();
   }

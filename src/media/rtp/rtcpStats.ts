@@ -33,7 +33,7 @@ const MAX_ROUND_TRIP_MS = 10_000;
 
 /** Statistics of one source that we receive, and what its reports say of us (RFC 3550 §A.1, §A.3, §A.8). */
 export class RtcpStats {
-  readonly #clockRate: number;
+  #clockRate: number;
   readonly #wallOffsetMs: number;
   #ssrc: number | undefined;
   #base = 0;
@@ -57,6 +57,16 @@ export class RtcpStats {
   constructor(options: RtcpStatsOptions = {}) {
     this.#clockRate = options.clockRate ?? 8000;
     this.#wallOffsetMs = options.wallOffsetMs ?? 0;
+  }
+
+  /** What comes is counted by another clock from now on: a stream of its own (RFC 7160). */
+  useClock(clockRate: number): void {
+    if (clockRate === this.#clockRate) return;
+    this.#jitter = (this.#jitter * clockRate) / this.#clockRate;
+    this.#clockRate = clockRate;
+    this.#close();
+    this.#restart(0);
+    this.#ssrc = undefined;
   }
 
   /** Counts a packet. Only its header is looked at. */

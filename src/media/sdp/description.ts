@@ -1,4 +1,5 @@
-import type { Law, MediaProblem } from '../port.js';
+import type { Rate } from '../codec/rate.js';
+import type { Codec, MediaProblem } from '../port.js';
 import type { SdesCrypto } from '../rtp/srtp.js';
 
 /** What one end does with audio, seen from that end (RFC 3264 §5.1). */
@@ -52,13 +53,23 @@ export interface AgreedCrypto {
   readonly remote: SdesCrypto;
 }
 
+/** Codecs that this engine speaks. */
+export type RtpCodec = Exclude<Codec, 'opus'>;
+
+export const bytesPerSample = (codec: RtpCodec): number => (codec === 'L16' ? 2 : 1);
+
+/** Audio in one packet: 20 ms of linear samples at 16 kHz. What is longer would have to be cut on the way. */
+export const MAX_PAYLOAD_BYTES = 640;
+
 /** What an exchange of offer and answer settled, in the words of the RTP engine. */
 export interface NegotiatedAudio {
   /** What we send. */
-  readonly law: Law;
+  readonly codec: RtpCodec;
   readonly payloadType: number;
-  /** What may arrive. */
-  readonly receive: ReadonlyMap<number, Law>;
+  /** Of the codec, and of everything that goes by this stream's timestamps. */
+  readonly clockRate: Rate;
+  /** What may arrive, at the same rate. */
+  readonly receive: ReadonlyMap<number, RtpCodec>;
   /** Payload types of telephone-event (RFC 4733); undefined: digits travel as tones. */
   readonly sendEvents: number | undefined;
   readonly receiveEvents: number | undefined;

@@ -1,14 +1,19 @@
 import { type Result, err, ok } from '../../kernel/index.js';
-import type { Law, MediaProblem } from '../port.js';
+import type { Rate } from '../codec/rate.js';
+import type { MediaProblem } from '../port.js';
 import { SRTP_SUITES, type SdesCrypto, type SrtpSuite } from '../rtp/srtp.js';
 import {
   type AgreedCrypto,
   type AudioFormat,
   type Direction,
+  MAX_PAYLOAD_BYTES,
   type MediaSection,
   type NegotiatedAudio,
+  type RtpCodec,
+  bytesPerSample,
   sdpProblem,
 } from './description.js';
+import { type PayloadTypes, formatName } from './payloadTypes.js';
 import { addressFamily, isUnicast, isUnspecified, plainAddress } from './numericAddress.js';
 
 /** What we can do and want. */
@@ -17,7 +22,7 @@ export interface Capabilities {
   readonly address: string;
   readonly port: number;
   /** In order of preference; undefined: the peer's order counts. */
-  readonly codecs: readonly Law[] | undefined;
+  readonly codecs: readonly RtpCodec[] | undefined;
   readonly dtmfPayloadType: number;
   readonly ptimeMs: number | undefined;
   readonly srtp: 'off' | 'optional' | 'mandatory';
@@ -25,20 +30,38 @@ export interface Capabilities {
   readonly keyFor: (tag: number, suite: SrtpSuite) => SdesCrypto;
 }
 
-const STATIC_TYPE: Record<Law, number> = { PCMU: 0, PCMA: 8 };
-const DEFAULT_LAWS: readonly Law[] = ['PCMU', 'PCMA'];
+/** A codec at a rate: what a format stands for here. */
+interface Kind {
+  readonly codec: RtpCodec;
+  readonly clockRate: Rate;
+}
+
+/** The best first. */
+const KINDS: { readonly [codec in RtpCodec]: readonly Kind[] } = {
+  PCMU: [{ codec: 'PCMU', clockRate: 8000 }],
+  PCMA: [{ codec: 'PCMA', clockRate: 8000 }],
+  L16: [
+    { codec: 'L16', clockRate: 16_000 },
+    { codec: 'L16', clockRate: 8000 },
+  ],
+};
+const DEFAULT_CODECS: readonly RtpCodec[] = ['PCMU', 'PCMA'];
+const MAX_PACKET_MS = 60;
 /** RFC 4733 §7.1.1: the sixteen keys. */
 const DTMF_EVENTS = '0-15';
 
 const PLAIN = new Set(['RTP/AVP', 'RTP/AVPF']);
 const SECURE = new Set(['RTP/SAVP', 'RTP/SAVPF']);
 
-const lawOf = (format: AudioFormat): Law | undefined =>
-  format.clockRate === 8000 && format.channels === 1 && (format.encoding === 'PCMU' || format.encoding === 'PCMA')
-    ? format.encoding
-    : undefined;
+const isKind = (format: AudioFormat, { codec, clockRate }: Kind): boolean =>
+  format.encoding === codec && format.clockRate === clockRate && format.channels === 1;
 
-const isEvents = (format: AudioFormat): boolean => format.encoding === 'TELEPHONE-EVENT' && format.clockRate === 8000;
+const kindsOf = (codecs: readonly RtpCodec[] | undefined): Kind[] =>
+  (codecs ?? DEFAULT_CODECS).flatMap((codec) => KINDS[codec]);
+
+/** RFC 4733 §2.1: events share the timestamps, so also the clock, of the audio. */
+const eventsOf = (section: MediaSection, clockRate: Rate): AudioFormat | undefined =>
+  section.audio.find((format) => format.encoding === 'TELEPHONE-EVENT' && format.clockRate === clockRate);
 
 const INVERSE: Record<Direction, Direction> = {
   sendrecv: 'sendrecv',
@@ -66,16 +89,19 @@ export function answerSection(section: MediaSection, own: Capabilities): Result<
   const reachable = checkAddress(section, own);
   if (reachable !== undefined) return err(reachable);
   const chosen = chooseFormat(section, own.codecs);
-  if (chosen === undefined) return err(sdpProblem('no_common_codec', 'the offer has neither PCMU nor PCMA at 8 kHz'));
+  if (chosen === undefined) {
+    const wanted = kindsOf(own.codecs).map((kind) => `${kind.codec}/${kind.clockRate}`);
+    return err(sdpProblem('no_common_codec', `the offer has none of ${wanted.join(', ')}`));
+  }
   const crypto = answerCrypto(section, own);
   if (!crypto.ok) return crypto;
-  const events = section.audio.find(isEvents);
+  const events = eventsOf(section, chosen.kind.clockRate);
   const direction = ourDirection(section);
   const formats = events === undefined ? [chosen.format] : [chosen.format, { ...events, fmtp: DTMF_EVENTS }];
   return ok({
     negotiated: settle(section, {
       chosen,
-      receive: new Map([[chosen.format.payloadType, chosen.law]]),
+      receive: new Map([[chosen.format.payloadType, chosen.kind.codec]]),
       receiveEvents: events?.payloadType,
       direction,
       crypto: crypto.value,
@@ -88,16 +114,17 @@ export function answerSection(section: MediaSection, own: Capabilities): Result<
 }
 
 /** The formats of our own offer. */
-export function offeredFormats(own: Capabilities): AudioFormat[] {
-  const formats: AudioFormat[] = (own.codecs ?? DEFAULT_LAWS).map((law) => ({
-    payloadType: STATIC_TYPE[law],
-    encoding: law,
-    clockRate: 8000,
-    channels: 1,
-    fmtp: '',
-  }));
-  const events = { encoding: 'TELEPHONE-EVENT', clockRate: 8000, channels: 1, fmtp: DTMF_EVENTS };
-  return [...formats, { ...events, payloadType: own.dtmfPayloadType }];
+export function offeredFormats(own: Capabilities, types: PayloadTypes): AudioFormat[] {
+  const kinds = kindsOf(own.codecs);
+  const format = (encoding: string, clockRate: number, fmtp: string): AudioFormat => {
+    const name = { encoding, clockRate };
+    return { ...name, payloadType: types.of(formatName(name)), channels: 1, fmtp };
+  };
+  const rates = new Set(kinds.map(({ clockRate }) => clockRate));
+  return [
+    ...kinds.map(({ codec, clockRate }) => format(codec, clockRate, '')),
+    ...[...rates].map((clockRate) => format('TELEPHONE-EVENT', clockRate, DTMF_EVENTS)),
+  ];
 }
 
 /** Mandatory: the secure profile. Optional: the plain one with keys, which peers that do not know them pass over. */
@@ -107,27 +134,34 @@ export function offeredSecurity(own: Capabilities): { protocol: string; crypto: 
 }
 
 /** What the peer's answer to our offer settled (RFC 3264 §7). */
-export function settleAnswer(section: MediaSection, own: Capabilities): Result<NegotiatedAudio, MediaProblem> {
+export function settleAnswer(
+  section: MediaSection,
+  own: Capabilities,
+  types: PayloadTypes,
+): Result<NegotiatedAudio, MediaProblem> {
   if (section.port === 0) return err(sdpProblem('no_common_codec', 'the answer refuses the audio section'));
   const reachable = checkAddress(section, own);
   if (reachable !== undefined) return err(reachable);
-  const chosen = chooseFormat(section, undefined);
-  const offered = own.codecs ?? DEFAULT_LAWS;
-  if (chosen === undefined || !offered.includes(chosen.law))
-    return err(sdpProblem('no_common_codec', 'the answer has none of the codecs offered'));
+  const offered = kindsOf(own.codecs);
+  const chosen = firstOf(section, offered);
+  if (chosen === undefined) return err(sdpProblem('no_common_codec', 'the answer has none of the codecs offered'));
   const crypto = answeredCrypto(section, own);
   if (!crypto.ok) return crypto;
-  const receive = new Map<number, Law>(offered.map((law) => [STATIC_TYPE[law], law]));
-  for (const format of section.audio) {
-    const law = lawOf(format);
-    if (law !== undefined && !receive.has(format.payloadType)) receive.set(format.payloadType, law);
+  const { clockRate } = chosen.kind;
+  const receive = new Map<number, RtpCodec>();
+  // By our own types; senders that use those of their answer instead are understood all the same.
+  for (const kind of offered) {
+    if (kind.clockRate !== clockRate) continue;
+    receive.set(types.of(`${kind.codec}/${clockRate}`), kind.codec);
+    const theirs = section.audio.find((format) => isKind(format, kind));
+    if (theirs !== undefined && !receive.has(theirs.payloadType)) receive.set(theirs.payloadType, kind.codec);
   }
-  const events = section.audio.find(isEvents);
+  const events = eventsOf(section, clockRate);
   return ok(
     settle(section, {
       chosen,
       receive,
-      receiveEvents: events === undefined ? undefined : own.dtmfPayloadType,
+      receiveEvents: events === undefined ? undefined : types.of(`TELEPHONE-EVENT/${clockRate}`),
       direction: ourDirection(section),
       crypto: crypto.value,
       wishMs: own.ptimeMs,
@@ -136,21 +170,26 @@ export function settleAnswer(section: MediaSection, own: Capabilities): Result<N
 }
 
 interface Chosen {
-  readonly law: Law;
+  readonly kind: Kind;
   readonly format: AudioFormat;
 }
 
 /** The first format both know: by our order when we have one, else by the peer's (RFC 3264 §6.1). */
-const chooseFormat = (section: MediaSection, preference: readonly Law[] | undefined): Chosen | undefined => {
-  const usable: Chosen[] = [];
-  for (const format of section.audio) {
-    const law = lawOf(format);
-    if (law !== undefined) usable.push({ law, format });
+const chooseFormat = (section: MediaSection, preference: readonly RtpCodec[] | undefined): Chosen | undefined => {
+  const kinds = kindsOf(preference);
+  if (preference === undefined) return firstOf(section, kinds);
+  for (const kind of kinds) {
+    const format = section.audio.find((candidate) => isKind(candidate, kind));
+    if (format !== undefined) return { kind, format };
   }
-  if (preference === undefined) return usable[0];
-  for (const law of preference) {
-    const match = usable.find((candidate) => candidate.law === law);
-    if (match !== undefined) return match;
+  return undefined;
+};
+
+/** The first of the peer's formats that is one of these. */
+const firstOf = (section: MediaSection, kinds: readonly Kind[]): Chosen | undefined => {
+  for (const format of section.audio) {
+    const kind = kinds.find((candidate) => isKind(format, candidate));
+    if (kind !== undefined) return { kind, format };
   }
   return undefined;
 };
@@ -192,7 +231,7 @@ const answeredCrypto = (section: MediaSection, own: Capabilities): Result<Agreed
 
 interface Settled {
   readonly chosen: Chosen;
-  readonly receive: ReadonlyMap<number, Law>;
+  readonly receive: ReadonlyMap<number, RtpCodec>;
   readonly receiveEvents: number | undefined;
   readonly direction: Direction;
   readonly crypto: AgreedCrypto | undefined;
@@ -202,11 +241,13 @@ interface Settled {
 const settle = (section: MediaSection, settled: Settled): NegotiatedAudio => {
   const address = plainAddress(section.address ?? '');
   const { chosen, direction } = settled;
+  const { codec, clockRate } = chosen.kind;
   return {
-    law: chosen.law,
+    codec,
+    clockRate,
     payloadType: chosen.format.payloadType,
     receive: settled.receive,
-    sendEvents: section.audio.find(isEvents)?.payloadType,
+    sendEvents: eventsOf(section, clockRate)?.payloadType,
     receiveEvents: settled.receiveEvents,
     remoteAddress: address,
     remotePort: section.port,
@@ -215,14 +256,15 @@ const settle = (section: MediaSection, settled: Settled): NegotiatedAudio => {
     remoteRtcpPort: section.rtcp?.port ?? section.port + 1,
     sends: direction === 'sendrecv' || direction === 'sendonly',
     receives: direction === 'sendrecv' || direction === 'recvonly',
-    packetMs: packetMs(section, settled.wishMs),
+    packetMs: packetMs(section, settled.wishMs, chosen.kind),
     crypto: settled.crypto,
   };
 };
 
-/** What the peer wants to receive (RFC 4566 §6 ptime), in whole steps of 10 ms, within its maxptime. */
-const packetMs = (section: MediaSection, wishMs: number | undefined): number => {
+/** What the peer wants to receive (RFC 4566 §6 ptime), in whole steps of 10 ms, within its maxptime and a datagram. */
+const packetMs = (section: MediaSection, wishMs: number | undefined, { codec, clockRate }: Kind): number => {
+  const fittingMs = (MAX_PAYLOAD_BYTES * 1000) / (clockRate * bytesPerSample(codec));
   const asked = section.ptimeMs ?? wishMs ?? 20;
-  const limited = Math.min(asked, section.maxptimeMs ?? asked, 60);
+  const limited = Math.min(asked, section.maxptimeMs ?? asked, MAX_PACKET_MS, fittingMs);
   return Math.max(10, Math.floor(limited / 10) * 10);
 };

@@ -11,6 +11,7 @@ import {
   settleAnswer,
 } from './negotiate.js';
 import { parseSdp } from './parse.js';
+import { PayloadTypes } from './payloadTypes.js';
 import { type LocalAudio, type RefusedSection, printSdp } from './print.js';
 
 export interface Answered {
@@ -30,7 +31,7 @@ export class SdpSession {
   /** Sections never go away, they only fall to port 0 (RFC 3264 §8). */
   #sections: readonly RefusedSection[] = [];
   #audioIndex = 0;
-  #eventsType: number;
+  readonly #types: PayloadTypes;
   #offering = false;
   #sdp: Buffer | undefined;
 
@@ -38,7 +39,7 @@ export class SdpSession {
   constructor(own: Capabilities, sessionId: string) {
     this.#own = own;
     this.#sessionId = sessionId;
-    this.#eventsType = own.dtmfPayloadType;
+    this.#types = new PayloadTypes(own.dtmfPayloadType);
   }
 
   /** Our last description; undefined before the first one. */
@@ -60,7 +61,8 @@ export class SdpSession {
         continue;
       }
       const { negotiated, formats, direction, crypto } = answered.value;
-      this.#remember(sections, index, negotiated);
+      this.#remember(sections, index);
+      this.#types.learn(section.audio);
       this.#offering = false;
       const { port } = this.#own;
       const ptimeMs = this.#own.ptimeMs ?? section.ptimeMs;
@@ -73,9 +75,9 @@ export class SdpSession {
   }
 
   makeOffer(): Buffer {
-    const own = { ...this.#own, dtmfPayloadType: this.#eventsType };
+    const own = this.#own;
     this.#offering = true;
-    const formats = offeredFormats(own);
+    const formats = offeredFormats(own, this.#types);
     return this.#print({
       port: own.port,
       formats,
@@ -85,7 +87,7 @@ export class SdpSession {
     });
   }
 
-  /** The peer's answer to the last offer of `makeOffer`. */
+  /** The peer's answer to the last offer of `makeOffer`: one in a provisional response may be followed by another. */
   acceptAnswer(bytes: Buffer): Result<NegotiatedAudio, MediaProblem> {
     const parsed = parseSdp(bytes);
     if (!parsed.ok) return parsed;
@@ -95,18 +97,15 @@ export class SdpSession {
     // RFC 3264 §6: as many sections as the offer, in its order. More than that would be an offer of its own.
     if (section === undefined || section.kind !== 'audio' || sections.length !== Math.max(1, this.#sections.length))
       return err(sdpProblem('sdp_invalid', 'the answer does not match the sections of the offer'));
-    const settled = settleAnswer(section, { ...this.#own, dtmfPayloadType: this.#eventsType });
+    const settled = settleAnswer(section, this.#own, this.#types);
     if (!settled.ok) return settled;
-    this.#remember(sections, this.#audioIndex, undefined);
-    this.#offering = false;
+    this.#remember(sections, this.#audioIndex);
     return settled;
   }
 
-  #remember(sections: readonly MediaSection[], audioIndex: number, negotiated: NegotiatedAudio | undefined): void {
+  #remember(sections: readonly MediaSection[], audioIndex: number): void {
     this.#sections = sections.map(({ kind, protocol, formats }) => ({ kind, protocol, formats }));
     this.#audioIndex = audioIndex;
-    // RFC 3264 §8.3.2: a payload type, once mapped, keeps its meaning for the whole session.
-    this.#eventsType = negotiated?.sendEvents ?? this.#eventsType;
   }
 
   #print(audio: LocalAudio): Buffer {

@@ -1,36 +1,38 @@
 import { decodeMulaw, encodeMulaw } from '../codec/g711.js';
 import { decodeL16Le, encodeL16Le } from '../codec/l16.js';
 import { Resampler } from '../codec/resampler.js';
+import { FRAME_MS, type Rate, frameSamples } from '../codec/rate.js';
 import type { AudioFormat } from './dialect.js';
-import { FRAME_SAMPLES } from './port.js';
-
-/** Samples of the seam, in one second. */
-const SEAM_RATE = 8000;
-const SEAM_FRAME_MS = (FRAME_SAMPLES * 1000) / SEAM_RATE;
 
 /** Collects 20 ms frames of the caller's voice into the bot's format and message length. */
 export class AudioToBot {
   readonly format: AudioFormat;
   readonly frameMs: number;
   readonly #resampler: Resampler | undefined;
+  readonly #frameSamples: number;
   readonly #pcm: Int16Array;
   #filled = 0;
 
-  /** @param frameMs rounded to whole frames of 20 ms, 20 to 1000 */
-  constructor(format: AudioFormat, frameMs: number) {
+  /**
+   * @param frameMs rounded to whole frames of 20 ms, 20 to 1000
+   * @param rate of the frames; 8000 for mu-law
+   */
+  constructor(format: AudioFormat, frameMs: number, rate: Rate = 8000) {
     this.format = format;
-    const frames = Math.min(50, Math.max(1, Math.round(frameMs / SEAM_FRAME_MS)));
-    this.frameMs = frames * SEAM_FRAME_MS;
-    this.#pcm = new Int16Array(frames * FRAME_SAMPLES);
-    if (format.sampleRate !== SEAM_RATE) this.#resampler = new Resampler(SEAM_RATE, format.sampleRate);
+    const frames = Math.min(50, Math.max(1, Math.round(frameMs / FRAME_MS)));
+    this.frameMs = frames * FRAME_MS;
+    this.#frameSamples = frameSamples(rate);
+    this.#pcm = new Int16Array(frames * this.#frameSamples);
+    if (format.sampleRate !== rate) this.#resampler = new Resampler(rate, format.sampleRate);
   }
 
   /** @returns the audio of one message when it is complete: a buffer of its own. */
   add(frame: Int16Array): Buffer | undefined {
-    const target = this.#pcm.subarray(this.#filled, this.#filled + FRAME_SAMPLES);
-    target.set(frame.length > FRAME_SAMPLES ? frame.subarray(0, FRAME_SAMPLES) : frame);
-    if (frame.length < FRAME_SAMPLES) target.fill(0, frame.length);
-    this.#filled += FRAME_SAMPLES;
+    const samples = this.#frameSamples;
+    const target = this.#pcm.subarray(this.#filled, this.#filled + samples);
+    target.set(frame.length > samples ? frame.subarray(0, samples) : frame);
+    if (frame.length < samples) target.fill(0, frame.length);
+    this.#filled += samples;
     if (this.#filled < this.#pcm.length) return undefined;
     this.#filled = 0;
     if (this.format.encoding === 'mulaw') {
@@ -44,10 +46,16 @@ export class AudioToBot {
 
 /** Turns what bots send into samples of the seam. */
 export class AudioFromBot {
+  readonly #seamRate: Rate;
   #resampler: Resampler | undefined;
-  #rate = SEAM_RATE;
+  #rate = 0;
   /** The odd octet of a message that ended within a sample. */
   #odd: number | undefined;
+
+  /** @param rate of what is given back */
+  constructor(rate: Rate = 8000) {
+    this.#seamRate = rate;
+  }
 
   /** @returns an array that the caller may keep */
   decode(audio: Buffer, format: AudioFormat): Int16Array {
@@ -58,9 +66,9 @@ export class AudioFromBot {
     } else {
       pcm = this.#samples(audio);
     }
-    if (format.sampleRate === SEAM_RATE) return pcm;
+    if (format.sampleRate === this.#seamRate) return pcm;
     if (this.#resampler === undefined || this.#rate !== format.sampleRate) {
-      this.#resampler = new Resampler(format.sampleRate, SEAM_RATE);
+      this.#resampler = new Resampler(format.sampleRate, this.#seamRate);
       this.#rate = format.sampleRate;
     }
     return this.#resampler.process(pcm);

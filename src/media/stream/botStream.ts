@@ -1,10 +1,19 @@
 import type { Timer } from '../../kernel/index.js';
 import type { StreamReport, StreamSpec } from '../port.js';
 import { AudioFromBot, AudioToBot } from './audio.js';
+import type { Rate } from '../codec/rate.js';
 import type { BotMessage, Counters, Dialect, DialectContext, Outgoing } from './dialect.js';
 import { DIALECTS } from './dialects.js';
 import { type Mark, Playout } from './playout.js';
-import type { BotSocket, BotSocketSink, BotStream, BotStreamDeps, BotStreamListener, StreamStop } from './port.js';
+import type {
+  BotSocket,
+  BotSocketSink,
+  BotStream,
+  BotStreamDeps,
+  BotStreamListener,
+  OpenBotStream,
+  StreamStop,
+} from './port.js';
 import { type BotAddress, botAddress } from './address.js';
 
 /** Exotel's bounds, good for every dialect. */
@@ -42,9 +51,10 @@ export class BotSession implements BotStream, BotSocketSink {
   readonly #deps: BotStreamDeps;
   readonly #listener: BotStreamListener;
   readonly #dialect: Dialect;
-  readonly #playout = new Playout();
+  readonly rate: Rate;
+  readonly #playout: Playout;
   #toBot: AudioToBot;
-  readonly #fromBot = new AudioFromBot();
+  readonly #fromBot: AudioFromBot;
   readonly #counters: Counters = { sequence: 0, chunk: 0 };
   #address: BotAddress | undefined;
   #state: State = 'connecting';
@@ -60,12 +70,17 @@ export class BotSession implements BotStream, BotSocketSink {
   #limit: Timer | undefined;
   #lookup: { cancel(): void } | undefined;
 
-  constructor(spec: StreamSpec, deps: BotStreamDeps, listener: BotStreamListener) {
+  constructor(spec: StreamSpec, deps: BotStreamDeps, listener: BotStreamListener, rate: Rate = 8000) {
     this.#spec = spec;
     this.#deps = deps;
     this.#listener = listener;
     this.#dialect = DIALECTS[spec.dialect];
-    this.#toBot = new AudioToBot(this.#dialect.format(spec), spec.frameMs ?? this.#dialect.frameMs);
+    const format = this.#dialect.format(spec);
+    // A narrow-band bot gets no more from a wide-band leg, and mu-law is 8 kHz.
+    this.rate = format.encoding === 'l16' && format.sampleRate > 8000 ? rate : 8000;
+    this.#playout = new Playout(this.rate);
+    this.#fromBot = new AudioFromBot(this.rate);
+    this.#toBot = new AudioToBot(format, spec.frameMs ?? this.#dialect.frameMs, this.rate);
   }
 
   /** Begins. Failures are told later, never within this call. */
@@ -122,7 +137,7 @@ export class BotSession implements BotStream, BotSocketSink {
       streamSid: this.#spec.streamSid,
       dialect: this.#dialect.name,
       state: this.#state,
-      queuedMs: this.#playout.queued / 8,
+      queuedMs: (this.#playout.queued * 1000) / this.rate,
       bufferedBytes: this.bufferedBytes,
       framesSent: this.#framesSent,
       framesReceived: this.#framesReceived,
@@ -154,7 +169,7 @@ export class BotSession implements BotStream, BotSocketSink {
   #reformat(url: string): void {
     const { sampleRate } = this.#toBot.format;
     const format = this.#dialect.format({ ...this.#spec, url, sampleRate: sampleRate as StreamSpec['sampleRate'] });
-    if (format.sampleRate !== sampleRate) this.#toBot = new AudioToBot(format, this.#toBot.frameMs);
+    if (format.sampleRate !== sampleRate) this.#toBot = new AudioToBot(format, this.#toBot.frameMs, this.rate);
   }
 
   #dial(): void {
@@ -234,7 +249,7 @@ export class BotSession implements BotStream, BotSocketSink {
       case 'media':
         return this.#queue(this.#fromBot.decode(message.audio, message.format));
       case 'clip':
-        this.#queue(new AudioFromBot().decode(message.audio, message.format));
+        this.#queue(new AudioFromBot(this.rate).decode(message.audio, message.format));
         return this.#mark({ kind: 'clip', name: message.id });
       case 'mark':
         return this.#mark({ kind: 'mark', name: message.name });
@@ -339,8 +354,8 @@ export class BotSession implements BotStream, BotSocketSink {
 }
 
 /** Opens a stream to a bot. See OpenBotStream. */
-export const openBotStream = (spec: StreamSpec, deps: BotStreamDeps, listener: BotStreamListener): BotStream => {
-  const session = new BotSession(spec, deps, listener);
+export const openBotStream: OpenBotStream = (spec, deps, listener, rate) => {
+  const session = new BotSession(spec, deps, listener, rate);
   session.open();
   return session;
 };

@@ -1,8 +1,8 @@
-import { FRAME_SAMPLES } from './port.js';
+import { type Rate, frameSamples } from '../codec/rate.js';
 
 /** Five minutes: a bot may send speech much faster than it is spoken, but not without end. */
-const MAX_SAMPLES = 5 * 60 * 8000;
-/** Half a second. */
+const MAX_S = 5 * 60;
+/** Half a second at 8 kHz. */
 const BLOCK_SAMPLES = 4000;
 const MAX_MARKS = 1000;
 
@@ -20,14 +20,15 @@ interface PlacedMark extends Mark {
 const NO_MARKS: readonly Mark[] = [];
 
 /**
- * What the bot wants the caller to hear, in 8 kHz samples, with its marks between them. A mark is due when the audio
+ * What the bot wants the caller to hear, as samples, with its marks between them. A mark is due when the audio
  * before it has been taken, and not earlier. Samples lie in blocks, so that a bot that sends them one by one costs no
  * more than others.
  */
 export class Playout {
   readonly #blocks: Int16Array[] = [];
   readonly #marks: PlacedMark[] = [];
-  readonly #frame = new Int16Array(FRAME_SAMPLES);
+  readonly #maxSamples: number;
+  readonly #frame: Int16Array;
   /** Read position in the first block. */
   #from = 0;
   /** Write position in the last block. */
@@ -38,6 +39,11 @@ export class Playout {
   #taken = 0;
   #starved = false;
   #idle = true;
+
+  constructor(rate: Rate = 8000) {
+    this.#maxSamples = MAX_S * rate;
+    this.#frame = new Int16Array(frameSamples(rate));
+  }
 
   /** Samples that wait. */
   get queued(): number {
@@ -51,7 +57,7 @@ export class Playout {
 
   /** Copies. @returns false when the queue is full: nothing is taken then. */
   add(pcm: Int16Array): boolean {
-    if (this.#queued + pcm.length > MAX_SAMPLES) return false;
+    if (this.#queued + pcm.length > this.#maxSamples) return false;
     for (let at = 0; at < pcm.length;) {
       if (this.#to === BLOCK_SAMPLES) {
         this.#blocks.push(this.#spare ?? new Int16Array(BLOCK_SAMPLES));
@@ -88,12 +94,13 @@ export class Playout {
   take(): Int16Array | undefined {
     this.#idle = this.#queued === 0;
     if (this.#idle) return undefined;
-    if (this.#queued < FRAME_SAMPLES && !this.#starved) {
+    const { length } = this.#frame;
+    if (this.#queued < length && !this.#starved) {
       this.#starved = true;
       return undefined;
     }
     this.#starved = false;
-    const wanted = Math.min(FRAME_SAMPLES, this.#queued);
+    const wanted = Math.min(length, this.#queued);
     for (let filled = 0; filled < wanted;) {
       const block = this.#blocks[0] as Int16Array;
       const count = Math.min(wanted - filled, BLOCK_SAMPLES - this.#from);

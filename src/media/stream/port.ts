@@ -5,12 +5,15 @@
  * caller shall hear. A stream therefore needs no timer for its audio, and "played" means "taken by `toCaller`".
  */
 import type { Clock, Random } from '../../kernel/index.js';
+import type { Rate } from '../codec/rate.js';
 import type { StreamReport, StreamSpec } from '../port.js';
 
-/** Samples of one frame on this seam: 20 ms of 8 kHz linear PCM. */
+/** Samples of one frame on this seam: 20 ms of linear PCM, at 8 kHz unless the stream says otherwise. */
 export const FRAME_SAMPLES = 160;
 
 export interface BotStream {
+  /** Of the frames that it takes and gives. Default 8000. */
+  readonly rate?: Rate | undefined;
   /**
    * 20 ms of the caller's voice; once per tick, silence included. The array is the endpoint's own and is overwritten on
    * the next tick: copy what is kept. Before the bot is connected the frames are dropped.
@@ -112,5 +115,13 @@ export interface BotSocketSink {
   }): void;
 }
 
-/** Opens a stream to a bot; always returns one, and its failure is told by `onEnded`, never before this returns. */
-export type OpenBotStream = (spec: StreamSpec, deps: BotStreamDeps, listener: BotStreamListener) => BotStream;
+/**
+ * Opens a stream to a bot; always returns one, and its failure is told by `onEnded`, never before this returns.
+ * @param rate of the leg, which the stream takes up where its own is as high. Default 8000.
+ */
+export type OpenBotStream = (
+  spec: StreamSpec,
+  deps: BotStreamDeps,
+  listener: BotStreamListener,
+  rate?: Rate,
+) => BotStream;
