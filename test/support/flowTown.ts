@@ -222,6 +222,11 @@ export class BotProcess {
     return bot;
   }
 
+  /** SIGSTOP: it is there, and says nothing. */
+  freeze(): void {
+    this.#child.kill('SIGSTOP');
+  }
+
   /** SIGKILL. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');

@@ -199,16 +199,19 @@ export class TandemNode {
 
   /**
    * The end of a test: nothing lives, nothing went wrong inside, SIGTERM ends it with code 0.
+   * @param expected complaints of the log that belong to the test
    * @throws with what was left
    */
-  async stop(): Promise<void> {
+  async stop(expected?: RegExp): Promise<void> {
     try {
       if (this.#gone) throw new Error(`tandem ended by itself:\n${this.log.slice(-40).join('\n')}`);
       await this.quiet();
       this.signal('SIGTERM');
       const [code, signal] = await this.ended();
       if (code !== 0) throw new Error(`tandem ended with ${code ?? signal}:\n${this.log.slice(-40).join('\n')}`);
-      const faults = this.log.filter((line) => /"level":"(error|fatal)"|^tandem: |Error: /.test(line));
+      const faults = this.log.filter(
+        (line) => /"level":"(error|fatal)"|^tandem: |Error: /.test(line) && expected?.test(line) !== true,
+      );
       if (faults.length > 0) throw new Error(`tandem logged faults:\n${faults.join('\n')}`);
     } finally {
       await this.destroy();

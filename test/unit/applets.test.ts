@@ -140,7 +140,13 @@ t.test('voicebot: who closes it, and what becomes of a bot that is not there', a
   t.same(long.ladder().slice(-1), ['<- hangup 16 flow_hangup']);
 
   const broke = new FlowLadder(flow).start().botUp().bot({ status: 'failed', disconnectedBy: 'bot' });
-  t.same(broke.ladder().slice(-1), ['<- hangup 16 flow_hangup'], 'a bot that breaks off has been there');
+  t.same(broke.ladder().slice(-1), ['<- hangup 38 flow_hangup'], 'a bot that breaks down is a failure');
+  const plain = flowOf({
+    bot: { applet: 'voicebot', params: { url: 'wss://b.example/' }, exits: { next: 'bye' } },
+    bye,
+  });
+  const left = new FlowLadder(plain).start().botUp().bot({ status: 'failed', disconnectedBy: 'bot' });
+  t.same(left.ladder().slice(-1), ['<- hangup 16 flow_hangup'], 'or has left, where nobody waits for failures');
 });
 
 t.test('stream: a fork goes on behind the nodes, keeps the media anchored, ends with the call', async (t) => {

@@ -19,6 +19,13 @@ const stop = (run: NodeRun, data: Talking): Outcome<Talking> => {
   return wait({ ...data, stopping: true });
 };
 
+/**
+ * A bot that was never reached, or that broke down in the middle of the call, leads to whoever waits behind `failed`. Where
+ * nobody does, a call that the bot has heard goes on as if the bot had left: many bots end a call by closing their socket.
+ */
+const exitOf = (run: NodeRun, completed: boolean, started: boolean): string =>
+  completed || (started && !run.wired('failed')) ? 'next' : 'failed';
+
 /** The caller talks with a bot over a WebSocket; the bot closing it sends the call on. */
 export const voicebot = defineApplet({
   name: 'voicebot',
@@ -48,8 +55,7 @@ export const voicebot = defineApplet({
     if (event.type !== 'streamEnded') return wait(data);
     const { report } = event;
     run.remember({ stream: { ...report, url: data.url } });
-    // The bot never heard the call: whoever waits behind `failed` may still help the caller.
-    return exit(report.status === 'completed' || data.started ? 'next' : 'failed', streamResults(report));
+    return exit(exitOf(run, report.status === 'completed', data.started), streamResults(report));
   },
   /** The report says who left first, and webhooks behind this node want it. */
   onHangUp: (run, _params, data) => stop(run, data),
