@@ -1,5 +1,5 @@
 export { type Clock, type Timer, ManualClock, SystemClock } from './clock.js';
-export { type Metronome, SystemMetronome } from './metronome.js';
+export { BeatGrid, type Metronome, SystemMetronome } from './metronome.js';
 export { type Random, SeededRandom, SystemRandom } from './random.js';
 export { type Result, err, ok } from './result.js';
 export { TandemError, type TandemErrorOptions } from './errors.js';

@@ -191,6 +191,11 @@ export class EndpointCore implements BridgePeer {
     this.#watch(negotiated, nowMs);
   }
 
+  /** So many ticks will never come. */
+  miss(frames: number): void {
+    this.#transmitter.miss(frames);
+  }
+
   /** Says goodbye in RTCP. */
   end(nowMs: number): void {
     if (this.#transmitter.packets > 0) this.#report(nowMs, true);

@@ -39,6 +39,7 @@ export class MediaWorker {
   #beat = 0;
   #stop: (() => void) | undefined;
   #worstTickMs = 0;
+  #lostBeats = 0;
 
   constructor(deps: MediaWorkerDeps) {
     this.#deps = deps;
@@ -61,7 +62,7 @@ export class MediaWorker {
 
   start(): void {
     this.#deps.main.onCommand((command) => this.#receive(command));
-    this.#stop = this.#deps.metronome.start(FRAME_MS / PHASES, (nowMs) => this.#tick(nowMs));
+    this.#stop = this.#deps.metronome.start(FRAME_MS / PHASES, (nowMs, lost) => this.#tick(nowMs, lost));
     this.#deps.main.post({ type: 'ready' });
   }
 
@@ -71,7 +72,8 @@ export class MediaWorker {
     await Promise.all([...this.#endpoints.keys()].map((id) => this.#close(id)));
   }
 
-  #tick(nowMs: number): void {
+  #tick(nowMs: number, lost: number): void {
+    if (lost > 0) this.#miss(lost);
     const phase = this.#phases[this.#beat] as WorkerEndpoint[];
     this.#beat = (this.#beat + 1) % PHASES;
     for (const endpoint of phase) {
@@ -84,6 +86,16 @@ export class MediaWorker {
     }
     const tookMs = this.#deps.clock.nowMs() - nowMs;
     if (tookMs > this.#worstTickMs) this.#worstTickMs = tookMs;
+  }
+
+  /** Beats that will not be made up for: on each endpoint's wire the time has passed all the same. */
+  #miss(beats: number): void {
+    for (let i = 0; i < PHASES; i++) {
+      const frames = Math.floor((beats + PHASES - 1 - i) / PHASES);
+      for (const endpoint of this.#phases[(this.#beat + i) % PHASES] as WorkerEndpoint[]) endpoint.core.miss(frames);
+    }
+    this.#beat = (this.#beat + beats) % PHASES;
+    this.#lostBeats += beats;
   }
 
   #receive(command: Command): void {
@@ -138,7 +150,7 @@ export class MediaWorker {
       case 'startStream':
         return endpoint.startStream(order.streamId, order.spec);
       case 'stopStream':
-        return endpoint.stopStream(order.streamId);
+        return endpoint.stopStream(order.streamId, order.reason);
       case 'sendDtmf':
         return endpoint.sendDtmf(order.digits);
       case 'injectDtmf':
@@ -209,6 +221,7 @@ export class MediaWorker {
       endpoints: Object.fromEntries([...this.#endpoints].map(([id, endpoint]) => [id, endpoint.dump()])),
       phases: this.#phases.map((phase) => phase.length),
       worstTickMs,
+      lostBeats: this.#lostBeats,
       clips: this.#world.library.dump(),
       timers: this.#deps.clock.dump(),
     };

@@ -109,6 +109,12 @@ export class Transmitter {
     this.#filled = 0;
   }
 
+  /** Ticks that never came: a receiver must not take what follows for late. */
+  miss(frames: number): void {
+    this.sender.pass(frames * frameSamples(this.#rate));
+    this.#filled = 0;
+  }
+
   #flush(target: MediaSource | undefined): void {
     const size = this.#packet.length;
     const samples = size / this.#width;

@@ -149,6 +149,12 @@ export class RtpSender {
     return 0;
   }
 
+  /** Time in which nothing could be sent, not even a digit. */
+  pass(samples: number): void {
+    this.#talking = false;
+    this.#advance(samples);
+  }
+
   #digitDue(samples: number): ActiveDigit | undefined {
     if (this.#active !== undefined) return this.#active;
     if (this.#gap > 0) {

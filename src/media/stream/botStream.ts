@@ -310,7 +310,7 @@ export class BotSession implements BotStream, BotSocketSink {
   #send(message: Outgoing | undefined): void {
     if (message === undefined || this.#socket === undefined) return;
     // Audio has been dropped before it comes to this. Without its answers a bot cannot go on.
-    if (this.bufferedBytes + Buffer.byteLength(message) + WRAPPING_BYTES > MAX_BUFFERED_BYTES) return this.#tooSlow();
+    if (this.bufferedBytes + bytesAtMost(message) + WRAPPING_BYTES > MAX_BUFFERED_BYTES) return this.#tooSlow();
     if (typeof message === 'string') this.#socket.sendText(message);
     else this.#socket.sendBinary(message);
   }
@@ -352,6 +352,10 @@ export class BotSession implements BotStream, BotSocketSink {
     });
   }
 }
+
+/** A text is counted only when it is long: nearly all of them are short. */
+const bytesAtMost = (message: Outgoing): number =>
+  typeof message === 'string' && message.length < WRAPPING_BYTES ? message.length * 3 : Buffer.byteLength(message);
 
 /** Opens a stream to a bot. See OpenBotStream. */
 export const openBotStream: OpenBotStream = (spec, deps, listener, rate) => {

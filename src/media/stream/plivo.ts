@@ -72,15 +72,9 @@ export const plivo: Dialect = {
   },
 
   media: (context, audio) =>
-    numbered(context, 'media', {
-      media: {
-        track: 'inbound',
-        timestamp: String(context.wallMs),
-        chunk: ++context.counters.chunk,
-        payload: audio.toString('base64'),
-      },
-      extra_headers: extraHeaders(context),
-    }),
+    `{"sequenceNumber":${context.counters.sequence++},"streamId":${JSON.stringify(context.spec.streamSid)},` +
+    `"event":"media","media":{"track":"inbound","timestamp":"${context.wallMs}","chunk":${++context.counters.chunk},` +
+    `"payload":"${audio.toString('base64')}"},"extra_headers":${JSON.stringify(extraHeaders(context))}}`,
 
   dtmf: (context, digit) =>
     numbered(context, 'dtmf', { dtmf: { track: 'inbound', digit, timestamp: String(context.wallMs) } }),

@@ -36,15 +36,10 @@ export const twilio: Dialect = {
     ];
   },
 
-  media: (context, audio, offsetMs) =>
-    numbered(context, 'media', {
-      media: {
-        track: 'inbound',
-        chunk: String(++context.counters.chunk),
-        timestamp: String(offsetMs),
-        payload: audio.toString('base64'),
-      },
-    }),
+  media: ({ counters, spec }, audio, offsetMs) =>
+    `{"event":"media","sequenceNumber":"${++counters.sequence}","media":{"track":"inbound",` +
+    `"chunk":"${++counters.chunk}","timestamp":"${offsetMs}","payload":"${audio.toString('base64')}"},` +
+    `"streamSid":${JSON.stringify(spec.streamSid)}}`,
 
   dtmf: (context, digit) => numbered(context, 'dtmf', { dtmf: { track: 'inbound_track', digit } }),
 

@@ -1,0 +1,199 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { BeatGrid, ManualClock, SeededRandom } from '../../src/kernel/index.js';
+import { decodeMulaw } from '../../src/media/codec/g711.js';
+import { EndpointCore } from '../../src/media/engine/core.js';
+import { MediaWorker } from '../../src/media/engine/mediaWorker.js';
+import type { Command, FromWorker, OpenReply } from '../../src/media/engine/protocol.js';
+import { parseRtp } from '../../src/media/rtp/packet.js';
+import type { NegotiatedAudio } from '../../src/media/sdp/description.js';
+import { FakeBot, mediaMessage, pcmBytes } from '../support/fakeBot.js';
+
+const PERIOD = 5;
+/** A grid that is never more than so many beats behind makes up for all of them. */
+const MADE_UP_FOR = 13;
+
+t.test('beats are due on a grid that lateness does not move', async (t) => {
+  const grid = new BeatGrid(1000, PERIOD);
+  t.equal(grid.take(1004), undefined);
+  let beats = 0;
+  for (let nowMs = 1000; nowMs <= 3000; nowMs += 7.3) while (grid.take(nowMs) === 0) beats++;
+  t.equal(beats, Math.floor((1000 + Math.floor(2000 / 7.3) * 7.3 - 1000 + 0.25) / PERIOD));
+});
+
+t.test('a short stop is made up for beat by beat, a long one is not', async (t) => {
+  const grid = new BeatGrid(0, PERIOD);
+  for (let i = 0; i < 12; i++) t.equal(grid.take(62), 0, 'twelve are overdue after 62 ms');
+  t.equal(grid.take(62), undefined);
+  t.equal(grid.take(3_600_000), 3_600_000 / PERIOD - 12 - 1, 'all but the present one are given up');
+  t.equal(grid.take(3_600_000), undefined, 'no burst follows');
+});
+
+t.test('however a process stops and starts, no beat is forgotten and no burst is long', async () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 400 }), { maxLength: 200 }), (stops) => {
+      const grid = new BeatGrid(0, PERIOD);
+      let nowMs = 0;
+      let counted = 0;
+      for (const stop of stops) {
+        nowMs += stop;
+        let atOnce = 0;
+        for (let lost = grid.take(nowMs); lost !== undefined; lost = grid.take(nowMs)) {
+          counted += 1 + lost;
+          if (++atOnce > MADE_UP_FOR) return false;
+        }
+        if (counted !== Math.floor(nowMs / PERIOD)) return false;
+      }
+      return true;
+    }),
+  );
+});
+
+const OFFER = Buffer.from(
+  'v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n',
+);
+
+/** A worker whose beats, time and wire are in our hands. */
+const worker = async (endpoints: number) => {
+  const clock = new ManualClock();
+  const wire: { atMs: number; port: number; timestamp: number }[] = [];
+  const opened: OpenReply[] = [];
+  let beat: (nowMs: number, lost: number) => void = () => {};
+  let command: (command: Command) => void = () => {};
+  const media = new MediaWorker({
+    main: {
+      post: (message: FromWorker) => message.type === 'reply' && opened.push(message.reply as OpenReply),
+      onCommand: (receive) => (command = receive),
+    },
+    settings: { address: '192.0.2.1', bindAddress: '192.0.2.1', comfortSilence: true, botNetworks: [] },
+    clock,
+    random: new SeededRandom(3),
+    metronome: {
+      start: (_periodMs, onBeat) => {
+        beat = onBeat;
+        return () => {};
+      },
+    },
+    bind: async (_address, rtpPort) => ({
+      sendRtp: (data) => {
+        wire.push({ atMs: clock.nowMs(), port: rtpPort, timestamp: parseRtp(Buffer.from(data))?.timestamp ?? 0 });
+      },
+      sendRtcp: () => {},
+      close: async () => {},
+    }),
+    onDefect: (error) => t.fail(String(error)),
+  });
+  media.start();
+  for (let i = 0; i < endpoints; i++) {
+    command({
+      op: 'open',
+      ref: i,
+      id: `${i}`,
+      spec: { callId: `${i}`, leg: 'a', offer: OFFER },
+      rtpPort: 6000 + 2 * i,
+    });
+  }
+  await clock.advanceAsync(0);
+  const tick = (lost = 0): void => {
+    clock.advance(PERIOD * (lost + 1));
+    beat(clock.nowMs(), lost);
+  };
+  return { media, wire, opened, tick, clock };
+};
+
+t.test('endpoints take turns, so that packets leave in small bursts', async (t) => {
+  const { media, wire, opened, tick } = await worker(40);
+  t.ok(opened.every((reply) => reply.ok));
+  for (let i = 0; i < 4; i++) tick();
+  t.equal(wire.length, 40, 'each spoke once in 20 ms');
+  for (let atMs = 5; atMs <= 20; atMs += 5) t.equal(wire.filter((packet) => packet.atMs === atMs).length, 10);
+  await media.stop();
+});
+
+t.test('after beats that were given up, timestamps say what time it is', async (t) => {
+  const { media, wire, tick } = await worker(6);
+  for (let i = 0; i < 8; i++) tick();
+  for (const lost of [17, 1, 2, 3, 240, 0]) {
+    tick(lost);
+    for (let i = 0; i < 7; i++) tick();
+  }
+  for (let port = 6000; port < 6012; port += 2) {
+    const packets = wire.filter((packet) => packet.port === port);
+    const first = packets[0] as (typeof packets)[number];
+    for (const packet of packets) {
+      const said = ((packet.timestamp - first.timestamp) >>> 0) / 8;
+      t.equal(said, packet.atMs - first.atMs, `port ${port} at ${packet.atMs} ms`);
+    }
+  }
+  await media.stop();
+});
+
+const AUDIO: NegotiatedAudio = {
+  codec: 'PCMU',
+  clockRate: 8000,
+  payloadType: 0,
+  receive: new Map([[0, 'PCMU']]),
+  sendEvents: 101,
+  receiveEvents: 101,
+  remoteAddress: '192.0.2.9',
+  remotePort: 4000,
+  remoteRtcpAddress: '192.0.2.9',
+  remoteRtcpPort: 4001,
+  sends: true,
+  receives: true,
+  packetMs: 20,
+  crypto: undefined,
+};
+
+/** Loudest sample of a packet's first and last frame. */
+const loudness = (payload: Uint8Array): number => {
+  const pcm = new Int16Array(payload.length);
+  decodeMulaw(payload, pcm);
+  return pcm.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
+};
+
+for (const packetMs of [20, 40, 60]) {
+  t.test(`barge-in: from clear to silence in less than 60 ms, in packets of ${packetMs} ms`, async (t) => {
+    for (let before = 1; before <= 12; before++) {
+      const bot = new FakeBot({ dialect: 'exotel' });
+      const loudAtMs: number[] = [];
+      let nowMs = 0;
+      const core = new EndpointCore(
+        {
+          random: new SeededRandom(5),
+          nowMs: 0,
+          wallOffsetMs: 0,
+          comfortSilence: true,
+          nat: false,
+          mediaTimeoutMs: undefined,
+        },
+        {
+          sendRtp: (data) => {
+            const payload = parseRtp(data)?.payload;
+            // What a packet says is over when its last loud sample has been heard.
+            if (payload !== undefined && loudness(payload) > 500) loudAtMs.push(nowMs);
+          },
+          sendRtcp: () => {},
+        },
+        { onKey: () => {}, onPlayFinished: () => {}, onMediaTimeout: () => {} },
+      );
+      core.configure({ ...AUDIO, packetMs }, undefined, 0);
+      core.streams(bot.stream, []);
+      const tick = (): void => {
+        nowMs += 20;
+        core.tick(nowMs);
+      };
+      bot.say(mediaMessage(pcmBytes(new Int16Array(16_000).fill(8000))));
+      for (let i = 0; i < before; i++) tick();
+      const clearedMs = nowMs;
+      const loudBefore = loudAtMs.length;
+      bot.say({ event: 'clear', stream_sid: 'MZ1' });
+      for (let i = 0; i < 20; i++) tick();
+      const after = loudAtMs.slice(loudBefore);
+      t.ok(after.length <= 1, 'only what was begun is sent');
+      for (const atMs of after) t.ok(atMs - clearedMs < 60, `${atMs - clearedMs} ms`);
+      if (packetMs === 20) t.equal(after.length, 0, 'the very next packet is silent');
+      bot.stream.stop('callended');
+    }
+  });
+}
