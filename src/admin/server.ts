@@ -5,6 +5,7 @@ import { TandemError } from '../kernel/index.js';
 import { installAccess } from './access.js';
 import type { AdminDeps } from './deps.js';
 import { envelope, installErrors } from './errors.js';
+import { exotelRoutes, isExotelUrl, unreadableUrl } from './exotel/exotelApi.js';
 import { explainRoutes, healthRoutes, liveRoutes } from './routes.js';
 import { IndexSchema } from './schemas.js';
 
@@ -46,7 +47,12 @@ const createApp = (deps: AdminDeps): FastifyInstance => {
     clientErrorHandler: onClientError,
     // What the schema does not know is an error to tell, not something to drop or bend in silence.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: true } },
-    frameworkErrors: (error, _request, reply) => {
+    frameworkErrors: (error, request, reply) => {
+      if (isExotelUrl(request.url)) {
+        const answer = unreadableUrl(request.method, deps.random);
+        void (reply as FastifyReply).code(answer.http_code).send(answer);
+        return;
+      }
       const fault = { status: 400, code: 'bad_request', message: error.message, remedy: 'correct the URL' };
       void (reply as FastifyReply).code(400).send(envelope(fault));
     },
@@ -79,6 +85,7 @@ export const createAdmin = (deps: AdminDeps): Admin => {
   healthRoutes(app, deps);
   explainRoutes(app, deps);
   liveRoutes(app, deps);
+  exotelRoutes(app, { ...deps, trunkDomain: deps.config.admin.trunkDomain });
   return {
     app,
     listen: async () => {

@@ -248,6 +248,11 @@ export const configSchema = Type.Object(
         description: 'info writes one line a call',
         default: 'info',
       }),
+      trunkDomain: Type.String({
+        description: 'Trunks made without a domain_name get ACCOUNT.pstn.DOMAIN',
+        pattern: '^[A-Za-z0-9][A-Za-z0-9.-]{0,199}$',
+        default: 'example',
+      }),
     }),
   },
   { title: 'Tandem configuration', additionalProperties: false },

@@ -183,7 +183,8 @@ t.test('dump, configuration without secrets, and the list of routes', async (t) 
   t.match(config.json(), { node: { id: 'n1' }, sip: { drachtio: { secret: '********' } } });
   t.notMatch(config.body, /hush/);
   const { routes } = (await get('/')).json() as { routes: { path: string; summary: string }[] };
-  const paths = routes.map((route) => route.path);
+  // Below /v1 and /v2: APIs of others, with tests of their own.
+  const paths = routes.map((route) => route.path).filter((path) => !/^\/v\d\//.test(path));
   t.same(paths, [
     '/',
     '/healthz',

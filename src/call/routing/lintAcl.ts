@@ -21,7 +21,8 @@ export function coversAddress(ranges: readonly IpRange[], address: string): bool
   });
 }
 
-function contains(outer: Network, inner: Network): boolean {
+/** Whether every address of `inner` is in `outer` too. */
+export function contains(outer: Network, inner: Network): boolean {
   if (outer.family !== inner.family || outer.length > inner.length) return false;
   return outer.words.every((word, i) => word === maskedWord(inner, outer, i));
 }

@@ -1,0 +1,60 @@
+/** `page_size` and `offset` of lists. */
+
+export const DEFAULT_PAGE_SIZE = 50;
+/** More is answered with this many: `metadata.page_size` says so. */
+export const MAX_PAGE_SIZE = 1000;
+
+export interface PageQuery {
+  /** Digits, checked by the schema. */
+  readonly page_size?: string;
+  readonly offset?: string;
+}
+
+export interface PageMetadata {
+  readonly page_size: number;
+  readonly first_page_uri: string;
+  readonly prev_page_uri: string | null;
+  readonly next_page_uri: string | null;
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly metadata: PageMetadata;
+  readonly total: number;
+  /** Counted from 1. */
+  readonly number: number;
+}
+
+/**
+ * Cuts one page out of all entries.
+ * @param path of the list, without a query
+ * @param filter further query that the pages keep, such as `trunk_sid`
+ */
+export const pageOf = <T>(
+  all: Iterable<T>,
+  query: PageQuery,
+  path: string,
+  filter: { readonly [name: string]: string } = {},
+): Page<T> => {
+  const size = Math.min(Number(query.page_size ?? DEFAULT_PAGE_SIZE), MAX_PAGE_SIZE);
+  const offset = Number(query.offset ?? 0);
+  const items: T[] = [];
+  let total = 0;
+  for (const one of all) {
+    if (total >= offset && total < offset + size) items.push(one);
+    total++;
+  }
+  const rest = Object.entries(filter).map(([name, value]) => `&${name}=${encodeURIComponent(value)}`);
+  const uri = (from: number): string => `${path}?offset=${from}&page_size=${size}${rest.join('')}`;
+  return {
+    items,
+    total,
+    number: Math.floor(offset / size) + 1,
+    metadata: {
+      page_size: size,
+      first_page_uri: uri(0),
+      prev_page_uri: offset === 0 ? null : uri(Math.max(0, offset - size)),
+      next_page_uri: offset + size < total ? uri(offset + size) : null,
+    },
+  };
+};
