@@ -22,3 +22,10 @@ export { EmbeddedMedia, type EmbeddedMediaDeps, type EmbeddedMediaOptions } from
 export { MediaWorker, type MediaWorkerDeps } from './engine/mediaWorker.js';
 export { spawnThread, threadMain } from './engine/thread.js';
 export type { BindRtpPair, RtpSink, RtpSocketPair } from './engine/sockets.js';
+export {
+  FreeswitchMedia,
+  type FreeswitchMediaDeps,
+  type FreeswitchMediaOptions,
+} from './freeswitch/freeswitchMedia.js';
+export type { SrfDialer } from './freeswitch/fsmrf.js';
+export type { MediaServerPlace } from './freeswitch/serverLink.js';

@@ -1,10 +1,13 @@
 import { type Clock, type Random, TandemError } from '../../kernel/index.js';
 import {
+  type SrfDialOptions,
+  type SrfDialProgress,
   type SrfInstance,
   type SrfRequest,
   type SrfRequestOptions,
   type SrfResponse,
   type SrfSocket,
+  type SrfUacDialog,
   newSrf,
 } from './srfTypes.js';
 
@@ -18,6 +21,8 @@ export interface SrfLinkOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: SrfLogger | undefined;
+  /** Requests outside dialogs that are ours to answer. Default: all that applications serve. */
+  readonly routes?: readonly string[] | undefined;
 }
 
 /** Why srf did not send a request. `dialog_gone`: the server knows no such dialog (any more). */
@@ -73,8 +78,9 @@ export class SrfLink {
     // srf repeats these events a turn later as its own; there, an 'error' without a listener would end the process.
     srf.on('error', () => undefined);
     const take = (request: SrfRequest, response: SrfResponse): void => this.#take(request, response);
-    srf.use(take);
-    for (const method of ROUTED) srf.use(method, take);
+    const routes = this.#options.routes ?? ROUTED;
+    if (routes.length > 0) srf.use(take);
+    for (const method of routes) srf.use(method, take);
     return new Promise((resolve, reject) => {
       srf.app.on('connect', (error, hostPorts = '') => {
         if (this.#closing) return;
@@ -121,6 +127,12 @@ export class SrfLink {
       // srf asserts that a connection exists; it may have broken in this very turn.
       later({ kind: 'link_down', detail: String(error) });
     }
+  }
+
+  /** A dialog in srf's own form, for libraries that are built on srf. Rejects with a `status` when it is refused. */
+  dial(uri: string, options: SrfDialOptions, progress: SrfDialProgress): Promise<SrfUacDialog> {
+    if (!this.#up) return Promise.reject(new Error('no connection to the signalling server'));
+    return this.#srf.createUAC(uri, options, progress);
   }
 
   async close(): Promise<void> {

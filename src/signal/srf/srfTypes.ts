@@ -74,6 +74,24 @@ export interface SrfRequestOptions {
   stackDialogId?: string;
 }
 
+export interface SrfDialOptions {
+  readonly headers: Record<string, string>;
+  /** Absent: the other end makes the offer, and is answered with a copy of it that only receives. */
+  readonly localSdp?: string | undefined;
+}
+
+export interface SrfDialProgress {
+  /** The request as sent, or why it was not. */
+  cbRequest(error: unknown, request: SrfRequest | undefined): void;
+}
+
+/** srf's own dialog, as the caller has it. */
+export interface SrfUacDialog {
+  readonly remote: { readonly sdp: string };
+  modify(sdp: string): Promise<string>;
+  destroy(): Promise<unknown>;
+}
+
 export interface SrfApp {
   readonly client?: SrfAgent;
   on(event: 'connect', listener: (error: Error | null, hostPorts: string | undefined) => void): void;
@@ -92,6 +110,7 @@ export interface SrfInstance {
     done: (error: (Error & { code?: string }) | null | undefined, request: SrfRequest | undefined) => void,
   ): void;
   on(event: string, listener: () => void): void;
+  createUAC(uri: string, options: SrfDialOptions, progress: SrfDialProgress): Promise<SrfUacDialog>;
 }
 
 export function newSrf(): SrfInstance {

@@ -16,6 +16,13 @@ export interface ContractOptions {
   readonly peerPort: number;
   /** Thirty ports for the engine. */
   readonly rtpPorts: readonly [number, number];
+  /** What this engine cannot do by its nature, each with the reason, which the output of the suite shows. */
+  readonly cannot?: {
+    /** Refuse and count the packets of others than the peer. */
+    readonly turnStrangersAway?: string;
+    /** End a recording on the frame: how far off it may be instead. */
+    readonly recordToTheFrame?: { readonly why: string; readonly withinMs: number };
+  };
 }
 
 interface Call {
@@ -62,7 +69,7 @@ export function mediaContract(name: string, options: ContractOptions): void {
       t.teardown(() => opened.endpoint.close());
       return { peer, endpoint: opened.endpoint, events, answer: opened.sdp };
     };
-    const cases = { folder, port, newPeer, call };
+    const cases = { folder, port, newPeer, call, network: options.network, cannot: options.cannot ?? {} };
     hearing(t, cases);
     speaking(t, cases);
     keys(t, cases);
@@ -84,13 +91,15 @@ export function mediaContract(name: string, options: ContractOptions): void {
 }
 
 interface Cases {
+  readonly network: string;
+  readonly cannot: NonNullable<ContractOptions['cannot']>;
   readonly folder: string;
   readonly port: MediaPort;
   newPeer(t: Test, host?: number): Promise<RtpPeer>;
   call(t: Test, spec?: Partial<EndpointSpec>, configure?: (peer: RtpPeer) => void): Promise<Call>;
 }
 
-function hearing(t: Test, { folder, call }: Cases): void {
+function hearing(t: Test, { folder, call, network, cannot }: Cases): void {
   t.test('what the peer says is in the recording', async (t) => {
     const { peer, endpoint, events } = await call(t);
     const path = join(folder, 'mono.wav');
@@ -115,7 +124,11 @@ function hearing(t: Test, { folder, call }: Cases): void {
     await peer.next(2);
     endpoint.record({ path, channels: 'stereo', maxMs: 600 });
     await peer.say(sine(440, 8000));
-    t.match(await events.next('recordEnded'), { end: 'max_duration', durationMs: 600 });
+    const ended = await events.next('recordEnded');
+    t.equal(ended.end, 'max_duration');
+    const { why, withinMs } = cannot.recordToTheFrame ?? { why: '', withinMs: 0 };
+    if (why !== '') t.comment(`within ${withinMs} ms: ${why}`);
+    t.ok(Math.abs(ended.durationMs - 600) <= withinMs, `${ended.durationMs} ms`);
     const wav = parseWav(await readFile(path));
     if (!wav.ok) return t.fail(wav.error);
     t.equal(wav.value.channels, 2);
@@ -141,9 +154,10 @@ function hearing(t: Test, { folder, call }: Cases): void {
     t.match(await events.next('recordEnded'), { end: 'failed' });
   });
 
-  t.test('packets of strangers are neither heard nor answered (S14)', async (t) => {
+  const skip = cannot.turnStrangersAway ?? false;
+  t.test('packets of strangers are neither heard nor answered (S14)', { skip }, async (t) => {
     const { peer, endpoint } = await call(t);
-    const stranger = await RtpPeer.bind('127.0.41.9', peer.port);
+    const stranger = await RtpPeer.bind(`${network}.9`, peer.port);
     t.teardown(() => stranger.close());
     stranger.pointAt(Buffer.from(`c=IN IP4 ${peer.target.address}\r\nm=audio ${peer.target.port} RTP/AVP 0\r\n`));
     const path = join(folder, 'strangers.wav');
@@ -160,8 +174,8 @@ function hearing(t: Test, { folder, call }: Cases): void {
 
   t.test('behind NAT the first steady source is learned, once', async (t) => {
     const { peer, endpoint } = await call(t, { nat: true });
-    const real = await RtpPeer.bind('127.0.41.8', peer.port);
-    const late = await RtpPeer.bind('127.0.41.9', peer.port);
+    const real = await RtpPeer.bind(`${network}.8`, peer.port);
+    const late = await RtpPeer.bind(`${network}.9`, peer.port);
     t.teardown(() => Promise.all([real.close(), late.close()]));
     for (const one of [real, late])
       one.pointAt(Buffer.from(`c=IN IP4 ${peer.target.address}\r\nm=audio ${peer.target.port} RTP/AVP 0\r\n`));
