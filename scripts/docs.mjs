@@ -41,7 +41,12 @@ export const ERROR_CODES = {
   ],
   drachtio_listen_invalid: ['start', '`drachtio.listen` or `drachtio.secret` cannot be used.', 'Set both.'],
   drachtio_refused: ['start', 'The drachtio-server refused the secret.', 'Correct `sip.drachtio.secret`.'],
-  transport_not_served: ['start', 'A listener has a transport other than udp and tcp.', 'Use udp or tcp.'],
+  certificate_missing: ['start', 'A listener for TLS or WSS has no certificate.', 'Set `sip.tls.certificates`.'],
+  certificate_invalid: [
+    'start',
+    'A file of `sip.tls` cannot be read, or certificate and key do not belong together.',
+    'Correct the file; while the process runs, the certificates before it stay.',
+  ],
   address_in_use: ['start', 'Another socket has the address and port.', 'Stop the other program, or change the port.'],
   address_not_available: ['start', 'No interface has the address.', 'Use an address of this machine.'],
   address_not_permitted: ['start', 'This user may not open the port.', 'Use a port above 1023, or grant the right.'],

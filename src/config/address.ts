@@ -9,7 +9,7 @@ export interface HostPort {
 
 /** An entry of `sip.listen`, understood. */
 export interface SipListener extends HostPort {
-  readonly transport: 'udp' | 'tcp';
+  readonly transport: 'udp' | 'tcp' | 'tls' | 'ws' | 'wss';
   /** What peers are told instead of host and port. */
   readonly advertise: { readonly host: string; readonly port: number | undefined } | undefined;
 }
@@ -17,7 +17,6 @@ export interface SipListener extends HostPort {
 const HOST_PORT = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/;
 const HOST_ALONE = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]/]+))$/;
 const LISTENER = /^([A-Za-z]+):\/\/(.+)$/;
-const SERVED = new Set(['udp', 'tcp']);
 const KNOWN = new Set(['udp', 'tcp', 'tls', 'ws', 'wss']);
 
 /** Reads `host:port` or `[IPv6]:port`; undefined when malformed. Port 0 means "any free". */
@@ -56,13 +55,6 @@ export const parseListener = (text: string): Result<Omit<SipListener, 'advertise
       remedy: 'write, for example, udp://127.0.0.1:5060 or tcp://[::1]:5060',
     });
   }
-  if (!SERVED.has(transport)) {
-    return err({
-      rule: 'transport_served',
-      message: `"${text}": this build does not serve ${transport} yet`,
-      remedy: 'listen on udp:// or tcp://',
-    });
-  }
   const address = parseHostPort(found?.[2] ?? '');
   if (address === undefined || isIP(address.host) === 0) {
     return err({
@@ -71,7 +63,7 @@ export const parseListener = (text: string): Result<Omit<SipListener, 'advertise
       remedy: 'write, for example, udp://127.0.0.1:5060 or tcp://[::1]:5060; names go to sip.advertise',
     });
   }
-  return ok({ transport: transport as 'udp' | 'tcp', ...address });
+  return ok({ transport: transport as SipListener['transport'], ...address });
 };
 
 /** True for 0.0.0.0 and ::, which are no addresses that a peer could answer to. */

@@ -4,6 +4,19 @@ import { isWildcard, parseAdvertised, parseHostPort, parseListener } from './add
 import type { ConfigProblem } from './problems.js';
 import type { Config } from './schema.js';
 
+const certificates = (config: Config): ConfigProblem[] => {
+  const secure = config.sip.listen.find((text) => /^(?:tls|wss):/i.test(text));
+  if (secure === undefined || config.sip.tls.certificates.length > 0 || config.sip.engine !== 'embedded') return [];
+  return [
+    {
+      path: 'sip.tls.certificates',
+      rule: 'certificate_present',
+      message: `"${secure}" needs a certificate`,
+      remedy: 'name its files: [{certificate: FILE, key: FILE}]',
+    },
+  ];
+};
+
 const listeners = (config: Config): ConfigProblem[] =>
   config.sip.listen.flatMap((text, index) => {
     const path = `sip.listen.${index}`;
@@ -103,6 +116,7 @@ const media = (config: Config): ConfigProblem[] => {
 /** Everything that is wrong with a configuration that has the right shape. */
 export const checkConfig = (config: Config): ConfigProblem[] => [
   ...listeners(config),
+  ...certificates(config),
   ...advertised(config),
   ...address('admin.listen', config.admin.listen),
   ...address('drachtio.listen', config.drachtio.listen),

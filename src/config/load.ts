@@ -67,6 +67,18 @@ const PATH_KEYS = [
   ['media', 'recordingsPath'],
 ] as const;
 
+/** Every text in `sip.tls` is the path of a PEM file. */
+const anchorTls = (tree: Tree, folder: string): Tree => {
+  const { sip } = tree;
+  if (!isTree(sip) || sip.tls === undefined) return tree;
+  const anchor = (value: unknown): unknown => {
+    if (typeof value === 'string') return resolve(folder, value);
+    if (Array.isArray(value)) return value.map(anchor);
+    return isTree(value) ? Object.fromEntries(Object.entries(value).map(([key, part]) => [key, anchor(part)])) : value;
+  };
+  return { ...tree, sip: { ...sip, tls: anchor(sip.tls) } as Tree };
+};
+
 /** Relative paths start where they were written: in a file at its folder, elsewhere at the working directory. */
 const anchorPaths = (tree: Tree, folder: string): Tree => {
   const anchored: Tree = { ...tree };
@@ -75,7 +87,7 @@ const anchorPaths = (tree: Tree, folder: string): Tree => {
     if (isTree(part) && typeof part[key] === 'string')
       anchored[section] = { ...part, [key]: resolve(folder, part[key]) };
   }
-  return anchored;
+  return anchorTls(anchored, folder);
 };
 
 let compiled: ValidateFunction | undefined;

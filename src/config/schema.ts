@@ -31,7 +31,7 @@ const sip = section('SIP signalling', {
     description: 'embedded: our own SIP stack in this process; drachtio: an external drachtio-server',
     default: 'embedded',
   }),
-  listen: Type.Array(Type.String({ description: 'udp://HOST:PORT or tcp://HOST:PORT' }), {
+  listen: Type.Array(Type.String({ description: 'udp://HOST:PORT, tcp://, tls://, ws:// or wss://' }), {
     description: 'Addresses that the embedded engine listens on. HOST is a numeric address; IPv6 in brackets',
     minItems: 1,
     uniqueItems: true,
@@ -52,6 +52,38 @@ const sip = section('SIP signalling', {
     minimum: 16,
     maximum: 2000,
     default: 200,
+  }),
+  tls: section(
+    'TLS of the listeners tls:// and wss://, and of connections to others. Files are read anew when they change',
+    {
+      certificates: Type.Array(
+        Type.Object(
+          {
+            certificate: Type.String({
+              description: 'PEM file: the certificate, then those that sign it',
+              minLength: 1,
+            }),
+            key: Type.String({ description: 'PEM file of its private key', minLength: 1 }),
+          },
+          { additionalProperties: false },
+        ),
+        { description: 'The first serves clients that ask for no name, or for one that none holds', default: [] },
+      ),
+      authorities: Type.Optional(
+        Type.String({ description: 'PEM file: who may have signed the certificates of others', minLength: 1 }),
+      ),
+      clientCertificates: Type.Boolean({
+        description: 'Ask clients for a certificate, and refuse those without a good one',
+        default: false,
+      }),
+    },
+  ),
+  webSocket: section('SIP over WebSocket (RFC 7118)', {
+    origins: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        description: 'Web pages that may connect, as https://HOST[:PORT]; default: all',
+      }),
+    ),
   }),
   drachtio: section('The drachtio-server to use when sip.engine is drachtio', {
     host: Type.String({ description: 'Host name or address', minLength: 1, default: '127.0.0.1' }),
@@ -187,6 +219,11 @@ export const configSchema = Type.Object(
         description: 'Accounts whose keys of scope admin see and change the whole node, other accounts included',
         default: [],
       }),
+      trunkDomain: Type.String({
+        description: 'Trunks made without a domain_name get ACCOUNT.pstn.DOMAIN',
+        pattern: '^[A-Za-z0-9][A-Za-z0-9.-]{0,199}$',
+        default: 'example',
+      }),
     }),
     cdr: section('Call detail records, JSON lines', {
       path: Type.String({ description: 'Folder of the record files', minLength: 1, default: './var/cdr' }),
@@ -247,11 +284,6 @@ export const configSchema = Type.Object(
       level: Type.Enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'], {
         description: 'info writes one line a call',
         default: 'info',
-      }),
-      trunkDomain: Type.String({
-        description: 'Trunks made without a domain_name get ACCOUNT.pstn.DOMAIN',
-        pattern: '^[A-Za-z0-9][A-Za-z0-9.-]{0,199}$',
-        default: 'example',
       }),
     }),
   },

@@ -6,11 +6,15 @@ export type {
   ResolveOutcome,
   SocketAddress,
   StreamConnection,
+  StreamDial,
   StreamListener,
+  StreamProtocol,
   StreamSink,
 } from './ports.js';
 export { type HttpAnswer, type HttpAsk, HttpClient, type HttpClientOptions } from './httpClient.js';
 export { type NetworkDump, NodeNetwork, type NodeNetworkOptions } from './network.js';
+export { type CertificateFiles, TlsIdentity, type TlsSettings } from './tlsIdentity.js';
+export { type WebSocketLimits } from './webSocketStream.js';
 export { RtpPair, type RtpPairSink, bindRtpPair } from './rtpSockets.js';
 export { SystemResolver, type SystemResolverOptions } from './resolver.js';
 export { PERFECT_LINK, type SimLink } from './sim/link.js';

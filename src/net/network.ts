@@ -1,5 +1,7 @@
-import { createServer, isIP, Socket } from 'node:net';
-import { type Clock, SystemClock } from '../kernel/index.js';
+import { isIP, Socket } from 'node:net';
+import { type PeerCertificate, connect as connectTls } from 'node:tls';
+import { WebSocket } from 'ws';
+import { type Clock, SystemClock, TandemError } from '../kernel/index.js';
 import { errorCode } from './addresses.js';
 import { bindSocket, NodeDatagramSocket } from './datagram.js';
 import { listenError } from './listenErrors.js';
@@ -9,10 +11,15 @@ import type {
   Network,
   SocketAddress,
   StreamConnection,
+  StreamDial,
   StreamListener,
+  StreamProtocol,
   StreamSink,
 } from './ports.js';
+import { createStreamServer } from './servers.js';
 import { NodeStreamConnection, type StreamOptions } from './stream.js';
+import { MIN_TLS, type TlsIdentity, checkSipIdentity } from './tlsIdentity.js';
+import { SIP_SUBPROTOCOL, SipWebSocketGate, type WebSocketLimits, WebSocketStream } from './webSocketStream.js';
 
 export interface NodeNetworkOptions {
   /** Default: a SystemClock of its own. */
@@ -26,7 +33,12 @@ export interface NodeNetworkOptions {
   readonly connectTimeoutMs?: number;
   /** Accepted connections of one listener that may be open at a time; more are closed at once. Default 10000. */
   readonly maxAccepted?: number;
+  /** For TLS and WSS: without it neither is served, and peers are checked against the authorities that Node knows. */
+  readonly tls?: TlsIdentity | undefined;
+  readonly webSocket?: WebSocketLimits | undefined;
 }
+
+const WEB_SOCKET_LIMITS: WebSocketLimits = { maxMessageBytes: 65_536 };
 
 export interface NetworkDump {
   readonly datagramSockets: number;
@@ -35,7 +47,7 @@ export interface NetworkDump {
   readonly streams: number;
 }
 
-/** The machine's own network: UDP and TCP over IPv4 and IPv6. Addresses are numeric; names are the resolver's work. */
+/** The machine's own network: UDP, TCP, TLS and WebSocket over IPv4 and IPv6. Addresses are numeric; names are the resolver's work. */
 export class NodeNetwork implements Network {
   readonly #clock: Clock;
   readonly #connectPeers: boolean;
@@ -43,14 +55,18 @@ export class NodeNetwork implements Network {
   readonly #maxAccepted: number;
   readonly #datagramSockets = new Set<NodeDatagramSocket>();
   readonly #listeners = new Set<StreamListener>();
-  readonly #streams = new Set<NodeStreamConnection>();
+  readonly #streams = new Set<NodeStreamConnection | WebSocketStream>();
   readonly #streamOptions: StreamOptions;
+  readonly #tls: TlsIdentity | undefined;
+  readonly #webSocket: WebSocketLimits;
 
   constructor(options: NodeNetworkOptions = {}) {
     this.#clock = options.clock ?? new SystemClock();
     this.#connectPeers = options.connectPeers ?? process.platform === 'linux';
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000;
     this.#maxAccepted = options.maxAccepted ?? 10_000;
+    this.#tls = options.tls;
+    this.#webSocket = options.webSocket ?? WEB_SOCKET_LIMITS;
     this.#streamOptions = { clock: this.#clock, onClosed: (stream) => this.#streams.delete(stream) };
   }
 
@@ -74,19 +90,32 @@ export class NodeNetwork implements Network {
   }
 
   /**
-   * Opens a TCP port; port 0 takes a free one. `::` means IPv6 only.
-   * @throws TandemError as bindDatagram.
+   * Opens a port for streams; port 0 takes a free one. `::` means IPv6 only.
+   * @throws TandemError as bindDatagram; `certificate_missing` for TLS and WSS without certificates.
    */
-  listenStream(local: SocketAddress, accept: (connection: StreamConnection) => StreamSink): Promise<StreamListener> {
-    if (!isBindable(local)) return Promise.reject(listenError('tcp', local, { code: 'EINVAL' }));
-    const server = createServer({ noDelay: true }, (socket) => {
-      const remote = { address: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
-      const connection = this.#adopt(socket, remote);
-      connection.feed(accept(connection));
+  listenStream(
+    local: SocketAddress,
+    accept: (connection: StreamConnection) => StreamSink,
+    protocol: StreamProtocol = 'tcp',
+  ): Promise<StreamListener> {
+    if (!isBindable(local)) return Promise.reject(listenError(protocol, local, { code: 'EINVAL' }));
+    const server = createStreamServer(protocol, {
+      tls: this.#tls,
+      gate: new SipWebSocketGate(this.#webSocket),
+      onSocket: (socket) => {
+        const connection = this.#adopt(new NodeStreamConnection(socket, remoteOf(socket), this.#streamOptions));
+        connection.feed(accept(connection));
+      },
+      onWebSocket: (webSocket, socket) => {
+        const ends = { local: localOf(socket), remote: remoteOf(socket) };
+        const connection = this.#adopt(new WebSocketStream(webSocket, ends, this.#webSocketDeps));
+        connection.feed(accept(connection));
+      },
     });
+    if (server instanceof TandemError) return Promise.reject(server);
     server.maxConnections = this.#maxAccepted;
     return new Promise((resolve, reject) => {
-      const failed = (error: unknown): void => reject(listenError('tcp', local, error));
+      const failed = (error: unknown): void => reject(listenError(protocol, local, error));
       server.once('error', failed);
       const opened = (): void => {
         server.off('error', failed);
@@ -104,18 +133,59 @@ export class NodeNetwork implements Network {
     });
   }
 
-  /** Dials a numeric address. Everything that can go wrong reaches the sink's `onClose`, never within this call. */
-  connectStream(remote: SocketAddress, sink: StreamSink): StreamConnection {
-    const socket = new Socket();
-    const connection = this.#adopt(socket, remote);
+  /**
+   * Dials a numeric address. Everything that can go wrong reaches the sink's `onClose`, never within this call: for TLS
+   * also a certificate that does not hold `serverName` (ERR_TLS_CERT_ALTNAME_INVALID), that nobody known has signed, or
+   * that is out of date (CERT_HAS_EXPIRED).
+   */
+  connectStream(remote: SocketAddress, sink: StreamSink, how: StreamDial = { protocol: 'tcp' }): StreamConnection {
+    if (how.protocol === 'ws' || how.protocol === 'wss') return this.#dialWebSocket(remote, sink, how);
+    const secure = how.protocol === 'tls';
+    const socket = secure ? connectTls({ ...remoteHost(remote), ...this.#tlsDial(remote, how) }) : new Socket();
+    const upEvent = secure ? 'secureConnect' : 'connect';
+    const connection = this.#adopt(new NodeStreamConnection(socket, remote, this.#streamOptions, upEvent));
     connection.feed(sink);
     connection.limitConnect(this.#connectTimeoutMs);
+    if (secure) return connection;
     try {
-      socket.connect({ host: remote.address, port: remote.port, lookup: refuseNames });
+      socket.connect(remoteHost(remote));
     } catch (error) {
       connection.destroy(errorCode(error, 'EINVAL'));
     }
     return connection;
+  }
+
+  #dialWebSocket(remote: SocketAddress, sink: StreamSink, how: StreamDial): StreamConnection {
+    const name = how.serverName ?? remote.address;
+    const host = name.includes(':') ? `[${name}]` : name;
+    const socket = new WebSocket(`${how.protocol}://${host}:${remote.port}/`, SIP_SUBPROTOCOL, {
+      perMessageDeflate: false,
+      maxPayload: this.#webSocket.maxMessageBytes,
+      followRedirects: false,
+      // The name goes into Host and is what the certificate must hold; where to is decided already.
+      lookup: (_host, options, answer) => {
+        const family = remote.address.includes(':') ? 6 : 4;
+        if (options.all === true) (answer as unknown as AllAnswer)(null, [{ address: remote.address, family }]);
+        else (answer as unknown as OneAnswer)(null, remote.address, family);
+      },
+      ...this.#tlsDial(remote, how),
+    });
+    const ends = { local: { address: remote.address.includes(':') ? '::' : '0.0.0.0', port: 0 }, remote };
+    const connection = this.#adopt(new WebSocketStream(socket, ends, this.#webSocketDeps));
+    connection.feed(sink);
+    connection.limitConnect(this.#connectTimeoutMs);
+    return connection;
+  }
+
+  #tlsDial(remote: SocketAddress, { serverName = remote.address }: StreamDial) {
+    const context = this.#tls === undefined ? {} : { secureContext: this.#tls.contextFor(undefined) };
+    return {
+      ...context,
+      minVersion: MIN_TLS,
+      // RFC 6066 §3: a numeric address is no server name.
+      servername: isIP(serverName) === 0 ? serverName : '',
+      checkServerIdentity: (_host: string, certificate: PeerCertificate) => checkSipIdentity(serverName, certificate),
+    } as const;
   }
 
   /** What is open. */
@@ -130,10 +200,13 @@ export class NodeNetwork implements Network {
     };
   }
 
-  #adopt(socket: Socket, remote: SocketAddress): NodeStreamConnection {
-    const connection = new NodeStreamConnection(socket, remote, this.#streamOptions);
+  #adopt<T extends NodeStreamConnection | WebSocketStream>(connection: T): T {
     this.#streams.add(connection);
     return connection;
+  }
+
+  get #webSocketDeps() {
+    return { clock: this.#clock, onClosed: (stream: WebSocketStream) => void this.#streams.delete(stream) };
   }
 
   #listener(bound: SocketAddress, close: () => void): StreamListener {
@@ -147,6 +220,21 @@ export class NodeNetwork implements Network {
     return listener;
   }
 }
+
+type OneAnswer = (error: null, address: string, family: number) => void;
+type AllAnswer = (error: null, addresses: readonly { readonly address: string; readonly family: number }[]) => void;
+
+const remoteOf = (socket: Socket): SocketAddress => ({
+  address: socket.remoteAddress ?? '',
+  port: socket.remotePort ?? 0,
+});
+
+const localOf = (socket: Socket): SocketAddress => ({
+  address: socket.localAddress ?? '',
+  port: socket.localPort ?? 0,
+});
+
+const remoteHost = ({ address, port }: SocketAddress) => ({ host: address, port, lookup: refuseNames });
 
 /** dgram wraps a port above 65535 around, and both modules would look a name up. */
 const isBindable = ({ address, port }: SocketAddress): boolean =>

@@ -28,11 +28,24 @@ export interface DatagramSink {
   onUnreachable(address: string, port: number, code: string): void;
 }
 
+/** What runs on a stream: SIP at once, or within TLS; a stream of octets, or whole messages (WebSocket, RFC 7118). */
+export type StreamProtocol = 'tcp' | 'tls' | 'ws' | 'wss';
+
+/** How to dial. */
+export interface StreamDial {
+  /** Default `tcp`. */
+  readonly protocol: StreamProtocol;
+  /** For TLS: the name (or numeric address) that the peer's certificate must hold, RFC 5922. */
+  readonly serverName?: string | undefined;
+}
+
 /** One stream connection: accepted or dialled. */
 export interface StreamConnection {
   /** Of a dialled connection: port 0 until it is up. */
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
+  /** True: each `write` and each `onData` is one whole message, and nothing has to be framed. */
+  readonly messages?: boolean;
   /** False once closed; data is then dropped. Data written before the connection is up is queued, up to a bound. */
   write(data: Buffer): boolean;
   /** Flushes, then closes. */
@@ -56,8 +69,12 @@ export interface StreamListener {
 /** What a program does with a network; `NodeNetwork` and `SimHost` are the two implementations. */
 export interface Network {
   bindDatagram(local: SocketAddress, sink: DatagramSink): Promise<DatagramSocket>;
-  listenStream(local: SocketAddress, accept: (connection: StreamConnection) => StreamSink): Promise<StreamListener>;
-  connectStream(remote: SocketAddress, sink: StreamSink): StreamConnection;
+  listenStream(
+    local: SocketAddress,
+    accept: (connection: StreamConnection) => StreamSink,
+    protocol?: StreamProtocol,
+  ): Promise<StreamListener>;
+  connectStream(remote: SocketAddress, sink: StreamSink, how?: StreamDial): StreamConnection;
 }
 
 export type ResolveOutcome =

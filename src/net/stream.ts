@@ -21,17 +21,25 @@ export class NodeStreamConnection implements StreamConnection {
   readonly remote: SocketAddress;
   readonly #socket: Socket;
   readonly #clock: Clock;
+  readonly #upEvent: 'connect' | 'secureConnect';
   #local: SocketAddress;
   #timer: Timer | undefined;
   #closing = false;
   #up: boolean;
   #code: string | undefined;
 
-  constructor(socket: Socket, remote: SocketAddress, options: StreamOptions) {
+  /** @param upEvent what tells that a dialled socket can be used */
+  constructor(
+    socket: Socket,
+    remote: SocketAddress,
+    options: StreamOptions,
+    upEvent: 'connect' | 'secureConnect' = 'connect',
+  ) {
     this.#socket = socket;
     this.#clock = options.clock;
+    this.#upEvent = upEvent;
     this.remote = remote;
-    this.#up = !socket.pending;
+    this.#up = upEvent === 'connect' && !socket.pending;
     this.#local = this.#up
       ? { address: socket.localAddress ?? '', port: socket.localPort ?? 0 }
       : { address: remote.address.includes(':') ? '::' : '0.0.0.0', port: 0 };
@@ -54,7 +62,7 @@ export class NodeStreamConnection implements StreamConnection {
   /** Attaches the receiver; called once, before the socket's first event. */
   feed(sink: StreamSink): void {
     const socket = this.#socket;
-    socket.on('connect', () => {
+    socket.on(this.#upEvent, () => {
       this.#timer?.cancel();
       this.#up = true;
       this.#local = { address: socket.localAddress ?? '', port: socket.localPort ?? 0 };

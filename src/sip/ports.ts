@@ -30,10 +30,23 @@ export interface DatagramSink {
   onUnreachable(address: string, port: number, code: string): void;
 }
 
+/** What runs on a stream: SIP at once, or within TLS; a stream of octets, or whole messages (WebSocket, RFC 7118). */
+export type StreamProtocol = 'tcp' | 'tls' | 'ws' | 'wss';
+
+/** How to dial. */
+export interface StreamDial {
+  /** Default `tcp`. */
+  readonly protocol: StreamProtocol;
+  /** For TLS: the name (or numeric address) that the peer's certificate must hold, RFC 5922. */
+  readonly serverName?: string | undefined;
+}
+
 /** One stream connection: accepted or dialled. Data written before it is up is queued (bounded). */
 export interface StreamConnection {
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
+  /** True: each `write` and each `onData` is one whole message, and nothing has to be framed. */
+  readonly messages?: boolean;
   /** False once closed; data is then dropped. */
   write(data: Buffer): boolean;
   /** Flushes, then closes. `onClose` of the sink is told exactly once, whoever closed. */
@@ -54,9 +67,13 @@ export interface StreamListener {
 
 export interface SipNetwork {
   bindDatagram(local: SocketAddress, sink: DatagramSink): Promise<DatagramSocket>;
-  listenStream(local: SocketAddress, accept: (connection: StreamConnection) => StreamSink): Promise<StreamListener>;
+  listenStream(
+    local: SocketAddress,
+    accept: (connection: StreamConnection) => StreamSink,
+    protocol?: StreamProtocol,
+  ): Promise<StreamListener>;
   /** Dials at once and returns; the outcome reaches the sink. */
-  connectStream(remote: SocketAddress, sink: StreamSink): StreamConnection;
+  connectStream(remote: SocketAddress, sink: StreamSink, how?: StreamDial): StreamConnection;
 }
 
 export type ResolveOutcome =

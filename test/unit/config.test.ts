@@ -132,22 +132,33 @@ t.test('all problems are told at once, each with rule and remedy', async (t) => 
   t.match(problems.find((p) => p.path === 'log.level')?.remedy, /silent.*info/);
 });
 
-t.test('transports that are not served are refused by name, nonsense by its form', async (t) => {
-  const refuse = (listen: string) => problemsOf({ flags: ['--sip.listen', listen] })[0];
-  for (const transport of ['tls', 'ws', 'wss']) {
-    t.match(refuse(`${transport}://127.0.0.1:5061`), { rule: 'transport_served', message: /does not serve/ });
-  }
-  for (const bad of [
-    'sctp://1.1.1.1:1',
-    '127.0.0.1:5060',
-    'udp://localhost:5060',
-    'udp://127.0.0.1',
-    'udp://::1:5060',
-  ]) {
-    t.match(refuse(bad), { rule: 'listen_uri', path: 'sip.listen.0' }, bad);
-  }
-  t.match(refuse('udp://127.0.0.1:99999'), { rule: 'listen_uri' });
-});
+t.test(
+  'listeners for TLS need a certificate, whose paths start at the file; nonsense is refused by its form',
+  async (t) => {
+    const refuse = (listen: string) => problemsOf({ flags: ['--sip.listen', listen] })[0];
+    for (const transport of ['tls', 'wss']) {
+      t.match(refuse(`${transport}://127.0.0.1:5061`), { path: 'sip.tls.certificates', rule: 'certificate_present' });
+    }
+    t.same(problemsOf({ flags: ['--sip.listen', 'ws://127.0.0.1:5066'] }), []);
+    const tls = '{ certificates: [{ certificate: a.pem, key: keys/a.key }], authorities: /etc/ca.pem }';
+    const file = withFile(t, `sip: { listen: ["tls://127.0.0.1:5061"], tls: ${tls} }`);
+    t.same(load({ file }).sip.tls, {
+      certificates: [{ certificate: resolve(file, '../a.pem'), key: resolve(file, '../keys/a.key') }],
+      authorities: '/etc/ca.pem',
+      clientCertificates: false,
+    });
+    for (const bad of [
+      'sctp://1.1.1.1:1',
+      '127.0.0.1:5060',
+      'udp://localhost:5060',
+      'udp://127.0.0.1',
+      'udp://::1:5060',
+    ]) {
+      t.match(refuse(bad), { rule: 'listen_uri', path: 'sip.listen.0' }, bad);
+    }
+    t.match(refuse('udp://127.0.0.1:99999'), { rule: 'listen_uri' });
+  },
+);
 
 t.test('a wildcard address needs a name that peers are told', async (t) => {
   const flags = ['--sip.listen', 'udp://0.0.0.0:5060'];

@@ -162,10 +162,18 @@ export class InviteDialog implements Dialog {
   /** The ways for a request of this dialog, by RFC 3261 §18.1.1 first over the connection that is open to that host. */
   findWaysFor(next: NextHop, user: LaunchUser): void {
     const hop = this.#hop;
-    const reuse =
-      hop?.connection !== undefined && hop.transport === next.transport && sameAddress(hop.address, next.host);
-    if (reuse) findWaysBeyond(this.#core, next, hop, user);
+    if (hop?.connection !== undefined && isCarriedBy(hop, next) && this.#leadsTo(hop, next))
+      findWaysBeyond(this.#core, next, hop, user);
     else findWays(this.#core, next, this.#viaListener, user);
+  }
+
+  /**
+   * Whether the dialog's own connection is the way to its next hop. A peer that connected to us and sent no route is
+   * reached where it is, whatever its Contact says: that may be an address behind NAT, or none at all (RFC 7118 §5,
+   * RFC 5923 §5).
+   */
+  #leadsTo(hop: Hop, next: NextHop): boolean {
+    return (!hop.dialable && this.#routeSet.length === 0) || sameAddress(hop.address, next.host);
   }
 
   // ------------------------------------------------------------------ state
@@ -254,6 +262,10 @@ export class InviteDialog implements Dialog {
     };
   }
 }
+
+/** RFC 7118 §5: `transport=ws` stands for WebSocket with and without TLS. */
+const isCarriedBy = (hop: Hop, next: NextHop): boolean =>
+  hop.transport === next.transport || (hop.transport === 'wss' && next.transport === 'ws');
 
 const gone = (id: string): Refusal => ({ refusal: 'dialog_gone', detail: `dialog ${id} has ended` });
 const badTarget = (target: string): Refusal => ({

@@ -43,10 +43,13 @@ export const findWays = (core: CoreHost, next: NextHop, prefer: Listener, user: 
   });
 };
 
-/** As findWays, with a live connection to that (numeric) host to take first. */
+/** As findWays, with a live connection to that host to take first. */
 export const findWaysBeyond = (core: CoreHost, next: NextHop, open: Hop, user: LaunchUser): void => {
   const { listener, address, port } = open;
-  user.onWays([{ listener, address, port, hop: open }, ...waysOf(core, next, listener, [canonicalAddress(next.host)])]);
+  const first: Way = { listener, address, port, serverName: next.host, hop: open };
+  // A name that means nothing outside (RFC 7118 §5.1: `.invalid`) leaves the open connection as the only way.
+  const beyond = isNumericHost(next.host) ? waysOf(core, next, listener, [canonicalAddress(next.host)]) : [];
+  user.onWays([first, ...beyond]);
 };
 
 const waysOf = (core: CoreHost, next: NextHop, prefer: Listener, addresses: readonly string[]): Way[] => {
@@ -54,14 +57,16 @@ const waysOf = (core: CoreHost, next: NextHop, prefer: Listener, addresses: read
   for (const address of addresses) {
     const fits = prefer.transport === next.transport && prefer.family === familyOf(address);
     const listener = fits ? prefer : core.layer.transport.listenerFor(next.transport, address, prefer.local.address);
-    if (listener !== undefined) ways.push({ listener, address, port: next.port });
+    if (listener !== undefined) ways.push({ listener, address, port: next.port, serverName: next.host });
   }
   return ways;
 };
 
 /** The hop of a way, dialled now where it must be. */
 export const hopOf = (core: CoreHost, way: Way): Hop =>
-  way.hop?.connection !== undefined ? way.hop : core.layer.transport.hopTo(way.listener, way.address, way.port);
+  way.hop?.connection !== undefined
+    ? way.hop
+    : core.layer.transport.hopTo(way.listener, way.address, way.port, way.serverName);
 
 /** Our Contact is where the peer can reach us: when another listener serves than was expected, it is that one's. */
 export const nameContact = (request: SipRequest, expected: Listener, hop: Hop): void => {

@@ -10,6 +10,15 @@ export interface NextHop {
 
 const TRANSPORTS: ReadonlySet<string> = new Set(['udp', 'tcp', 'tls', 'ws', 'wss']);
 
+/** RFC 3261 §19.1.2; RFC 7118 §5. */
+const DEFAULT_PORTS: { readonly [transport in TransportName]: number } = {
+  udp: 5060,
+  tcp: 5060,
+  tls: 5061,
+  ws: 80,
+  wss: 443,
+};
+
 /**
  * Transport and port of a SIP URI by RFC 3263 §4.1 and §4.2, as far as the URI itself tells. `maddr` is not followed.
  * @returns undefined when the URI is no SIP URI or names an unknown transport.
@@ -20,7 +29,7 @@ export const nextHopOf = (uri: SipUri): NextHop | undefined => {
   const named = uriParam(uri, 'transport')?.toLowerCase();
   if (named !== undefined && !TRANSPORTS.has(named)) return undefined;
   const transport = (named ?? (uri.scheme === 'sips' ? 'tls' : 'udp')) as TransportName;
-  const port = uri.port ?? (transport === 'tls' || transport === 'wss' ? 5061 : 5060);
+  const port = uri.port ?? DEFAULT_PORTS[transport];
   return { host: uri.host, port, transport };
 };
 

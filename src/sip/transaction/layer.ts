@@ -208,6 +208,8 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     // RFC 3261 §18.2.2: the connection of the request, or a new one to where its Via says.
     const connection = path.hop?.connection;
     if (connection !== undefined && connection.write(data)) return;
+    // RFC 7118 §5: nobody can connect to the client of a WebSocket.
+    if (path.listener.transport === 'ws' || path.listener.transport === 'wss') return;
     this.transport.send(this.transport.hopTo(path.listener, path.address, path.port), data, false);
   }
 

@@ -31,6 +31,8 @@ export interface Way {
   readonly listener: Listener;
   readonly address: string;
   readonly port: number;
+  /** The host as it was written, which a certificate must hold (RFC 5922 §4). */
+  readonly serverName: string;
   /** An open connection to take. */
   readonly hop?: Hop | undefined;
 }
@@ -52,6 +54,8 @@ export class Hop {
   /** False for a connection that the peer opened: from its port nobody else may be accepting. */
   readonly dialable: boolean;
   connection: StreamConnection | undefined;
+  /** The name that the peer's certificate was checked for; undefined for accepted connections, and without TLS. */
+  serverName: string | undefined;
   /** Client transactions without any response yet. */
   readonly waiting = new Set<HopUser>();
 
@@ -77,8 +81,10 @@ export class Hop {
 }
 
 /** Listeners are part of it: the same peer port may be connected to two of ours. */
-export const hopKey = (listener: Listener, address: string, port: number): string =>
-  `${listener.id}>${address}:${port}`;
+export const hopKey = (listener: Listener, address: string, port: number, serverName?: string): string =>
+  serverName === undefined
+    ? `${listener.id}>${address}:${port}`
+    : `${listener.id}>${address}:${port}/${serverName.toLowerCase()}`;
 
 export const familyOf = (address: string): 4 | 6 => (address.includes(':') ? 6 : 4);
 

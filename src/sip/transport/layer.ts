@@ -1,8 +1,15 @@
-import { type Clock, TandemError } from '../../kernel/index.js';
+import type { Clock } from '../../kernel/index.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
 import { type MessageLimits, type ParseFailure, parseMessage } from '../message/parse.js';
 import { bracketHost } from '../message/uri.js';
-import type { SipNetwork, StreamConnection, StreamListener, StreamSink, TransportName } from '../ports.js';
+import type {
+  SipNetwork,
+  StreamConnection,
+  StreamListener,
+  StreamProtocol,
+  StreamSink,
+  TransportName,
+} from '../ports.js';
 import { Hop, type ListenSpec, type Listener, familyOf, hopKey } from './hop.js';
 import { type StreamOwner, StreamPeer } from './streamPeer.js';
 
@@ -75,13 +82,7 @@ export class TransportLayer implements StreamOwner {
   async listen(specs: readonly ListenSpec[]): Promise<void> {
     for (const spec of specs) {
       if (spec.transport === 'udp') await this.#listenDatagram(spec);
-      else if (spec.transport === 'tcp') await this.#listenStream(spec);
-      else {
-        throw new TandemError({
-          code: 'transport_not_served',
-          message: `cannot listen on ${spec.transport}://${spec.address}:${spec.port}: only udp and tcp are served`,
-        });
-      }
+      else await this.#listenStream(spec, spec.transport);
     }
   }
 
@@ -112,11 +113,11 @@ export class TransportLayer implements StreamOwner {
     this.listeners.push(box.listener);
   }
 
-  async #listenStream(spec: ListenSpec): Promise<void> {
+  async #listenStream(spec: ListenSpec, protocol: StreamProtocol): Promise<void> {
     const box: { listener?: Listener } = {};
-    const accepted = await this.options.network.listenStream(spec, (connection) =>
-      this.#accept(box.listener ?? describeListener(spec, spec, undefined), connection),
-    );
+    const accept = (connection: StreamConnection): StreamSink =>
+      this.#accept(box.listener ?? describeListener(spec, spec, undefined), connection);
+    const accepted = await this.options.network.listenStream(spec, accept, protocol);
     box.listener = describeListener(spec, accepted.local, undefined);
     this.listeners.push(box.listener);
     this.#streamListeners.push(accepted);
@@ -181,7 +182,7 @@ export class TransportLayer implements StreamOwner {
     // The hop may have been dialled anew meanwhile.
     if (hop.connection !== peer.connection) return;
     hop.connection = undefined;
-    const key = hopKey(hop.listener, hop.address, hop.port);
+    const key = keyOf(hop);
     if (this.#hops.get(key) === hop) this.#hops.delete(key);
     hop.fail(code);
   }
@@ -214,13 +215,17 @@ export class TransportLayer implements StreamOwner {
     return best;
   }
 
-  /** The shared hop to a peer, dialling a stream connection when there is none. */
-  hopTo(listener: Listener, address: string, port: number): Hop {
-    const key = hopKey(listener, address, port);
+  /**
+   * The shared hop to a peer, dialling a stream connection when there is none.
+   * @param serverName for TLS: a connection is shared only by requests for the name that its certificate was checked for
+   */
+  hopTo(listener: Listener, address: string, port: number, serverName?: string): Hop {
+    const key = hopKey(listener, address, port, isSecure(listener) ? serverName : undefined);
     const known = this.#hops.get(key);
     if (known !== undefined) return known;
     if (this.#hops.size >= (this.options.maxHops ?? 10_000)) this.#sweepHops();
     const hop = new Hop(listener, address, port, true);
+    if (isSecure(listener)) hop.serverName = serverName ?? address;
     this.#hops.set(key, hop);
     if (hop.reliable) this.#dial(hop);
     return hop;
@@ -238,8 +243,10 @@ export class TransportLayer implements StreamOwner {
     if (this.stopped) return undefined;
     const peer = new StreamPeer(this, hop, false);
     this.#streams.add(peer);
-    this.#hops.set(hopKey(hop.listener, hop.address, hop.port), hop);
-    peer.connection = this.options.network.connectStream({ address: hop.address, port: hop.port }, peer);
+    this.#hops.set(keyOf(hop), hop);
+    const protocol = hop.transport === 'udp' ? 'tcp' : hop.transport;
+    const how = { protocol, serverName: hop.serverName };
+    peer.connection = this.options.network.connectStream({ address: hop.address, port: hop.port }, peer, how);
     hop.connection = peer.connection;
     return peer.connection;
   }
@@ -275,6 +282,10 @@ export class TransportLayer implements StreamOwner {
   }
 }
 
+const isSecure = ({ transport }: Listener): boolean => transport === 'tls' || transport === 'wss';
+
+const keyOf = ({ listener, address, port, serverName }: Hop): string => hopKey(listener, address, port, serverName);
+
 const arrivalOf = (hop: Hop, bytes: number): Arrival => {
   const local = hop.connection?.local ?? hop.listener.local;
   return {
@@ -297,7 +308,9 @@ const describeListener = (
   const host = bracketHost(spec.advertise?.host ?? local.address);
   const viaPort = spec.advertise?.port ?? local.port;
   const sentBy = `${host}:${viaPort}`;
-  const suffix = spec.transport === 'udp' ? '' : `;transport=${spec.transport}`;
+  // RFC 7118 §5: `ws` stands for WebSocket with and without TLS.
+  const named = spec.transport === 'wss' ? 'ws' : spec.transport;
+  const suffix = named === 'udp' ? '' : `;transport=${named}`;
   return {
     id: `${spec.transport}/${local.address}:${local.port}`,
     transport: spec.transport,

@@ -17,6 +17,7 @@ export interface StreamOwner {
 }
 
 const KEEP_ALIVE_PONG = Buffer.from('\r\n');
+const KEEP_ALIVE_PING = Buffer.from('\r\n\r\n');
 
 /** One accepted or dialled stream: framing on the way in, queueing by the network on the way out. */
 export class StreamPeer implements StreamSink {
@@ -37,6 +38,7 @@ export class StreamPeer implements StreamSink {
   }
 
   onData(chunk: Buffer): void {
+    if (this.connection?.messages === true) return this.#onMessage(chunk);
     for (const event of this.#framer.push(chunk)) {
       // Whoever is told of one message may close the connection or stop the engine before the next.
       if (this.#owner.stopped) return;
@@ -55,6 +57,17 @@ export class StreamPeer implements StreamSink {
     }
     // A message that never ends holds memory and a connection: it has as long as a new peer's first.
     if (this.#deadline === undefined && this.#framer.pending > 0) this.#expectMessage('stream_message');
+  }
+
+  /** RFC 7118 §4.2: one message of the WebSocket is one of SIP; §6 keeps the connection alive by CRLF, too. */
+  #onMessage(data: Buffer): void {
+    if (data.length <= KEEP_ALIVE_PING.length && KEEP_ALIVE_PING.subarray(0, data.length).equals(data)) {
+      if (data.length === KEEP_ALIVE_PING.length) this.connection?.write(KEEP_ALIVE_PONG);
+      return;
+    }
+    this.#stopWaiting();
+    this.activeMs = this.#owner.clock.nowMs();
+    this.#owner.streamMessage(this, data);
   }
 
   onClose(code?: string): void {
