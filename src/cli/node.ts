@@ -9,7 +9,7 @@ import { type Config, assertSafeExposure, parseHostPort, sipListeners } from '..
 import { Control, DirectoryHolder } from '../control/index.js';
 import { DrachtioServer } from '../drachtio/index.js';
 import { EventChannel, SystemClock, SystemRandom, TandemError } from '../kernel/index.js';
-import { NodeNetwork, SystemResolver } from '../net/index.js';
+import { NodeNetwork, SystemResolver, TlsIdentity } from '../net/index.js';
 import { CallLog, type LogSink, type Metrics, createLogger, createMetrics } from '../observe/index.js';
 import { type SignalPort, createDirectSignal, createSrfSignal } from '../signal/index.js';
 import { type StoreConfig, openStore } from '../store/index.js';
@@ -37,6 +37,7 @@ export class Node {
   readonly #recorder: FileCallRecorder;
   readonly #metrics: Metrics;
   readonly #admission: LiveAdmission;
+  readonly #tls: TlsIdentity | undefined;
   readonly #network: NodeNetwork;
   readonly #neighbour: DrachtioServer | undefined;
   readonly #signal: SignalPort;
@@ -78,7 +79,15 @@ export class Node {
       random: this.#random,
       unlisted: config.calls.unlistedSources,
     });
-    this.#network = new NodeNetwork({ clock });
+    this.#tls = this.#createTls();
+    this.#network = new NodeNetwork({
+      clock,
+      tls: this.#tls,
+      webSocket: {
+        maxMessageBytes: config.sip.maxMessageBytes,
+        origins: config.sip.webSocket.origins?.map((origin) => origin.toLowerCase()),
+      },
+    });
     this.#neighbour = this.#createNeighbour();
     this.#signal = this.#createSignal();
     this.#media = new MediaPlane(config, { clock, random: this.#random, logger, ...parts });
@@ -109,6 +118,7 @@ export class Node {
     await this.#admin.close();
     this.#neighbour?.stop();
     await this.#signal.stop();
+    this.#tls?.close();
     await this.#media.stop();
     await this.#recorder.close();
     await Promise.race([
@@ -170,6 +180,14 @@ export class Node {
         else if (event.type === 'malformed')
           logger.debug({ source: event.source.address, reason: event.reason }, 'malformed message');
       },
+    });
+  }
+
+  #createTls(): TlsIdentity | undefined {
+    const { tls } = this.#config.sip;
+    if (tls.certificates.length === 0) return undefined;
+    return new TlsIdentity(tls, this.#clock, (problem) => {
+      this.#log.logger.error({ err: problem }, 'new certificates refused; those before them stay');
     });
   }
 
