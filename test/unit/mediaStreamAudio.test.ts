@@ -5,6 +5,7 @@ import { AudioFromBot, AudioToBot } from '../../src/media/stream/audio.js';
 import { Budget } from '../../src/media/stream/budget.js';
 import { audioOf, parseJson } from '../../src/media/stream/dialect.js';
 import { egressPolicy } from '../../src/media/stream/egress.js';
+import { BotSpeech } from '../../src/media/stream/botSpeech.js';
 import { Playout } from '../../src/media/stream/playout.js';
 import { FakeBot, pcmBytes } from '../support/fakeBot.js';
 
@@ -122,11 +123,116 @@ t.test('the playout is bounded, and cheap for single samples', async (t) => {
   let taken = 0;
   const one = Int16Array.of(1);
   while (taken < 3_000_000 && playout.add(one)) taken++;
-  t.equal(taken, 2_400_000, 'five minutes');
+  t.equal(taken, 2_408_000, 'five minutes, and what rounding may add');
   let frames = 0;
   while (playout.take() !== undefined) frames++;
-  t.equal(frames, 15_000);
+  t.equal(frames, 15_050);
   t.ok(playout.add(new Int16Array(160)));
+});
+
+/** Takes until nothing comes any more. */
+const drain = (source: { take(): Int16Array | undefined; readonly idle: boolean }): number[] => {
+  const samples: number[] = [];
+  for (let ticks = 0; ticks < 20_000; ticks++) {
+    samples.push(...(source.take() ?? []));
+    if (source.idle) return samples;
+  }
+  throw new Error('it never ends');
+};
+
+t.test('long messages are converted a piece a tick, and nothing of them is lost or moved', async (t) => {
+  for (const [sampleRate, encoding] of [
+    [8000, 'mulaw'],
+    [8000, 'l16'],
+    [24_000, 'l16'],
+    [11_025, 'l16'],
+  ] as const) {
+    const format = { sampleRate, encoding };
+    const audio = pcmBytes(Int16Array.from({ length: sampleRate * 3 }, (_, i) => ((i * 7919) % 20_000) + 5000));
+    const [head, long, tail] = [audio.subarray(0, 1001), audio.subarray(1001, -777), audio.subarray(-777)];
+    const speech = new BotSpeech(8000);
+    const atOnce = new Playout(8000);
+    const decoder = new AudioFromBot(8000);
+    for (const piece of [head, long, tail]) {
+      t.ok(speech.add(piece, format));
+      atOnce.add(decoder.decode(piece, format));
+      speech.mark({ kind: 'mark', name: `${piece.length}` });
+      atOnce.mark({ kind: 'mark', name: `${piece.length}` });
+    }
+    const expected = atOnce.queued;
+    t.ok(speech.queuedMs > (expected / 8) * 0.99 && speech.queuedMs < (expected / 8) * 1.01);
+    const passedAt = (source: BotSpeech | Playout): object[] => {
+      const found: object[] = [];
+      for (let tick = 0; !source.idle || tick === 0; tick++) {
+        source.take();
+        for (const { name } of source.passed()) found.push({ name, tick });
+      }
+      return found;
+    };
+    const again = new BotSpeech(8000);
+    for (const piece of [head, long, tail]) again.add(piece, format);
+    const reference = new Playout(8000);
+    const second = new AudioFromBot(8000);
+    for (const piece of [head, long, tail]) reference.add(second.decode(piece, format));
+    t.same(drain(again), drain(reference), `${sampleRate} Hz of ${encoding}, sample for sample`);
+    t.same(passedAt(speech), passedAt(atOnce), 'marks at the same ticks');
+  }
+});
+
+t.test('what waits for its conversion is bounded, and gone with a clear', async (t) => {
+  const speech = new BotSpeech(8000);
+  const format = { sampleRate: 24_000, encoding: 'l16' } as const;
+  let messages = 0;
+  while (messages < 1000 && speech.add(Buffer.alloc(480_000), format)) messages++;
+  t.equal(messages, 30, 'five minutes, in messages of ten seconds');
+  t.notOk(speech.add(Buffer.alloc(48_000), format));
+  for (let i = 0; i < 1000; i++) t.ok(speech.mark({ kind: 'mark', name: `${i}` }));
+  t.notOk(speech.mark({ kind: 'mark', name: 'one too many' }));
+  t.equal(speech.clearMarks().length, 1000);
+  t.ok(speech.mark({ kind: 'mark', name: 'again' }));
+  t.ok(speech.mark({ kind: 'clip', name: 'clip' }));
+  t.same(
+    speech.clear().map(({ name }) => name),
+    ['again', 'clip'],
+  );
+  t.equal(speech.queuedMs, 0);
+  t.ok(speech.idle);
+  t.equal(speech.take(), undefined);
+});
+
+const frameOf = (value: number): Int16Array => new Int16Array(160).fill(value);
+
+t.test('a gap that the bot did not mean is made up for in its next silence', async (t) => {
+  const playout = new Playout();
+  const heard = (): number | undefined => playout.take()?.[0];
+  const say = (...values: number[]): void => values.forEach((value) => playout.add(frameOf(value)));
+  say(1000);
+  t.equal(heard(), 1000);
+  t.same([heard(), heard(), heard()], [undefined, undefined, undefined], 'its words are 60 ms late');
+  say(1001, 1002, 1003, 1004);
+  t.same([heard(), heard()], [1001, 1002], 'speech is never left out');
+  say(0, 0, 1005, 0, 0, 0, 0, 0, 1006);
+  t.same([heard(), heard(), heard(), heard()], [1003, 1004, 0, 1005], 'a frame of silence less');
+  t.same([heard(), heard(), heard(), heard()], [0, 0, 0, 1006], 'two less, and no more than the gap was');
+});
+
+t.test('a pause between two utterances is no gap, and marks keep their place', async (t) => {
+  const playout = new Playout();
+  playout.add(frameOf(1000));
+  playout.take();
+  for (let i = 0; i < 11; i++) t.equal(playout.take(), undefined);
+  for (const value of [1001, 0, 0, 1002]) playout.add(frameOf(value));
+  const frames = [1, 2, 3, 4].map(() => playout.take()?.[0]);
+  t.same(frames, [1001, 0, 0, 1002]);
+  t.equal(playout.take(), undefined);
+  playout.add(frameOf(1003));
+  playout.add(frameOf(0));
+  playout.mark({ kind: 'mark', name: 'after silence' });
+  playout.add(frameOf(1004));
+  t.equal(playout.take()?.[0], 1003);
+  t.same(playout.passed(), []);
+  t.equal(playout.take()?.[0], 1004, 'the silence is left out');
+  t.match(playout.passed(), [{ name: 'after silence' }]);
 });
 
 t.test('any division of the audio into messages gives the same samples', async () => {

@@ -1,10 +1,11 @@
 import type { Timer } from '../../kernel/index.js';
 import type { StreamReport, StreamSpec } from '../port.js';
-import { AudioFromBot, AudioToBot } from './audio.js';
+import { AudioToBot } from './audio.js';
+import { BotSpeech } from './botSpeech.js';
 import type { Rate } from '../codec/rate.js';
 import type { BotMessage, Counters, Dialect, DialectContext, Outgoing } from './dialect.js';
 import { DIALECTS } from './dialects.js';
-import { type Mark, Playout } from './playout.js';
+import type { Mark } from './playout.js';
 import type {
   BotSocket,
   BotSocketSink,
@@ -52,9 +53,8 @@ export class BotSession implements BotStream, BotSocketSink {
   readonly #listener: BotStreamListener;
   readonly #dialect: Dialect;
   readonly rate: Rate;
-  readonly #playout: Playout;
+  readonly #speech: BotSpeech;
   #toBot: AudioToBot;
-  readonly #fromBot: AudioFromBot;
   readonly #counters: Counters = { sequence: 0, chunk: 0 };
   #address: BotAddress | undefined;
   #state: State = 'connecting';
@@ -78,8 +78,7 @@ export class BotSession implements BotStream, BotSocketSink {
     const format = this.#dialect.format(spec);
     // A narrow-band bot gets no more from a wide-band leg, and mu-law is 8 kHz.
     this.rate = format.encoding === 'l16' && format.sampleRate > 8000 ? rate : 8000;
-    this.#playout = new Playout(this.rate);
-    this.#fromBot = new AudioFromBot(this.rate);
+    this.#speech = new BotSpeech(this.rate);
     this.#toBot = new AudioToBot(format, spec.frameMs ?? this.#dialect.frameMs, this.rate);
   }
 
@@ -113,8 +112,8 @@ export class BotSession implements BotStream, BotSocketSink {
   toCaller(): Int16Array | undefined {
     if (this.#spec.direction === 'fork') return undefined;
     // A mark is due once the audio before it has been handed over, which was on the tick before this one.
-    for (const mark of this.#playout.passed()) this.#marked(mark, false);
-    return this.#playout.take();
+    for (const mark of this.#speech.passed()) this.#marked(mark, false);
+    return this.#speech.take();
   }
 
   dtmf(digit: string, durationMs: number): void {
@@ -137,7 +136,7 @@ export class BotSession implements BotStream, BotSocketSink {
       streamSid: this.#spec.streamSid,
       dialect: this.#dialect.name,
       state: this.#state,
-      queuedMs: (this.#playout.queued * 1000) / this.rate,
+      queuedMs: this.#speech.queuedMs,
       bufferedBytes: this.bufferedBytes,
       framesSent: this.#framesSent,
       framesReceived: this.#framesReceived,
@@ -247,16 +246,17 @@ export class BotSession implements BotStream, BotSocketSink {
     if (this.#spec.direction === 'fork' && message.kind !== 'disconnect') return;
     switch (message.kind) {
       case 'media':
-        return this.#queue(this.#fromBot.decode(message.audio, message.format));
+        if (!this.#speech.add(message.audio, message.format)) this.#framesDropped++;
+        return;
       case 'clip':
-        this.#queue(new AudioFromBot(this.rate).decode(message.audio, message.format));
+        if (!this.#speech.addClip(message.audio, message.format)) this.#framesDropped++;
         return this.#mark({ kind: 'clip', name: message.id });
       case 'mark':
         return this.#mark({ kind: 'mark', name: message.name });
       case 'clear':
         return this.#clear();
       case 'clearMarks':
-        for (const mark of this.#playout.clearMarks()) this.#marked(mark, true);
+        for (const mark of this.#speech.clearMarks()) this.#marked(mark, true);
         return;
       case 'dtmf': {
         const keys = message.digits.replace(NO_KEY, '').slice(0, MAX_KEYS);
@@ -274,18 +274,13 @@ export class BotSession implements BotStream, BotSocketSink {
     if (++this.#malformed > MAX_MALFORMED) this.#end('failed', 'bot', `malformed messages: ${detail}`);
   }
 
-  #queue(pcm: Int16Array): void {
-    if (!this.#playout.add(pcm)) this.#framesDropped++;
-  }
-
   #mark(mark: Mark): void {
-    if (this.#playout.idle) this.#marked(mark, false);
-    else if (!this.#playout.mark(mark)) this.#mistook('too many marks wait');
+    if (this.#speech.idle) this.#marked(mark, false);
+    else if (!this.#speech.mark(mark)) this.#mistook('too many marks wait');
   }
 
   #clear(): void {
-    this.#fromBot.reset();
-    for (const mark of this.#playout.clear()) this.#marked(mark, true);
+    for (const mark of this.#speech.clear()) this.#marked(mark, true);
     this.#send(this.#dialect.cleared(this.#context()));
   }
 
@@ -338,7 +333,7 @@ export class BotSession implements BotStream, BotSocketSink {
     this.#state = 'ended';
     this.#limit?.cancel();
     this.#lookup?.cancel();
-    this.#playout.clear();
+    this.#speech.clear();
     this.#socket?.close(status === 'failed' ? CLOSE_POLICY : CLOSE_NORMAL, detail);
     this.#socket = undefined;
     this.#listener.onEnded({

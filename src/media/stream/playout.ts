@@ -1,10 +1,17 @@
 import { type Rate, frameSamples } from '../codec/rate.js';
 
 /** Five minutes: a bot may send speech much faster than it is spoken, but not without end. */
-const MAX_S = 5 * 60;
+export const MAX_QUEUED_S = 5 * 60;
+/** What conversion between rates rounds up, message by message. */
+const ROUNDING_S = 1;
 /** Half a second at 8 kHz. */
 const BLOCK_SAMPLES = 4000;
 const MAX_MARKS = 1000;
+/** A pause of up to so many frames in the bot's speech was not meant: its next words came late. */
+const MOST_LATE = 10;
+const MOST_OWED = 25;
+/** Below it nobody hears what is left out: about -54 dBFS. */
+const QUIET = 64;
 
 /** Something to tell the bot once the audio before it has been played. */
 export interface Mark {
@@ -23,6 +30,9 @@ const NO_MARKS: readonly Mark[] = [];
  * What the bot wants the caller to hear, as samples, with its marks between them. A mark is due when the audio
  * before it has been taken, and not earlier. Samples lie in blocks, so that a bot that sends them one by one costs no
  * more than others.
+ *
+ * When the bot's words come too late, the caller hears a gap, and everything after it later by as much; with a bot that
+ * speaks as it hears, for the rest of the call. As many silent frames are left out when they come.
  */
 export class Playout {
   readonly #blocks: Int16Array[] = [];
@@ -39,9 +49,13 @@ export class Playout {
   #taken = 0;
   #starved = false;
   #idle = true;
+  /** Frames that were wanted and not there since the last one. */
+  #late = MOST_LATE + 1;
+  /** Frames of gaps that were not meant. */
+  #owed = 0;
 
   constructor(rate: Rate = 8000) {
-    this.#maxSamples = MAX_S * rate;
+    this.#maxSamples = (MAX_QUEUED_S + ROUNDING_S) * rate;
     this.#frame = new Int16Array(frameSamples(rate));
   }
 
@@ -73,9 +87,13 @@ export class Playout {
     return true;
   }
 
+  hasRoomForMarks(count: number): boolean {
+    return this.#marks.length + count <= MAX_MARKS;
+  }
+
   /** @returns false when there are too many already */
   mark(mark: Mark): boolean {
-    if (this.#marks.length >= MAX_MARKS) return false;
+    if (!this.hasRoomForMarks(1)) return false;
     this.#marks.push({ ...mark, atSample: this.#taken + this.#queued });
     return true;
   }
@@ -93,14 +111,25 @@ export class Playout {
    */
   take(): Int16Array | undefined {
     this.#idle = this.#queued === 0;
-    if (this.#idle) return undefined;
     const { length } = this.#frame;
-    if (this.#queued < length && !this.#starved) {
-      this.#starved = true;
+    if (this.#idle || (this.#queued < length && !this.#starved)) {
+      this.#starved = !this.#idle;
+      this.#late++;
       return undefined;
     }
     this.#starved = false;
-    const wanted = Math.min(length, this.#queued);
+    if (this.#late <= MOST_LATE) this.#owed = Math.min(MOST_OWED, this.#owed + this.#late);
+    this.#late = 0;
+    this.#read(Math.min(length, this.#queued));
+    if (this.#owed > 0 && this.#queued >= length && isQuiet(this.#frame)) {
+      this.#owed--;
+      this.#read(length);
+    }
+    return this.#frame;
+  }
+
+  /** Moves samples into the frame; the rest of it is silence. */
+  #read(wanted: number): void {
     for (let filled = 0; filled < wanted;) {
       const block = this.#blocks[0] as Int16Array;
       const count = Math.min(wanted - filled, BLOCK_SAMPLES - this.#from);
@@ -115,7 +144,6 @@ export class Playout {
     this.#frame.fill(0, wanted);
     this.#queued -= wanted;
     this.#taken += wanted;
-    return this.#frame;
   }
 
   /** Empties the queue. @returns the marks that were in it */
@@ -126,6 +154,8 @@ export class Playout {
     this.#from = 0;
     this.#to = BLOCK_SAMPLES;
     this.#starved = false;
+    this.#late = MOST_LATE + 1;
+    this.#owed = 0;
     return this.#marks.splice(0);
   }
 
@@ -136,3 +166,11 @@ export class Playout {
     return marks.filter((mark) => mark.kind === 'mark');
   }
 }
+
+const isQuiet = (frame: Int16Array): boolean => {
+  for (let i = 0; i < frame.length; i++) {
+    const sample = frame[i] as number;
+    if (sample > QUIET || sample < -QUIET) return false;
+  }
+  return true;
+};
