@@ -1,4 +1,4 @@
-/** Counts calls: how many are up, and how fast they start. The only writer behind `LimitsView`. */
+/** Counts calls: how many are up, and how fast they start, on this node alone. */
 import { type Result, err, ok } from '../../kernel/index.js';
 import type { LimitClaim, LimitsView } from '../routing/decision.js';
 
@@ -21,17 +21,32 @@ export interface LimitRefusal {
   readonly retryAfterMs: number;
 }
 
+/** Counts calls and holds their limits. Synchronous: a call never waits for its limits. */
+export interface Limiter {
+  /** The counters as they stand at a time of the monotonic clock. */
+  at(nowMs: number): LimitsView;
+  /** Takes all of a call's limits, or none of them. */
+  claim(claims: readonly LimitClaim[], nowMs: number): Result<HeldLimits, LimitRefusal>;
+  /** Ends a call's hold on its counters. A second release of the same does nothing. */
+  release(held: HeldLimits, nowMs?: number): void;
+  dump(): { readonly calls: number; readonly concurrent: { readonly [key: string]: number }; readonly rates: number };
+}
+
 /** Buckets kept before full ones are looked for and dropped. */
 const MIN_SWEEP = 1024;
 
 /** Rounding of token sums must not cost a call its turn. */
 const ALMOST_ONE = 1 - 1e-9;
 
-export class CallLimiter implements LimitsView {
+export class CallLimiter implements Limiter, LimitsView {
   readonly #buckets = new Map<string, Bucket>();
   readonly #concurrent = new Map<string, number>();
   readonly #held = new Set<HeldLimits>();
   #sweepAt = MIN_SWEEP;
+
+  at(): LimitsView {
+    return this;
+  }
 
   concurrent(key: string): number {
     return this.#concurrent.get(key) ?? 0;
