@@ -1,18 +1,31 @@
+import { CallHold } from '../call/admission/callHold.js';
 import { CallLimiter } from '../call/admission/limiter.js';
 import { UnlistedLog, screenSource } from '../call/admission/sourceGate.js';
-import { decide } from '../call/routing/decide.js';
+import type { HuntPlan } from '../call/bridge/hunt.js';
+import { decide, refuse } from '../call/routing/decide.js';
 import { decideDial } from '../call/routing/decideDial.js';
 import type { CallRequest, DecideContext, Decision } from '../call/routing/decision.js';
 import { mediaSettingsOf } from '../call/routing/mediaSettings.js';
+import { limitCode } from '../call/routing/finish.js';
+import type { RoutingTable } from '../call/routing/table.js';
 import type { TableHolder } from '../call/routing/compile.js';
 import type { PinnedFlows } from '../call/session/flow/world.js';
 import type { AdmittedCall } from '../call/session/liveCall.js';
 import type { Admission } from '../call/session/service.js';
 import { plainAddress } from '../call/session/request.js';
 import type { Clock, Random } from '../kernel/index.js';
-import type { SourceGate } from '../signal/index.js';
+import type { Credentials, SourceGate } from '../signal/index.js';
 
 const NOTHING_HELD = (): void => {};
+
+/** A decision and what it took. */
+type Admitted = HuntPlan & { release(): void };
+
+/** Looked up when a carrier is tried, so that no decision, and no record of one, ever holds a password. */
+const credentialsOf = (table: RoutingTable, carrierId: string | undefined): Credentials | undefined => {
+  const known = carrierId === undefined ? undefined : table.carrier(carrierId)?.carrier.credentials;
+  return known === undefined ? undefined : { userName: known.user_name, password: known.password, realm: known.realm };
+};
 
 /** Admission and routing on the live table: what the call path, the source gate and `explain` share. */
 export class LiveAdmission implements Admission, SourceGate {
@@ -44,7 +57,7 @@ export class LiveAdmission implements Admission, SourceGate {
 
   admit(request: CallRequest): AdmittedCall {
     const table = this.#holder.current;
-    const admitted = this.#take(() => decide(table, request, this.#context()));
+    const admitted = this.#take(table, request, () => decide(table, request, this.#context()));
     const { decision } = admitted;
     const flow = decision.flow === undefined ? undefined : table.flow(decision.flow.id);
     if (flow === undefined) return admitted;
@@ -54,7 +67,7 @@ export class LiveAdmission implements Admission, SourceGate {
       media: mediaSettingsOf(table, decision, 'caller'),
       find: (flowId) => table.flow(flowId),
       dial: (wish) => {
-        const dial = this.#take(() => decideDial(table, { decision, request }, wish, this.#context()));
+        const dial = this.#take(table, request, () => decideDial(table, { decision, request }, wish, this.#context()));
         return { ...dial, media: mediaSettingsOf(table, dial.decision, 'callee') };
       },
     };
@@ -71,13 +84,22 @@ export class LiveAdmission implements Admission, SourceGate {
   }
 
   /** Takes the limits of what was decided. */
-  #take(decideNow: () => Decision): { readonly decision: Decision; release(): void } {
+  #take(table: RoutingTable, request: CallRequest, decideNow: () => Decision): Admitted {
     const decision = decideNow();
     if (!decision.accepted) return { decision, release: NOTHING_HELD };
     const held = this.limiter.claim(decision.limits, this.#clock.nowMs());
-    // The decision looked at the same counters a moment ago, in the same turn: they cannot have changed.
-    if (!held.ok) return { decision: decideNow(), release: NOTHING_HELD };
-    return { decision, release: () => this.limiter.release(held.value) };
+    // The decision looked at the same counters a moment ago; where they have changed all the same, nobody gets in unheld.
+    if (!held.ok) {
+      const { key, limit } = held.error;
+      return { decision: refuse(table, request, limitCode(key, limit)), release: NOTHING_HELD };
+    }
+    const hold = new CallHold(this.limiter, this.#clock, decision, held.value);
+    return {
+      decision,
+      enter: (destination) => hold.enter(destination),
+      credentials: ({ carrierId }) => credentialsOf(table, carrierId),
+      release: () => hold.release(),
+    };
   }
 
   #context(): DecideContext {

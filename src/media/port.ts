@@ -92,6 +92,9 @@ export interface StreamSpec {
   readonly maxMs?: number | undefined;
 }
 
+/** What a bot is told: the application ended its stream, or the call is over. */
+export type StreamStop = 'stopped' | 'callended';
+
 export interface StreamReport {
   readonly streamSid: string;
   readonly disconnectedBy: 'bot' | 'user' | 'NA';
@@ -148,7 +151,7 @@ export interface MediaEndpoint {
   stopRecord(recordId: string): void;
   startStream(spec: StreamSpec): string;
   /** Closes the bot's socket after its `stop` message. */
-  stopStream(streamId: string): void;
+  stopStream(streamId: string, reason: StreamStop): void;
   sendDtmf(digits: string): void;
   /** Tells a stream of a key that came by SIP INFO, as if it had come in the audio. */
   injectDtmf(digit: string, durationMs: number): void;

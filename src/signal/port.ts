@@ -158,6 +158,14 @@ export interface OutgoingLeg extends Leg {
   cancel(headers?: readonly HeaderEntry[]): void;
 }
 
+/** For digest challenges (RFC 7616, RFC 3261 §22) of whoever is next on the way, and nobody behind. */
+export interface Credentials {
+  readonly userName: string;
+  readonly password: string;
+  /** The only realm that is answered; default: the Request-URI's host, or a domain that it is in. */
+  readonly realm?: string | undefined;
+}
+
 export interface InviteSpec extends Content {
   /** Request-URI. */
   readonly uri: string;
@@ -171,6 +179,11 @@ export interface InviteSpec extends Content {
    * address.
    */
   readonly headers?: readonly HeaderEntry[] | undefined;
+  /**
+   * Answers a 401 or 407 of the next hop's with one more INVITE; each nonce is answered once. A challenge that is not for
+   * these credentials is a failure like any other.
+   */
+  readonly credentials?: Credentials | undefined;
 }
 
 /** A request outside dialogs, other than INVITE: OPTIONS, REGISTER, MESSAGE ... Answer it exactly once. */

@@ -4,10 +4,11 @@ import { HeaderPolicy, type HeaderPolicySettings } from '../../src/call/bridge/h
 import type { BridgeSettings } from '../../src/call/bridge/world.js';
 import type { CallRecord } from '../../src/call/record/cdr.js';
 import { MemoryCallRecorder } from '../../src/call/record/memoryRecorder.js';
-import type { CallRequest, Decision, Priced } from '../../src/call/routing/decision.js';
+import type { CallRequest, Decision, Destination, Priced, ReasonCode } from '../../src/call/routing/decision.js';
 import { Draft } from '../../src/call/routing/draft.js';
 import type { FailoverPolicy } from '../../src/call/routing/resources.js';
 import type { CallEvent } from '../../src/call/session/events.js';
+import type { AdmittedCall } from '../../src/call/session/liveCall.js';
 import { type Admission, CallService } from '../../src/call/session/service.js';
 import { FakeSignal } from './fakeSignal.js';
 
@@ -24,6 +25,8 @@ export interface RigOptions {
   /** Of the destinations, in their order. */
   readonly prices?: readonly Priced[];
   readonly inboundPrice?: Priced;
+  /** Why a destination must not be tried: the limits of its carrier. */
+  readonly enter?: (destination: Destination) => ReasonCode | undefined;
   /** Replaces the decision that accepts. */
   readonly decide?: (request: CallRequest) => Decision;
 }
@@ -90,12 +93,14 @@ export class CallRig {
     return left;
   }
 
-  #admit(request: CallRequest): { decision: Decision; release(): void } {
+  #admit(request: CallRequest): AdmittedCall {
     this.requests.push(request);
     const decision = this.#options.decide?.(request) ?? this.#accept(request);
     this.admitted++;
+    const { enter } = this.#options;
     return {
       decision,
+      ...(enter === undefined ? {} : { enter }),
       release: () => {
         this.released++;
       },

@@ -17,6 +17,7 @@ import type {
   RecordSpec,
   StreamReport,
   StreamSpec,
+  StreamStop,
 } from '../../src/media/port.js';
 
 export const QUALITY: MediaQuality = {
@@ -98,8 +99,8 @@ export class FakeEndpoint implements MediaEndpoint {
     return this.#begin('stream', this.streams, spec);
   }
 
-  stopStream(id: string): void {
-    this.#say('stopStream');
+  stopStream(id: string, reason: StreamStop): void {
+    this.#say(reason === 'stopped' ? 'stopStream' : `stopStream ${reason}`);
     queueMicrotask(() => this.streamEnds({ disconnectedBy: 'user' }, id));
   }
 

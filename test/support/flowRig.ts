@@ -110,6 +110,7 @@ export class FlowRig {
           source_acl: [{ ip: '127.0.20.10' }],
           gateways: [{ uri: 'sip:127.0.20.10:5060' }],
           media: options.media?.carrier ?? {},
+          identity: { p_asserted_identity: true },
         },
       ],
       trunks: [

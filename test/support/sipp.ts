@@ -1,10 +1,12 @@
 /** SIPp as the other end of a call: one scenario, its statistics, and every message it sent and got. */
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { encodeMulaw } from '../../src/media/codec/g711.js';
 import { Endpoint } from './endpoints.js';
+import { pcapOf } from './pcapAudio.js';
 import { PeerMessage } from './sipText.js';
 
 /** Of the compiled test: build/test/support. */
@@ -28,6 +30,10 @@ export interface SippPlan {
   readonly rate?: number;
   /** What `<pause/>` lasts. Default 100 ms. */
   readonly pauseMs?: number;
+  /** What `play_pcap_audio="audio.pcap"` plays, at 8000 Hz. */
+  readonly audio?: Int16Array;
+  /** First RTP port of a caller with audio; each call takes two. */
+  readonly audioPort?: number;
   /** Percent of packets that SIPp loses, both ways. */
   readonly lost?: number;
   readonly limitMs?: number;
@@ -74,7 +80,7 @@ export class Sipp {
 
   /** Resolves when its socket is bound: a callee can be called. */
   static async start(plan: SippPlan): Promise<Sipp> {
-    const sipp = new Sipp(plan, await mkdtemp(join(tmpdir(), 'tandem-sipp-')));
+    const sipp = new Sipp(plan, await folderOf(plan));
     const transport = plan.transport ?? 'udp';
     // A TCP caller does not listen.
     if (plan.remote === undefined || transport === 'udp')
@@ -84,7 +90,7 @@ export class Sipp {
 
   /** A caller from its first to its last message. */
   static async run(plan: SippPlan): Promise<SippResult> {
-    return new Sipp(plan, await mkdtemp(join(tmpdir(), 'tandem-sipp-'))).result;
+    return new Sipp(plan, await folderOf(plan)).result;
   }
 
   /** When all its calls are over. @throws when that takes longer than the limit */
@@ -128,9 +134,36 @@ export const describe = (result: SippResult): string =>
   `sipp ${result.plan.scenario}: exit ${result.exitCode}, ${result.succeeded} calls, ${result.failed} failed\n` +
   `${result.errors}\n${result.ladder}`;
 
+/** SIPp sends recorded packets by raw sockets, which are root's alone; for others it makes packets of the same audio. */
+const PLAYS_PACKETS = process.getuid?.() === 0;
+const PLAY = 'play_pcap_audio="audio.pcap"';
+const STREAM = 'rtp_stream="audio.ulaw,1,0,PCMU/8000"';
+
+async function folderOf(plan: SippPlan): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'tandem-sipp-'));
+  const scenario = join(SCENARIOS, `${plan.scenario}.xml`);
+  if (plan.audio === undefined) return folder;
+  if (PLAYS_PACKETS) {
+    await writeFile(join(folder, 'audio.pcap'), pcapOf(plan.audio));
+    await copyFile(scenario, join(folder, 'scenario.xml'));
+    return folder;
+  }
+  const coded = Buffer.alloc(plan.audio.length);
+  encodeMulaw(plan.audio, coded);
+  await writeFile(join(folder, 'audio.ulaw'), coded);
+  const text = await readFile(scenario, 'latin1');
+  await writeFile(
+    join(folder, 'scenario.xml'),
+    text.replace(PLAY, STREAM).replace('[auto_media_port]', '[rtpstream_audio_port]'),
+    'latin1',
+  );
+  return folder;
+}
+
 function argumentsOf(plan: SippPlan, folder: string): string[] {
   const calls = plan.calls ?? 1;
-  const args = ['-sf', join(SCENARIOS, `${plan.scenario}.xml`), '-i', plan.address, '-p', String(plan.port)];
+  const scenario = plan.audio === undefined ? join(SCENARIOS, `${plan.scenario}.xml`) : join(folder, 'scenario.xml');
+  const args = ['-sf', scenario, '-i', plan.address, '-p', String(plan.port)];
   args.push('-mi', plan.address, '-t', plan.transport === 'tcp' ? 't1' : 'u1', '-m', String(calls));
   args.push('-l', '10000', '-r', String(plan.rate ?? 10), '-d', String(plan.pauseMs ?? 100));
   args.push('-nostdin', '-trace_msg', '-message_file', join(folder, 'messages.log'));
@@ -139,6 +172,7 @@ function argumentsOf(plan: SippPlan, folder: string): string[] {
   // Call-IDs that no other run has. A machine that stalls for a moment must not make SIPp give up.
   args.push('-cid_str', `%u-%p-${Math.random().toString(36).slice(2)}@%s`);
   args.push('-watchdog_minor_threshold', '10000', '-watchdog_major_threshold', '30000');
+  if (plan.audioPort !== undefined) args.push('-mp', String(plan.audioPort));
   if (plan.lost !== undefined) args.push('-lost', String(plan.lost));
   if (plan.service !== undefined) args.push('-s', plan.service);
   for (const [name, value] of Object.entries(plan.keys ?? {})) args.push('-key', name, value);

@@ -105,6 +105,7 @@ export class Site {
         kind: 'byo',
         source_acl: [{ ip: this.carrier }],
         gateways: [{ uri: `sip:${this.carrier}:${lane.gatewayPort}${plan.uriParams ?? ''}` }],
+        identity: { p_asserted_identity: true },
         ...plan.carrier,
       })),
       trunks: lanes.map(({ lane, plan }) => ({

@@ -190,6 +190,39 @@ t.test('failover', async (t) => {
     t.strictSame(rig.leftovers(), []);
   });
 
+  t.test(
+    'a carrier that is full is passed over, and the record says so; when all are, the caller may come back',
+    async (t) => {
+      const rig = new CallRig({
+        destinations: TWO,
+        enter: ({ gateway }) => (gateway === TWO[0] ? 'carrier_concurrent_calls' : undefined),
+      });
+      const a = rig.signal.call();
+      rig.signal.b(1).answers();
+      a.acks();
+      a.byes();
+      rig.signal.b(1).confirms();
+      t.match(rig.record, {
+        outcome: 'answered',
+        destination: `sip:+918040000001@${TWO[1]}`,
+        attempts: [{ result: 'carrier_concurrent_calls', sipStatus: 0, durationMs: 0 }, { result: 'answered' }],
+      });
+      t.strictSame(rig.leftovers(), []);
+
+      const full = new CallRig({ destinations: TWO, enter: () => 'carrier_calls_per_second' });
+      full.signal.call();
+      t.match(full.signal.ladder, ['A -> INVITE [offer]', /^A <- 503 /]);
+      t.match(full.record, {
+        outcome: 'rejected',
+        endedBy: 'tandem',
+        sipStatus: 503,
+        reasonCode: 'carrier_calls_per_second',
+        destination: null,
+      });
+      t.strictSame(full.leftovers(), []);
+    },
+  );
+
   t.test('silence for three seconds: CANCEL, next, and a late answer of the silent one is nobody’s', async (t) => {
     const rig = new CallRig({ destinations: TWO });
     const { signal } = rig;

@@ -12,7 +12,7 @@ import {
   unescapeUser,
   userOf,
 } from '../../src/call/bridge/headerText.js';
-import { commonInvite, nextMaxForwards, toField } from '../../src/call/bridge/legHeaders.js';
+import { commonInvite, identityHeaders, nextMaxForwards, toField } from '../../src/call/bridge/legHeaders.js';
 import { parseReason, q850Of, reasonHeader } from '../../src/call/bridge/reason.js';
 import { Draft } from '../../src/call/routing/draft.js';
 import type { Decision } from '../../src/call/routing/decision.js';
@@ -171,7 +171,14 @@ t.test('header policy', async (t) => {
 });
 
 t.test('who calls whom, on the callee’s leg', async (t) => {
-  const decision = (over: { sent?: string; direction?: 'inbound' | 'outbound'; e164?: string } = {}): Decision => {
+  interface Over {
+    sent?: string;
+    direction?: 'inbound' | 'outbound';
+    e164?: string;
+    asserted?: string;
+    diverting?: string;
+  }
+  const decision = (over: Over = {}): Decision => {
     const draft = new Draft('r', {
       sourceAddress: '',
       sourcePort: 0,
@@ -182,6 +189,8 @@ t.test('who calls whom, on the callee’s leg', async (t) => {
     draft.direction = over.direction ?? 'inbound';
     draft.callerSent = over.sent ?? '+919820000000';
     draft.calledE164 = over.e164 ?? '+918040000001';
+    draft.asserted = over.asserted;
+    draft.diverting = over.diverting;
     return draft.accept();
   };
   const invite = (
@@ -232,14 +241,41 @@ t.test('who calls whom, on the callee’s leg', async (t) => {
     t.not(invite('"Ann" <sip:0982@x>', [['Privacy', 'none']]).from, anonymous);
   });
 
-  t.test('the identity asserted by others stays behind; ours goes to carriers only', async (t) => {
+  t.test('the identity asserted by others stays behind; ours goes to carriers that ask for it only', async (t) => {
     const theirs: HeaderEntry = ['P-Asserted-Identity', '<sip:+91999@10.0.0.1>'];
-    const outbound = invite('<sip:204@pbx>', [theirs, ['Privacy', 'id']], decision({ direction: 'outbound' }));
-    t.strictSame(
-      outbound.headers?.filter(([name]) => name === 'P-Asserted-Identity'),
-      [['P-Asserted-Identity', '<sip:+919820000000@localhost>']],
+    const of = decision({ direction: 'outbound', asserted: '+918040000009', diverting: '+918040000008' });
+    const outbound = commonInvite(
+      new FakeMessage({
+        headers: [
+          ['From', '<sip:204@pbx>'],
+          theirs,
+          ['Privacy', 'id'],
+          ['Diversion', '<sip:+918040000008@10.0.0.1>;reason=No-Answer;privacy=full'],
+        ],
+      }),
+      of,
+      new HeaderPolicy(),
     );
+    t.equal(outbound?.from, '"Anonymous" <sip:anonymous@anonymous.invalid>');
+    t.notOk(outbound?.headers?.some(([name]) => /asserted|diversion/i.test(name)));
+    const to = (identity?: object) =>
+      identityHeaders(outbound?.identity, {
+        uri: '',
+        gateway: '',
+        priority: 0,
+        weight: 1,
+        ...(identity && { identity }),
+      });
+    t.strictSame(to(), []);
+    t.strictSame(to({}), []);
+    t.strictSame(to({ p_asserted_identity: true }), [['P-Asserted-Identity', '<sip:+918040000009@localhost>']]);
+    t.strictSame(to({ p_asserted_identity: true, diversion: true }), [
+      ['P-Asserted-Identity', '<sip:+918040000009@localhost>'],
+      ['Diversion', '<sip:+918040000008@localhost>;reason=no-answer'],
+    ]);
     t.notOk(invite('<sip:1@c>', [theirs]).headers?.some(([name]) => name === 'P-Asserted-Identity'));
+    const never = new HeaderPolicy({ assertedIdentity: 'never' });
+    t.equal(commonInvite(new FakeMessage({}), of, never)?.identity?.asserted, undefined);
   });
 
   t.test('Max-Forwards goes down by one, and a call at its last hop goes nowhere', async (t) => {
@@ -259,6 +295,8 @@ t.test('who calls whom, on the callee’s leg', async (t) => {
     const to = (uri: string): string => toField(decision(), { uri, gateway: '', priority: 0, weight: 1 });
     t.equal(to('sip:1@gw.example:5070;transport=tcp'), '<sip:+918040000001@gw.example>');
     t.equal(to('sip:1@[2001:db8::1]:5070'), '<sip:+918040000001@[2001:db8::1]>');
+    const carrier = { uri: 'sip:00918040000001@gw:5070', gateway: '', priority: 0, weight: 1, carrierId: 'telco' };
+    t.equal(toField(decision(), carrier), '<sip:00918040000001@gw>', 'as the gateway writes it');
   });
 });
 

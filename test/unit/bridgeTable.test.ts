@@ -58,7 +58,7 @@ class Bench {
     };
     const call = {
       aLeg: this.a,
-      decision: draft.accept(),
+      plan: { decision: draft.accept() },
       invite: { from: '<sip:x@localhost>', body: Buffer.from('o') },
     };
     this.bridge = new Bridge(world, call, observer);

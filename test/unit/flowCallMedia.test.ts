@@ -100,6 +100,7 @@ t.test('the caller hangs up while talking to a bot: the bot is told, and its rep
   rig.media.last.streamStarts();
   await rig.pass(2000);
   a.byes();
+  t.match(rig.media.log.at(-1), / stopStream callended$/, 'the bot is told that the call is over');
   t.equal(rig.limiter.dump().calls, 0, 'limits are free at once');
   await rig.turn();
   t.match(rig.record, {
@@ -292,11 +293,74 @@ t.test('a media engine that never confirms does not keep the record', async (t) 
   const a = await rig.answered();
   rig.media.hangsOnClose = true;
   a.byes();
-  await rig.pass(1499);
+  await rig.pass(249);
   t.equal(rig.recorder.records.length, 0);
   await rig.pass(1);
   t.match(rig.record.media, { a: null, b: null });
   t.same(rig.leftovers(), []);
+});
+
+t.test('a flow that runs on behind a caller who has gone does not keep the record', async (t) => {
+  const hook = { applet: 'passthru', params: { url: 'https://hook.example/' }, exits: { a: 'bye' } };
+  const rig = await FlowRig.create({ nodes: { first: bot({ next: 'hook' }), hook, bye }, flow: { fallback: 'bye' } });
+  const a = await rig.answered();
+  rig.media.last.streamStarts();
+  a.byes();
+  await rig.turn();
+  t.equal(rig.http.asked.length, 1, 'the webhook is asked');
+  await rig.pass(249);
+  t.equal(rig.recorder.records.length, 0);
+  await rig.pass(1);
+  t.match(rig.record, { endedBy: 'caller', reasonCode: 'normal_clearing', talkMs: 0, media: { a: { mos: 4.4 } } });
+  t.match(
+    rig.record.flow?.path.map(({ node }) => node),
+    ['first'],
+  );
+  t.match(rig.record.streams, [{ disconnectedBy: 'user' }]);
+  t.equal(rig.service.registry.size, 1, 'the flow runs on');
+  rig.http.answers(200);
+  await rig.turn();
+  t.same(
+    rig.events
+      .filter(({ type }) => type === 'flow_step')
+      .map((event) => event.type === 'flow_step' && event.step.nodeId),
+    ['first', 'hook'],
+  );
+  t.equal(rig.recorder.records.length, 1);
+  t.same(rig.leftovers(), []);
+});
+
+t.test('new media that meet an offer of the caller (491) wait their turn, or take that offer', async (t) => {
+  for (const how of ['again', 'theirs', 'never'] as const) {
+    const rig = await FlowRig.create({
+      nodes: { first: greet('second'), second: greet(), bye },
+      flow: { fallback: 'second' },
+    });
+    const a = await rig.answered();
+    rig.media.last.fails();
+    await rig.turn();
+    a.respondsReinvite(491);
+    await rig.turn();
+    if (how === 'theirs') {
+      const own = a.reinvitesWith('own offer');
+      await rig.turn();
+      t.match(own.owed.answers, [{ status: 200, spec: { body: Buffer.from('m2 answers [own offer]') } }]);
+    } else {
+      const asked = rig.signal.ladder.length;
+      await rig.pass(2000);
+      t.equal(rig.signal.ladder[asked], 'A <- re-INVITE [m2 offer 1]');
+      for (let i = 0; i < 2 && how === 'never'; i++) {
+        a.respondsReinvite(491);
+        await rig.pass(2000);
+      }
+      a.respondsReinvite(how === 'again' ? 200 : 491, 'new');
+      await rig.turn();
+    }
+    t.equal(rig.media.log.includes('m2 play tone'), how !== 'never', how);
+    if (how !== 'never') a.byes();
+    await over(rig, a);
+    t.same(rig.leftovers(), [], how);
+  }
 });
 
 t.test('an INVITE without an offer gets ours, and its ACK answers it', async (t) => {

@@ -354,7 +354,7 @@ t.test('a patch makes a new table and leaves the old one as it was', async (t) =
   t.match(next.number('+918040000002'), { mode: 'flow', flow: 'f' });
   t.equal(next.matchSource('10.0.0.1'), undefined);
   t.ok(next.matchSource('10.0.0.9'));
-  t.match(next.networkGroups('telco', '+19005551234'), { prefix: '1900', value: [{ enabled: false }] });
+  t.match(next.networkGroups('telco', '+19005551234'), { prefix: '1900', value: [{ group: { enabled: false } }] });
   t.same(next.size(), { numbers: 1, trunks: 1, carriers: 1, accounts: 0, flows: 0, networkGroups: 1, aclNetworks: 2 });
   const emptied = applyPatch(next, {
     kind: 'patch',

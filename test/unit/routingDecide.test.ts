@@ -126,6 +126,7 @@ t.test('a carrier delivers a number: to the destinations of its trunk, in order'
     limits: [
       { key: 'trunk:trk_a', callsPerSecond: 20, concurrentCalls: 100 },
       { key: 'carrier:telco-a', callsPerSecond: 50, concurrentCalls: undefined },
+      { key: 'account:acc', callsPerSecond: undefined, concurrentCalls: undefined },
     ],
   });
   t.same(decision.destinations, [
@@ -225,7 +226,6 @@ t.test('what a trunk may not call is refused with its reason', async (t) => {
     ['no number', { calledNumber: '0' }, '484 number_invalid'],
     ['injection', { calledNumber: '+1415\r\nX: y' }, '484 number_invalid'],
     ['carrier without gateway', { callerNumber: '+918040000003' }, '480 carrier_has_no_gateway'],
-    ['number without carrier, several carriers', { callerNumber: '+918040000004' }, '480 carrier_not_found'],
     ['disabled group', { calledNumber: '+19005550100' }, '403 destination_not_enabled'],
     [
       'shared address, number on neither',
@@ -235,6 +235,15 @@ t.test('what a trunk may not call is refused with its reason', async (t) => {
   ];
   for (const [name, request, expected] of cases) t.equal(outcome(ask(on, request)), expected, name);
   t.equal(ask(on, { calledNumber: '+447700900000' }).accepted, true, 'a destination that no group names is open');
+  t.same(
+    ask(on, { callerNumber: '+918040000004' }).carriers?.map(({ carrierId, reasonCode }) => [carrierId, reasonCode]),
+    [
+      ['telco-a', 'routed'],
+      ['telco-b', 'routed'],
+      ['dry', 'carrier_has_no_gateway'],
+    ],
+    'a number without carrier leaves through any that the account may use',
+  );
 });
 
 t.test('an address of several owners belongs to the one whose number is used', async (t) => {

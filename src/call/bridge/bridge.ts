@@ -25,6 +25,7 @@ import {
   endingOfFailure,
   endingOfHangUp,
   hangUpHeaders,
+  refusalHeaders,
   releaseHeaders,
 } from './ending.js';
 import type { AttemptFailure } from './failover.js';
@@ -32,7 +33,7 @@ import type { MessageKind } from './headerPolicy.js';
 import { Hunt, giveUpHeaders } from './hunt.js';
 import { LegPair } from './legPair.js';
 import { contentOf } from './legHeaders.js';
-import { q850Of, reasonHeader } from './reason.js';
+import { q850Of } from './reason.js';
 import { A_END, BRIDGE_TABLE, B_END, type BridgeAction, type BridgeEvent, type BridgeState } from './states.js';
 import type { BridgeCall, BridgeObserver, BridgeSettings, BridgeWorld } from './world.js';
 
@@ -82,7 +83,7 @@ export class Bridge implements LegEvents, AttemptSink {
     this.#world = world;
     this.#legs = new LegPair(call.aLeg);
     this.#observer = observer;
-    this.#hunt = new Hunt(world, call.decision, call.invite, observer);
+    this.#hunt = new Hunt(world, call.plan, call.invite, observer);
     this.#lateOffer = call.aLeg.message.body.length === 0;
     this.#relay = new DialogRelay(world.policy, world.random, (error) => {
       this.#fault('relay', error);
@@ -292,7 +293,7 @@ export class Bridge implements LegEvents, AttemptSink {
     const ending = endingOfFailure(failure, status, response === undefined ? undefined : q850Of(response.headers()));
     if (response?.status === status) {
       this.#reject(status, this.#response('failure', response, contentOf(response)), ending);
-    } else this.#reject(status, { headers: [reasonHeader('SIP', status, ending.reasonCode)] }, ending);
+    } else this.#reject(status, { headers: refusalHeaders(status, failure, ending) }, ending);
   }
 
   #withdraw(end: LegEnd): void {

@@ -70,7 +70,7 @@ export const endingOf = (side: 'a' | 'b', end: LegEnd, answered: boolean): CallE
 
 /** The ending of a call that no destination took. */
 export const endingOfFailure = (failure: AttemptFailure | undefined, sipStatus: number, q850?: number): CallEnding => ({
-  side: failure === undefined ? 'tandem' : 'b',
+  side: failure === undefined || failure.kind === 'limit' ? 'tandem' : 'b',
   sipStatus,
   reasonCode: reasonCodeOf(failure),
   q850,
@@ -82,6 +82,20 @@ export const endingOfFailure = (failure: AttemptFailure | undefined, sipStatus: 
     (failure?.kind === 'response' && failure.status !== 408 && Math.floor(failure.status / 100) !== 5),
   lastResult: failure === undefined ? undefined : failure.kind,
 });
+
+/** Seconds after which there may be room for a call that a carrier's limit kept out. */
+const LIMIT_RETRY_S = 1;
+
+/** Of a final answer of our own making. RFC 3261 §21.5.4: a 503 without Retry-After may take us out of service. */
+export const refusalHeaders = (
+  sipStatus: number,
+  failure: AttemptFailure | undefined,
+  { reasonCode }: CallEnding,
+): HeaderEntry[] => {
+  const headers: HeaderEntry[] = [reasonHeader('SIP', sipStatus, reasonCode)];
+  if (failure?.kind === 'limit') headers.push(['Retry-After', String(LIMIT_RETRY_S)]);
+  return headers;
+};
 
 /** The ending that Tandem decides on. */
 export const endingOfHangUp = (reason: HangUpReason, answered: boolean): CallEnding => ({
@@ -133,7 +147,7 @@ export const hangUpHeaders = (reason: HangUpReason): HeaderEntry[] => {
 };
 
 /** Reason code for an attempt that failed for good. */
-export const reasonCodeOf = (failure: AttemptFailure | undefined): EndingCode => {
+export const reasonCodeOf = (failure: AttemptFailure | undefined): EndingCode | ReasonCode => {
   if (failure === undefined) return 'trunk_has_no_destination';
   switch (failure.kind) {
     case 'response':
@@ -149,6 +163,8 @@ export const reasonCodeOf = (failure: AttemptFailure | undefined): EndingCode =>
       return 'destination_unresolved';
     case 'invalid_request':
       return 'destination_invalid';
+    case 'limit':
+      return failure.code;
     default:
       return 'attempt_cancelled';
   }

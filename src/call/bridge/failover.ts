@@ -1,5 +1,6 @@
 /** What to do when a destination does not take the call: a pure function over a table (docs/call.md, "Failover"). */
 import type { InviteFailure } from '../../signal/port.js';
+import type { ReasonCode } from '../routing/decision.js';
 import type { FailoverAction, FailoverPolicy } from '../routing/resources.js';
 
 /** How an attempt ended without an answer. */
@@ -8,7 +9,9 @@ export type AttemptFailure =
   /** Nothing came back, not even 100 Trying. */
   | { readonly kind: 'silence' }
   /** It rang, or worked, for as long as it may. */
-  | { readonly kind: 'ring_timeout' };
+  | { readonly kind: 'ring_timeout' }
+  /** The carrier's limits leave no room: it was not asked. */
+  | { readonly kind: 'limit'; readonly code: ReasonCode };
 
 /**
  * Used where a trunk's own policy says nothing. A decline is the callee's word and is not asked elsewhere
@@ -27,6 +30,7 @@ export const DEFAULT_FAILOVER: FailoverPolicy = {
   transport_error: 'next',
   unresolved_host: 'next',
   invalid_request: 'next',
+  limit: 'next',
   '3xx': { rewrite: 480 },
   '401': { rewrite: 403 },
   '407': { rewrite: 403 },
@@ -75,6 +79,7 @@ const STATUS_OF_EVENT: Record<Exclude<AttemptFailure['kind'], 'response'>, numbe
   unresolved_host: 503,
   invalid_request: 500,
   cancelled: 480,
+  limit: 503,
 };
 
 /**

@@ -1,7 +1,8 @@
 /** What the callee's INVITE says of caller and callee: rebuilt, so that no host of the caller's side crosses. */
-import type { HeaderEntry, InviteSpec, SignalMessage } from '../../signal/port.js';
+import type { HeaderEntry, SignalMessage } from '../../signal/port.js';
 import type { Decision, Destination } from '../routing/decision.js';
 import type { HeaderPolicy } from './headerPolicy.js';
+import type { CommonInvite } from './hunt.js';
 import {
   type Address,
   cleanText,
@@ -70,28 +71,71 @@ export const commonInvite = (
   message: SignalMessage,
   decision: Decision,
   policy: HeaderPolicy,
-): Omit<InviteSpec, 'uri' | 'to'> | undefined => {
+): CommonInvite | undefined => {
   const maxForwards = nextMaxForwards(message);
   if (maxForwards === undefined) return undefined;
   const from = parseAddress(message.header('From') ?? '');
   const anonymous = isAnonymous(from, message.header('Privacy'));
   const headers: HeaderEntry[] = policy.relay('invite', message.headers());
   headers.push(['Max-Forwards', String(maxForwards)]);
-  const number = decision.callerNumber.sent;
-  // RFC 3325 §7: the asserted identity goes to peers within the trust domain only. Carriers are, a customer is not.
-  if (policy.settings.assertedIdentity === 'outbound' && decision.direction === 'outbound' && number !== undefined) {
-    if (number !== '') headers.push(['P-Asserted-Identity', `<sip:${escapeUser(number)}@localhost>`]);
-  }
+  const identity = identityOf(message, decision, policy);
   return {
     from: anonymous ? ANONYMOUS : fromField(decision, from),
     headers,
+    ...(identity === undefined ? {} : { identity }),
     ...contentOf(message),
   };
 };
 
-/** To of the callee's INVITE: the number in E.164, at the destination's own host. RFC 3261 §19.1.1: no port in To. */
+/** What carriers are told of a call's identities, if they ask. Privacy does not withhold it from them (RFC 3325 §7). */
+export interface Identity {
+  /** P-Asserted-Identity. */
+  readonly asserted: string | undefined;
+  /** Diversion, RFC 5806. */
+  readonly diversion: string | undefined;
+}
+
+/** RFC 3325 §5: only what we have verified is asserted, a number of the caller's trunk. Inbound calls have none. */
+const identityOf = (message: SignalMessage, decision: Decision, policy: HeaderPolicy): Identity | undefined => {
+  const { direction, callerNumber, diverting } = decision;
+  if (direction !== 'outbound') return undefined;
+  const asserted = policy.settings.assertedIdentity === 'never' ? undefined : callerNumber.asserted;
+  if (asserted === undefined && diverting === undefined) return undefined;
+  const own = (number: string | undefined): string | undefined =>
+    number === undefined || number === '' ? undefined : `<sip:${escapeUser(number)}@localhost>`;
+  const diversion = own(diverting);
+  return {
+    asserted: own(asserted),
+    diversion: diversion === undefined ? undefined : diversion + diversionReason(message.header('Diversion')),
+  };
+};
+
+/** RFC 5806 §4: why the call was sent on, in the words of who did it. */
+const diversionReason = (field: string | undefined): string => {
+  const reason = /;\s*reason\s*=\s*"?([a-z-]{1,32})\b/i.exec(field?.slice(0, MAX_DIVERSION) ?? '')?.[1];
+  return `;reason=${reason?.toLowerCase() ?? 'unconditional'}`;
+};
+
+const MAX_DIVERSION = 512;
+const NO_HEADERS: readonly HeaderEntry[] = [];
+
+/** The identity headers of one destination's INVITE: for carriers that ask for them, and nobody else. */
+export const identityHeaders = (identity: Identity | undefined, to: Destination): readonly HeaderEntry[] => {
+  if (identity === undefined || to.identity === undefined) return NO_HEADERS;
+  const headers: HeaderEntry[] = [];
+  const { asserted, diversion } = identity;
+  if (to.identity.p_asserted_identity === true && asserted !== undefined)
+    headers.push(['P-Asserted-Identity', asserted]);
+  if (to.identity.diversion === true && diversion !== undefined) headers.push(['Diversion', diversion]);
+  return headers;
+};
+
+/**
+ * To of the callee's INVITE: the number in E.164, towards a carrier as its gateway writes it, at the destination's own host.
+ * RFC 3261 §19.1.1: no port in To.
+ */
 export const toField = (decision: Decision, destination: Destination): string => {
-  const number = decision.calledNumber.e164;
+  const number = destination.carrierId === undefined ? decision.calledNumber.e164 : undefined;
   const user = number === undefined ? userOf(destination.uri) : escapeUser(number);
   return `<sip:${user === '' ? '' : `${user}@`}${hostOf(destination.uri)}>`;
 };

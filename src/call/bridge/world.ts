@@ -1,11 +1,10 @@
 /** What a bridge needs from outside, and whom it tells. */
 import type { Clock, Random } from '../../kernel/index.js';
 import type { IncomingLeg, SignalPort } from '../../signal/port.js';
-import type { Decision } from '../routing/decision.js';
 import type { Attempt } from './attempt.js';
 import type { CallEnding } from './ending.js';
 import type { HeaderPolicy } from './headerPolicy.js';
-import type { CommonInvite, HuntObserver, HuntWorld } from './hunt.js';
+import type { CommonInvite, HuntObserver, HuntPlan, HuntWorld } from './hunt.js';
 
 export interface BridgeSettings {
   /** A destination that sends nothing at all for this long is given up. Only where the port reports 100 Trying. */
@@ -49,6 +48,6 @@ export interface BridgeObserver extends HuntObserver {
 /** The caller's side of a bridge. */
 export interface BridgeCall {
   readonly aLeg: IncomingLeg;
-  readonly decision: Decision;
+  readonly plan: HuntPlan;
   readonly invite: CommonInvite;
 }

@@ -1,5 +1,6 @@
 /** Where a flow's dial goes: the same table, the same limits and the same account of it as for any call. */
 import type { DialTarget } from '../flow/effects.js';
+import { baseClaims } from './decideCarriers.js';
 import { decideOutbound } from './decideOutbound.js';
 import type { CallRequest, DecideContext, Decision } from './decision.js';
 import { Draft, kept } from './draft.js';
@@ -89,7 +90,7 @@ function toTrunk({ table, request, draft, context }: Dial, trunkSid: string): De
     return draft.reject('trunk_has_no_destination');
   }
   draft.destinations = destinationsOf(trunk.targets, called.value, context.random, draft);
-  return checkLimits(draft, context, [trunk.claim]);
+  return checkLimits(draft, context, baseClaims(trunk, table.account(trunk.trunk.account_sid)));
 }
 
 function toUri({ table, request, draft, context }: Dial, uri: string): Decision {

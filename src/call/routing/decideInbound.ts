@@ -1,12 +1,13 @@
 /** A carrier delivers a call: number -> trunk -> mode -> destinations. */
 import type { CallRequest, DecideContext, Decision, LimitClaim } from './decision.js';
 import { readCalledNumber } from './calledNumber.js';
+import { baseClaims } from './decideCarriers.js';
 import { type Draft, kept } from './draft.js';
 import { checkLimits, destinationsOf } from './finish.js';
 import { pricedBy } from './inboundPrice.js';
 import { nearestFlow, nearestNumber } from './nearestMiss.js';
 import { normaliseNumber } from './numbers.js';
-import type { CarrierRecord, NumberRoute, RoutingTable, TrunkRecord } from './table.js';
+import type { NumberRoute, RoutingTable, TrunkRecord } from './table.js';
 
 /** Shorter calling numbers are short codes or internal, and are passed on as they came. */
 const MIN_CALLER_LENGTH = 9;
@@ -70,7 +71,7 @@ function toTrunk(table: RoutingTable, request: CallRequest, { draft, context, tr
     return draft.reject('trunk_has_no_destination');
   }
   draft.destinations = destinationsOf(trunk.targets, user, context.random, draft);
-  return checkLimits(draft, context, claims(trunk, table.carrier(draft.carrierId ?? '')));
+  return checkLimits(draft, context, claims(table, trunk, draft.carrierId));
 }
 
 /** The flow answers; where it dials to is decided when it does. */
@@ -84,11 +85,13 @@ function toFlow(table: RoutingTable, request: CallRequest, { draft, context, tru
   draft.flow = { id: flow.id, version: flow.version };
   draft.pass('mode', { mode: 'flow', ...draft.flow }, (d) => `mode flow: ${d.id}, version ${d.version}`);
   presentCaller(table, request, draft);
-  return checkLimits(draft, context, claims(trunk, table.carrier(draft.carrierId ?? '')));
+  return checkLimits(draft, context, claims(table, trunk, draft.carrierId));
 }
 
-function claims(trunk: TrunkRecord, carrier: CarrierRecord | undefined): LimitClaim[] {
-  return carrier === undefined ? [trunk.claim] : [trunk.claim, carrier.claim];
+function claims(table: RoutingTable, trunk: TrunkRecord, carrierId: string | undefined): LimitClaim[] {
+  const carrier = table.carrier(carrierId ?? '');
+  const [own, ...account] = baseClaims(trunk, table.account(trunk.trunk.account_sid)) as [LimitClaim, ...LimitClaim[]];
+  return carrier === undefined ? [own, ...account] : [own, carrier.claim, ...account];
 }
 
 /** The caller is the carrier's word: shown in E.164 where it can be, else as received. */

@@ -1,11 +1,11 @@
-/** A trunk sends a call: caller ID -> carrier -> network group -> gateways. */
+/** A trunk sends a call: trunk -> caller ID -> called number -> what it may call -> carriers. */
 import type { CallRequest, DecideContext, Decision } from './decision.js';
 import { readCalledNumber } from './calledNumber.js';
+import { decideCarriers } from './decideCarriers.js';
 import { type Draft, kept } from './draft.js';
-import { checkLimits, destinationsOf } from './finish.js';
 import { trunkText } from './nearestMiss.js';
 import { type NumberFormat, normaliseNumber } from './numbers.js';
-import type { CarrierRecord, NumberRoute, RoutingTable, TrunkRecord } from './table.js';
+import type { NumberRoute, RoutingTable, TrunkRecord } from './table.js';
 
 export interface Call {
   readonly table: RoutingTable;
@@ -16,9 +16,12 @@ export interface Call {
 
 /** The caller's identity as it will be sent. */
 interface CallerId {
+  /** Empty: the caller shows no number, and the trunk's rule lets that pass. */
   readonly e164: string;
-  readonly from: 'From' | 'P-Asserted-Identity' | 'alias';
+  readonly from: 'From' | 'P-Asserted-Identity' | 'alias' | 'pass';
   readonly route: NumberRoute | undefined;
+  /** A number of the trunk. */
+  readonly asserted: string | undefined;
 }
 
 /** @param trunkIds the trunks that list the source; several may share an address */
@@ -45,48 +48,45 @@ export function decideOutbound(call: Call, trunkIds: readonly string[]): Decisio
     return draft.reject('trunk_inactive');
   }
   draft.pass('trunk', { trunk: trunkSid, name }, (d) => `trunk ${d.trunk} (${d.name}) is active`);
-  const callerId = chosen?.callerId ?? alias(call, trunk);
+  const callerId = chosen?.callerId ?? unmappedCaller(call, trunk);
   draft.callerE164 = receivedCaller(call, trunk.format);
   if (callerId === undefined) {
-    draft.fail(
-      'caller_id',
-      { received: kept(call.request.callerNumber), trunk: trunkSid },
-      (d) => `'${d.received}' is not mapped to trunk ${d.trunk}, and no alias replaces it`,
+    const data = { received: kept(call.request.callerNumber), trunk: trunkSid, rule: ruleOf(trunk) };
+    draft.fail('caller_id', data, (d) =>
+      d.rule === 'replace'
+        ? `'${d.received}' is not mapped to trunk ${d.trunk}, and no alias replaces it`
+        : d.rule === 'reject'
+          ? `'${d.received}' is not mapped to trunk ${d.trunk}, and its rule is to refuse that`
+          : `'${d.received}' belongs to another account`,
     );
     return draft.reject('caller_id_not_mapped', { nearestMiss: nearestCaller(call, trunkText(table, trunkSid)) });
   }
-  draft.callerSent = callerId.e164;
-  draft.pass('caller_id', { sent: callerId.e164, from: callerId.from }, (d) => `${d.sent} is sent (${d.from})`);
-  return toCarrier(call, trunk, callerId);
+  if (callerId.e164 !== '') draft.callerSent = callerId.e164;
+  draft.asserted = callerId.asserted;
+  draft.diverting = diverting(call, trunk, callerId);
+  draft.pass('caller_id', { sent: callerId.e164, from: callerId.from }, (d) =>
+    d.sent === '' ? 'no number is shown' : `${d.sent} is sent (${d.from})`,
+  );
+  return toCarriers(call, trunk, callerId);
 }
 
-function toCarrier({ table, request, draft, context }: Call, trunk: TrunkRecord, callerId: CallerId): Decision {
+function toCarriers({ table, request, draft, context }: Call, trunk: TrunkRecord, callerId: CallerId): Decision {
   const called = readCalledNumber(draft, request, trunk.format);
   if (called === undefined) return draft.reject('number_invalid');
-  const wanted = callerId.route?.carrier;
-  const carrier = wanted === undefined ? table.soleCarrier() : table.carrier(wanted);
-  if (carrier === undefined) {
-    draft.fail('carrier', { number: callerId.e164, carrier: wanted ?? '' }, (d) =>
-      d.carrier === ''
-        ? `${d.number} names no carrier, and there is not just one`
-        : `carrier ${d.carrier} does not exist`,
-    );
-    return draft.reject('carrier_not_found');
+  const verdict = trunk.prefixes?.judge(called);
+  if (verdict !== undefined) {
+    const data = { number: called, prefix: verdict.prefix ?? '', trunk: trunk.trunk.trunk_sid };
+    if (!verdict.allowed) {
+      draft.fail('prefixes', data, (d) =>
+        d.prefix === '' ? `no allowed prefix of trunk ${d.trunk} holds ${d.number}` : `prefix ${d.prefix} is denied`,
+      );
+      return draft.reject('destination_denied');
+    }
+    draft.pass('prefixes', data, (d) => (d.prefix === '' ? 'no denied prefix' : `prefix ${d.prefix} is allowed`));
   }
-  draft.carrierId = carrier.carrier.id;
-  draft.pass('carrier', { carrier: carrier.carrier.id, by: wanted === undefined ? 'only' : 'number' }, (d) =>
-    d.by === 'only' ? `${d.carrier} is the only carrier` : `${d.carrier} is the carrier of the calling number`,
-  );
-  draft.failover = carrier.failover ?? trunk.failover;
-  if (!destinationEnabled(table, draft, carrier, called)) {
-    return draft.reject('destination_not_enabled');
-  }
-  if (carrier.targets.length === 0) {
-    draft.fail('destinations', { carrier: carrier.carrier.id }, (d) => `carrier ${d.carrier} has no gateway`);
-    return draft.reject('carrier_has_no_gateway');
-  }
-  draft.destinations = destinationsOf(carrier.targets, called, context.random, draft);
-  return checkLimits(draft, context, [trunk.claim, carrier.claim]);
+  const account = table.account(draft.accountSid ?? '');
+  const named = callerId.route?.carrier;
+  return decideCarriers({ table, draft, context, trunk, account, called, callerId: callerId.e164, named });
 }
 
 /** The trunk among those of the source that has the caller's number; a source of one trunk is that trunk anyway. */
@@ -105,11 +105,29 @@ function chooseTrunk(
       if (trunk === undefined) continue;
       const number = normaliseNumber(text, trunk.format);
       const route = number.ok ? table.number(number.value) : undefined;
-      if (number.ok && route?.trunkSid === id) return { trunk, callerId: { e164: number.value, from, route } };
+      if (number.ok && route?.trunkSid === id) {
+        return { trunk, callerId: { e164: number.value, from, route, asserted: number.value } };
+      }
     }
   }
   const only = trunkIds.length === 1 ? table.trunk(trunkIds[0] as string) : undefined;
   return only === undefined ? undefined : { trunk: only, callerId: undefined };
+}
+
+type CallerRule = 'reject' | 'replace' | 'pass';
+
+/** What the trunk does with a number that is not its own; by default it puts its alias in that place, if it has one. */
+const ruleOf = (trunk: TrunkRecord): CallerRule => trunk.trunk.settings?.caller_id ?? 'replace';
+
+function unmappedCaller(call: Call, trunk: TrunkRecord): CallerId | undefined {
+  switch (ruleOf(trunk)) {
+    case 'reject':
+      return undefined;
+    case 'replace':
+      return alias(call, trunk);
+    case 'pass':
+      return passed(call, trunk);
+  }
 }
 
 /** The trunk's alias, unless another trunk has the number: an alias must not speak for somebody else. */
@@ -117,13 +135,36 @@ function alias({ table, draft }: Call, trunk: TrunkRecord): CallerId | undefined
   const number = trunk.trunk.settings?.trunk_external_alias;
   if (number === undefined) return undefined;
   const route = table.number(number);
-  if (route === undefined || route.trunkSid === trunk.trunk.trunk_sid) return { e164: number, from: 'alias', route };
+  if (route === undefined || route.trunkSid === trunk.trunk.trunk_sid) {
+    return { e164: number, from: 'alias', route, asserted: number };
+  }
   draft.info(
     'caller_id',
     { alias: number, trunk: route.trunkSid },
     (d) => `the alias ${d.alias} is mapped to trunk ${d.trunk}`,
   );
   return undefined;
+}
+
+/** Somebody else's number, as it came; never one that another account of ours has. We vouch for the alias only. */
+function passed(call: Call, trunk: TrunkRecord): CallerId | undefined {
+  const { table, request } = call;
+  const number = normaliseNumber(request.callerNumber, trunk.format);
+  const owner = number.ok ? table.number(number.value) : undefined;
+  const ownerAccount = owner === undefined ? undefined : table.trunk(owner.trunkSid)?.trunk.account_sid;
+  if (owner !== undefined && ownerAccount !== trunk.trunk.account_sid) return undefined;
+  const own = alias(call, trunk);
+  return { e164: number.ok ? number.value : '', from: 'pass', route: own?.route, asserted: own?.asserted };
+}
+
+/** The number that sent the call on: one that the caller names, if it is the trunk's; the alias of a number passed on. */
+function diverting({ table, request }: Call, trunk: TrunkRecord, callerId: CallerId): string | undefined {
+  const { divertingNumber } = request;
+  if (divertingNumber !== undefined && divertingNumber !== '') {
+    const number = normaliseNumber(divertingNumber, trunk.format);
+    if (number.ok && table.number(number.value)?.trunkSid === trunk.trunk.trunk_sid) return number.value;
+  }
+  return callerId.from === 'pass' ? callerId.asserted : undefined;
 }
 
 function receivedCaller({ request }: Call, format: NumberFormat): string | undefined {
@@ -140,28 +181,4 @@ function nearestCaller({ table, request }: Call, source: string): string | undef
     return `${number.value} is mapped to ${trunkText(table, route.trunkSid)}, the source IP is on ${source}`;
   }
   return undefined;
-}
-
-/** The longest prefix decides. Destinations that no group of the carrier names are open. */
-function destinationEnabled(table: RoutingTable, draft: Draft, carrier: CarrierRecord, called: string): boolean {
-  const { id } = carrier.carrier;
-  if (!table.hasNetworkGroups(id)) return true;
-  const match = table.networkGroups(id, called);
-  if (match === undefined) {
-    draft.info(
-      'network_group',
-      { carrier: id, number: called },
-      (d) => `no network group of ${d.carrier} names ${d.number}`,
-    );
-    return true;
-  }
-  const disabled = match.value.find((group) => !group.enabled);
-  const group = disabled ?? match.value[0];
-  const data = { prefix: match.prefix, group: group?.name ?? '', country: group?.country_iso ?? '' };
-  if (disabled === undefined) {
-    draft.pass('network_group', data, (d) => `prefix ${d.prefix}: ${d.group} (${d.country}) is enabled`);
-    return true;
-  }
-  draft.fail('network_group', data, (d) => `prefix ${d.prefix}: ${d.group} (${d.country}) is disabled`);
-  return false;
 }

@@ -1,5 +1,5 @@
 /** A routing decision as data: what the call path acts on, what `explain` prints, what the CDR keeps. */
-import type { FailoverPolicy, Rate } from './resources.js';
+import type { Carrier, FailoverPolicy, Rate } from './resources.js';
 
 /** What is known of a call when it arrives. */
 export interface CallRequest {
@@ -13,6 +13,8 @@ export interface CallRequest {
   readonly callerNumber: string;
   /** User part of P-Asserted-Identity, when present. */
   readonly assertedNumber?: string | undefined;
+  /** User part of the first Diversion, when present: who sent the call on (RFC 5806). */
+  readonly divertingNumber?: string | undefined;
 }
 
 export type Direction = 'inbound' | 'outbound';
@@ -33,10 +35,16 @@ export type ReasonCode =
   | 'carrier_not_found'
   | 'carrier_has_no_gateway'
   | 'caller_id_not_mapped'
+  | 'destination_denied'
   | 'destination_not_enabled'
+  | 'byo_disabled'
+  | 'price_unknown'
+  | 'spend_cap_reached'
   | 'flow_not_available'
   | 'trunk_calls_per_second'
   | 'trunk_concurrent_calls'
+  | 'account_calls_per_second'
+  | 'account_concurrent_calls'
   | 'carrier_calls_per_second'
   | 'carrier_concurrent_calls'
   | 'table_not_loaded'
@@ -47,7 +55,10 @@ export type ReasonCode =
   | 'internal_error';
 
 export interface DecisionStep {
-  /** `source`, `direction`, `called_number`, `did`, `trunk`, `mode`, `caller_id`, `carrier`, `limits`, `destinations`. */
+  /**
+   * `source`, `direction`, `called_number`, `did`, `trunk`, `mode`, `caller_id`, `prefixes`, `carrier`, `network_group`,
+   * `spend`, `order`, `limits`, `destinations`.
+   */
   readonly step: string;
   readonly result: 'pass' | 'fail' | 'info';
   readonly detail: string;
@@ -71,11 +82,29 @@ export interface Destination extends Priced {
   readonly gateway: string;
   readonly priority: number;
   readonly weight: number;
+  /** Of a carrier's gateway. Its limits are taken when it is tried, see `Decision.carriers`. */
+  readonly carrierId?: string;
+  /** The carrier's own policy; absent: `Decision.failover`. */
+  readonly failover?: FailoverPolicy;
+  /** What this carrier is told of identities. */
+  readonly identity?: NonNullable<Carrier['identity']>;
+  /** What is left of a day's money pays for so many seconds here. */
+  readonly maxSeconds?: number;
+}
+
+/** A carrier that could take an outbound call, and what became of that. */
+export interface CarrierCandidate extends Priced {
+  readonly carrierId: string;
+  /** `routed`: among the destinations. Else why it is not, or, for a limit, why it comes after all others. */
+  readonly reasonCode: ReasonCode;
+  readonly priority: number;
+  readonly weight: number;
+  readonly claim: LimitClaim;
 }
 
 /** A counter that this call takes when it is admitted, and gives back at its end. */
 export interface LimitClaim {
-  /** `trunk:<sid>` or `carrier:<id>`. */
+  /** `trunk:<sid>`, `account:<sid>` or `carrier:<id>`. */
   readonly key: string;
   readonly callsPerSecond: number | undefined;
   readonly concurrentCalls: number | undefined;
@@ -100,14 +129,21 @@ export interface Decision {
     readonly received: string;
     readonly e164: string | undefined;
     readonly sent: string | undefined;
+    /** What we vouch for to carriers that ask: a number of the trunk. */
+    readonly asserted?: string;
   };
+  /** A number of the trunk that sent the call on, for carriers that ask. */
+  readonly diverting?: string;
   /** In the order in which they are to be tried. */
   readonly destinations: readonly Destination[];
+  /** Outbound: every carrier that was looked at, in the order of the destinations, then those that were left out. */
+  readonly carriers?: readonly CarrierCandidate[];
   readonly failover: FailoverPolicy;
   /** The flow that answers, in the version that the call keeps; mode `flow` only. */
   readonly flow?: { readonly id: string; readonly version: number } | undefined;
   /** Inbound calls: the price of being called. Outbound calls have it on the destinations. */
   readonly inbound?: Priced;
+  /** Taken for as long as the call lasts. Those of an outbound call's carriers are taken as each is tried. */
   readonly limits: readonly LimitClaim[];
   /** For a call refused by a rate: the value of a Retry-After header. */
   readonly retryAfterSeconds?: number | undefined;
@@ -129,9 +165,9 @@ export interface LimitsView {
 export interface SpendView {
   /**
    * What calls under `trunk:<sid>` or `account:<sid>` have cost since midnight UTC, in micros (1/1,000,000) of the
-   * currency, on all nodes; calls that are up count as if they ended now.
+   * currency, on all nodes; calls that are up count as if they ended now, calls being set up with their first pulse.
    */
-  spentMicros(key: string, currency: string): number;
+  committedMicros(key: string, currency: string): number;
 }
 
 /** What `decide` needs besides the table and the request. */

@@ -1,6 +1,7 @@
 /** A decision while it is being made. */
 import type {
   CallRequest,
+  CarrierCandidate,
   Decision,
   DecisionStep,
   Destination,
@@ -58,6 +59,9 @@ export class Draft {
   calledE164: string | undefined;
   callerE164: string | undefined;
   callerSent: string | undefined;
+  asserted: string | undefined;
+  diverting: string | undefined;
+  carriers: readonly CarrierCandidate[] | undefined;
   destinations: readonly Destination[] = NOTHING;
   failover: FailoverPolicy = NO_FAILOVER;
   flow: Decision['flow'];
@@ -111,8 +115,15 @@ export class Draft {
       trunkSid: this.trunkSid,
       carrierId: this.carrierId,
       calledNumber: { received: kept(this.#request.calledNumber), e164: this.calledE164 },
-      callerNumber: { received: kept(this.#request.callerNumber), e164: this.callerE164, sent: this.callerSent },
+      callerNumber: {
+        received: kept(this.#request.callerNumber),
+        e164: this.callerE164,
+        sent: this.callerSent,
+        ...(this.asserted === undefined ? {} : { asserted: this.asserted }),
+      },
+      ...(this.diverting === undefined ? {} : { diverting: this.diverting }),
       destinations: this.destinations,
+      ...(this.carriers === undefined ? {} : { carriers: this.carriers }),
       failover: this.failover,
       ...(this.flow === undefined ? {} : { flow: this.flow }),
       ...(this.inbound === undefined ? {} : { inbound: this.inbound }),

@@ -1,5 +1,6 @@
 /** The last steps of both directions: where the call goes, and whether it may start now. */
 import type { DecideContext, Decision, Destination, LimitClaim, ReasonCode } from './decision.js';
+import { dialString } from './dialFormat.js';
 import type { Draft } from './draft.js';
 import { orderTargets } from './order.js';
 import type { Target } from './table.js';
@@ -14,14 +15,18 @@ export function destinationsOf(
   const destinations: Destination[] = [];
   for (const target of orderTargets(targets, random)) {
     const { text, priority, weight } = target;
-    destinations.push({ uri: `sip:${user}@${text}`, gateway: text, priority, weight });
+    destinations.push({ uri: `sip:${dialString(user, target.dial)}@${text}`, gateway: text, priority, weight });
   }
+  noteDestinations(destinations, draft);
+  return destinations;
+}
+
+export function noteDestinations(destinations: readonly Destination[], draft: Draft): void {
   draft.pass(
     'destinations',
     { count: destinations.length, first: destinations[0]?.gateway ?? '' },
     (d) => `${d.count} in order, first ${d.first}`,
   );
-  return destinations;
 }
 
 /** A rate refuses for part of a second; the header's unit is the second. */
@@ -30,24 +35,47 @@ const RETRY_AFTER_SECONDS = 1;
 /** Refuses with 503: to the sender this exchange is busy, another may not be (486 would speak for the callee). */
 export function checkLimits(draft: Draft, context: DecideContext, claims: readonly LimitClaim[]): Decision {
   for (const claim of claims) {
-    const { key, callsPerSecond, concurrentCalls } = claim;
-    const owner = key.startsWith('trunk:') ? 'trunk' : 'carrier';
-    if (concurrentCalls !== undefined && context.limits.concurrent(key, concurrentCalls) >= concurrentCalls) {
-      draft.fail(
-        'limits',
-        { key, concurrentCalls },
-        (d) => `${d.key} has ${d.concurrentCalls} calls up, as many as it may`,
-      );
-      return draft.reject(`${owner}_concurrent_calls` satisfies ReasonCode);
-    }
-    if (callsPerSecond !== undefined && !context.limits.rateAllows(key, callsPerSecond, context.nowMs)) {
-      draft.fail('limits', { key, callsPerSecond }, (d) => `${d.key} may start ${d.callsPerSecond} calls per second`);
-      return draft.reject(`${owner}_calls_per_second` satisfies ReasonCode, { retryAfterSeconds: RETRY_AFTER_SECONDS });
-    }
+    const code = exceeded(claim, context);
+    if (code !== undefined) return rejectLimit(draft, claim, code);
   }
   draft.limits = claims;
   draft.pass('limits', { claims: claims.length }, () => claims.map(describeClaim).join('; '));
   return draft.accept();
+}
+
+export type LimitCode = Extract<ReasonCode, `${string}_concurrent_calls` | `${string}_calls_per_second`>;
+
+const OWNERS = ['trunk', 'account', 'carrier'] as const;
+
+/** The limit that leaves no room for one more call now; nothing is taken. */
+export function exceeded(claim: LimitClaim, { limits, nowMs }: DecideContext): LimitCode | undefined {
+  const { key, callsPerSecond, concurrentCalls } = claim;
+  if (concurrentCalls !== undefined && limits.concurrent(key, concurrentCalls) >= concurrentCalls)
+    return limitCode(key, 'concurrent_calls');
+  if (callsPerSecond !== undefined && !limits.rateAllows(key, callsPerSecond, nowMs))
+    return limitCode(key, 'calls_per_second');
+  return undefined;
+}
+
+/** @param key of a claim: its owner stands before the colon */
+export function limitCode(key: string, limit: 'concurrent_calls' | 'calls_per_second'): LimitCode {
+  const owner = OWNERS.find((kind) => key.startsWith(kind)) ?? 'trunk';
+  return `${owner}_${limit}`;
+}
+
+/** Refuses a call for a limit that `exceeded` has found. */
+export function rejectLimit(draft: Draft, claim: LimitClaim, code: LimitCode): Decision {
+  const { key, concurrentCalls = 0, callsPerSecond = 0 } = claim;
+  if (code.endsWith('_concurrent_calls')) {
+    draft.fail(
+      'limits',
+      { key, concurrentCalls },
+      (d) => `${d.key} has ${d.concurrentCalls} calls up, as many as it may`,
+    );
+    return draft.reject(code);
+  }
+  draft.fail('limits', { key, callsPerSecond }, (d) => `${d.key} may start ${d.callsPerSecond} calls per second`);
+  return draft.reject(code, { retryAfterSeconds: RETRY_AFTER_SECONDS });
 }
 
 function describeClaim({ key, callsPerSecond, concurrentCalls }: LimitClaim): string {

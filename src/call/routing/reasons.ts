@@ -48,18 +48,38 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
   carrier_not_found: [
     480,
     'No carrier is known for the call.',
-    'Set the carrier of the calling number (phone_numbers[].carrier) to an existing carrier.',
+    'Set the carrier of the calling number (phone_numbers[].carrier), or carriers of the account, to an existing carrier.',
   ],
   carrier_has_no_gateway: [480, 'The carrier has no gateway.', 'Add an entry to gateways of the carrier.'],
   caller_id_not_mapped: [
     403,
-    'The calling number is not mapped to the trunk, and the trunk has no alias to replace it.',
-    'Send a number of the trunk in From or P-Asserted-Identity, map the number to the trunk, or set trunk_external_alias.',
+    'The calling number is not mapped to the trunk, and the rule of the trunk neither replaces it nor lets it pass.',
+    'Send a number of the trunk in From or P-Asserted-Identity, map the number to the trunk, set trunk_external_alias, or set caller_id to pass.',
+  ],
+  destination_denied: [
+    403,
+    'The trunk may not call numbers of this prefix.',
+    "Take the prefix out of the trunk's deny_prefixes, or add it to allow_prefixes.",
   ],
   destination_not_enabled: [
     403,
-    'The network group of the called number is disabled.',
-    'Enable the network group that holds the prefix.',
+    'The network group of the called number is disabled, for all or for the account.',
+    "Enable the network group that holds the prefix, or take it out of the account's disabled_network_groups.",
+  ],
+  byo_disabled: [
+    403,
+    'The call would leave through a carrier that the account brought along, and the account has switched those off.',
+    "Set the account's byo_enabled to true, or give the calling number another carrier.",
+  ],
+  price_unknown: [
+    403,
+    'What the trunk or the account may spend a day is limited, and the call has no price in that currency.',
+    'Give the destination a price in the currency of spend_per_day: a network group, or the flat_rate of the carrier.',
+  ],
+  spend_cap_reached: [
+    403,
+    'The trunk or the account has spent what it may spend today (UTC).',
+    'Find out who calls; raise spend_per_day if the calls are wanted.',
   ],
   flow_not_available: [
     480,
@@ -75,6 +95,16 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
     503,
     'The trunk has as many calls up as it may.',
     'Wait for calls to end, or raise limits.concurrent_calls of the trunk.',
+  ],
+  account_calls_per_second: [
+    503,
+    'The account starts more calls per second than it may.',
+    'Slow the senders down, or raise limits.calls_per_second of the account.',
+  ],
+  account_concurrent_calls: [
+    503,
+    'The account has as many calls up as it may.',
+    'Wait for calls to end, or raise limits.concurrent_calls of the account.',
   ],
   carrier_calls_per_second: [
     503,

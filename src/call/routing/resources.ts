@@ -117,7 +117,11 @@ export interface Carrier extends Dates {
   readonly nickname?: string;
   readonly source_acl: readonly IpRange[];
   readonly gateways: readonly Gateway[];
-  readonly credentials?: { readonly user_name: string; readonly password: string };
+  /**
+   * For its digest challenges (RFC 7616). `realm`: the only one that is answered; default: the gateway's own host, or a
+   * domain that it is in.
+   */
+  readonly credentials?: { readonly user_name: string; readonly password: string; readonly realm?: string };
   readonly limits?: Limits;
   /** For calls that leave through this carrier. */
   readonly failover?: FailoverPolicy;

@@ -132,7 +132,9 @@ export const CarrierSchema = Type.Object(
       ),
       { default: [] },
     ),
-    credentials: Type.Optional(Type.Object({ user_name: text(64), password: text(128) }, closed)),
+    credentials: Type.Optional(
+      Type.Object({ user_name: text(64), password: text(128), realm: Type.Optional(text(128)) }, closed),
+    ),
     limits: Type.Optional(LimitsSchema),
     failover: Type.Optional(FailoverSchema),
     priority: Type.Optional(count),

@@ -2,7 +2,10 @@
 import { Acl, type AclMatch } from './acl.js';
 import { DigitTrie, type PrefixMatch } from './digitTrie.js';
 import { type NumberFormat, e164Key } from './numbers.js';
+import type { DialFormat } from './dialFormat.js';
 import type { LimitClaim } from './decision.js';
+import type { PrefixRules } from './prefixRules.js';
+import type { Quote, SpendCap } from './outboundPrice.js';
 import type { Account, Carrier, FailoverPolicy, Flow, NetworkGroup, Trunk } from './resources.js';
 import { NumberKeyMap, TextKeyMap } from './shardedMap.js';
 
@@ -20,6 +23,8 @@ export interface Target {
   readonly text: string;
   readonly priority: number;
   readonly weight: number;
+  /** How numbers are written to it; undefined: in E.164. */
+  readonly dial: DialFormat | undefined;
 }
 
 export interface TrunkRecord {
@@ -29,6 +34,9 @@ export interface TrunkRecord {
   readonly format: NumberFormat;
   readonly failover: FailoverPolicy;
   readonly claim: LimitClaim;
+  /** Undefined: it may call every number. */
+  readonly prefixes: PrefixRules | undefined;
+  readonly cap: SpendCap | undefined;
 }
 
 export interface CarrierRecord {
@@ -37,6 +45,26 @@ export interface CarrierRecord {
   /** Undefined: the trunk's policy holds. */
   readonly failover: FailoverPolicy | undefined;
   readonly claim: LimitClaim;
+  /** Order among carriers that could take a call. */
+  readonly priority: number;
+  readonly weight: number;
+  /** Of every destination that no network group prices. */
+  readonly flat: Quote;
+}
+
+export interface AccountRecord {
+  readonly account: Account;
+  readonly claim: LimitClaim;
+  readonly cap: SpendCap | undefined;
+  /** Ids of network groups that the account has switched off; undefined: none. */
+  readonly disabledGroups: ReadonlySet<string> | undefined;
+}
+
+export interface GroupRecord {
+  readonly group: NetworkGroup;
+  /** `carrier/country/name`. */
+  readonly id: string;
+  readonly quote: Quote;
 }
 
 /** The parts of a table. The builder writes them through forks of their own; a table only reads. */
@@ -45,11 +73,11 @@ export interface TableParts {
   readonly numbers: NumberKeyMap<NumberRoute>;
   readonly trunks: TextKeyMap<TrunkRecord>;
   readonly carriers: TextKeyMap<CarrierRecord>;
-  readonly accounts: TextKeyMap<Account>;
+  readonly accounts: TextKeyMap<AccountRecord>;
   readonly flows: TextKeyMap<Flow>;
-  readonly groups: TextKeyMap<NetworkGroup>;
+  readonly groups: TextKeyMap<GroupRecord>;
   /** Network groups of each carrier by prefix. Several groups may claim one prefix. */
-  readonly prefixes: TextKeyMap<DigitTrie<readonly NetworkGroup[]>>;
+  readonly prefixes: TextKeyMap<DigitTrie<readonly GroupRecord[]>>;
 }
 
 export function emptyParts(): TableParts {
@@ -82,7 +110,8 @@ export class RoutingTable {
   /** How numbers are written where no trunk says otherwise. */
   readonly format: NumberFormat;
   readonly #parts: TableParts;
-  readonly #soleCarrier: CarrierRecord | undefined;
+  /** Carriers that a call may use whose number names none: everybody's, and those that one account brought along. */
+  #open: { readonly shared: readonly CarrierRecord[]; readonly own: Map<string, readonly CarrierRecord[]> } | undefined;
 
   /** @param parts frozen; see `TableBuilder` */
   constructor(
@@ -94,7 +123,6 @@ export class RoutingTable {
     this.revision = revision;
     this.loaded = options.loaded;
     this.format = options.format;
-    this.#soleCarrier = parts.carriers.size === 1 ? parts.carriers.values().next().value : undefined;
   }
 
   /** The table of a process that has not loaded one yet. */
@@ -121,12 +149,13 @@ export class RoutingTable {
     return this.#parts.carriers.get(id);
   }
 
-  /** The carrier of a table that has exactly one. */
-  soleCarrier(): CarrierRecord | undefined {
-    return this.#soleCarrier;
+  /** Every carrier that calls of this account may use: those that it brought along, and those of nobody in particular. */
+  openCarriers(accountSid: string): readonly CarrierRecord[] {
+    this.#open ??= sortCarriers(this.#parts.carriers.values());
+    return this.#open.own.get(accountSid) ?? this.#open.shared;
   }
 
-  account(sid: string): Account | undefined {
+  account(sid: string): AccountRecord | undefined {
     return this.#parts.accounts.get(sid);
   }
 
@@ -145,7 +174,7 @@ export class RoutingTable {
   }
 
   /** The network groups of a carrier that hold the longest prefix of a number. */
-  networkGroups(carrierId: string, e164: string): PrefixMatch<readonly NetworkGroup[]> | undefined {
+  networkGroups(carrierId: string, e164: string): PrefixMatch<readonly GroupRecord[]> | undefined {
     return this.#parts.prefixes.get(carrierId)?.match(e164, 1);
   }
 
@@ -154,8 +183,8 @@ export class RoutingTable {
   }
 
   /** All accounts: for checking keys, never for a call. */
-  accounts(): Iterable<Account> {
-    return this.#parts.accounts.values();
+  *accounts(): Generator<Account> {
+    for (const record of this.#parts.accounts.values()) yield record.account;
   }
 
   carriers(): Iterable<CarrierRecord> {
@@ -198,4 +227,20 @@ export class RoutingTable {
       prefixes: parts.prefixes.fork(),
     };
   }
+}
+
+/** Made when the first call asks, once a table: few carriers, and a change of one number must not walk them. */
+function sortCarriers(carriers: Iterable<CarrierRecord>): {
+  readonly shared: readonly CarrierRecord[];
+  readonly own: Map<string, readonly CarrierRecord[]>;
+} {
+  const shared: CarrierRecord[] = [];
+  const owned = new Map<string, CarrierRecord[]>();
+  for (const record of carriers) {
+    const owner = record.carrier.account_sid;
+    if (owner === undefined) shared.push(record);
+    else owned.set(owner, [...(owned.get(owner) ?? []), record]);
+  }
+  const own = new Map([...owned].map(([sid, records]) => [sid, [...records, ...shared]]));
+  return { shared, own };
 }

@@ -3,13 +3,18 @@ import { TandemError } from '../../kernel/index.js';
 import { checkFlow } from '../applets/catalogue.js';
 import type { AclOwner } from './acl.js';
 import type { LimitClaim } from './decision.js';
+import { dialFormatOf } from './dialFormat.js';
 import { DigitTrie } from './digitTrie.js';
 import { parseEndpoint } from './endpoint.js';
 import { parseNetwork } from './ipAddress.js';
 import { type NumberFormat, e164Key } from './numbers.js';
+import { PrefixRules } from './prefixRules.js';
+import { NO_QUOTE, type Quote, capOf, outboundPrice, rateOf } from './outboundPrice.js';
 import type {
+  Account,
   Carrier,
   Flow,
+  Gateway,
   IpRange,
   Limits,
   NetworkGroup,
@@ -19,7 +24,8 @@ import type {
   Trunk,
 } from './resources.js';
 import { groupId } from './semantics.js';
-import { type NumberRoute, RoutingTable, type TableParts, type Target } from './table.js';
+import { type AccountRecord, type GroupRecord, type NumberRoute, RoutingTable, type TableParts } from './table.js';
+import type { Target } from './table.js';
 
 /** Called with the number of entries just written; a promise means: wait, the thread is needed elsewhere. */
 export type Spend = (entries: number) => Promise<void> | undefined;
@@ -30,7 +36,7 @@ export class TableWriter {
   readonly #parts: TableParts;
   readonly #format: NumberFormat;
   readonly #routes = new Map<string, NumberRoute>();
-  readonly #tries = new Set<DigitTrie<readonly NetworkGroup[]>>();
+  readonly #tries = new Set<DigitTrie<readonly GroupRecord[]>>();
   #lastRoute: NumberRoute | undefined;
 
   constructor(parts: TableParts, format: NumberFormat) {
@@ -59,7 +65,7 @@ export class TableWriter {
         yield* this.#addGroup(resource.value);
         break;
       case 'account':
-        this.#parts.accounts.set(resource.value.sid, resource.value);
+        this.#parts.accounts.set(resource.value.sid, accountRecord(resource.value));
         yield 1;
         break;
       case 'flow':
@@ -152,7 +158,7 @@ export class TableWriter {
     const targets = readTargets(
       'trunk',
       trunk.trunk_sid,
-      trunk.destination_uris.map(({ destination, ...rest }) => ({ ...rest, uri: destination })),
+      trunk.destination_uris.map(({ destination: uri, priority, weight }) => ({ uri, priority, weight })),
     );
     yield* this.#replaceAcl(owner, before, trunk.whitelisted_ips);
     const { country_code: countryCode, national_prefix: nationalPrefix } = trunk.settings ?? {};
@@ -162,6 +168,8 @@ export class TableWriter {
       format: countryCode === undefined ? this.#format : { ...this.#format, countryCode, nationalPrefix },
       failover: trunk.failover ?? NO_FAILOVER,
       claim: claim(`trunk:${trunk.trunk_sid}`, trunk.limits),
+      prefixes: PrefixRules.of(trunk.allow_prefixes, trunk.deny_prefixes),
+      cap: capOf(`trunk:${trunk.trunk_sid}`, trunk.spend_per_day),
     });
   }
 
@@ -174,6 +182,9 @@ export class TableWriter {
       targets,
       failover: carrier.failover,
       claim: claim(`carrier:${carrier.id}`, carrier.limits),
+      priority: carrier.priority ?? 0,
+      weight: carrier.weight ?? 1,
+      flat: flatQuote(carrier),
     });
   }
 
@@ -192,48 +203,69 @@ export class TableWriter {
   }
 
   *#addGroup(group: NetworkGroup): Generator<number> {
-    this.#parts.groups.set(groupId(group), group);
+    const id = groupId(group);
+    const record = groupRecord(group, id);
+    this.#parts.groups.set(id, record);
     const trie = this.#trieOf(group.carrier);
+    // Most prefixes are of one group: they share one list of it.
+    const alone = [record] as const;
     for (const prefix of group.prefixes) {
-      trie.set(prefix, [...(trie.get(prefix) ?? []), group]);
+      const others = trie.get(prefix);
+      trie.set(prefix, others === undefined ? alone : [...others, record]);
       yield 1;
     }
   }
 
   *#removeGroup(id: string): Generator<number> {
     yield 1;
-    const group = this.#parts.groups.get(id);
-    if (group === undefined) return;
+    const record = this.#parts.groups.get(id);
+    if (record === undefined) return;
     this.#parts.groups.delete(id);
-    const trie = this.#trieOf(group.carrier);
-    for (const prefix of group.prefixes) {
-      const rest = (trie.get(prefix) ?? []).filter((other) => other !== group);
+    const trie = this.#trieOf(record.group.carrier);
+    for (const prefix of record.group.prefixes) {
+      const rest = (trie.get(prefix) ?? []).filter((other) => other !== record);
       trie.set(prefix, rest.length === 0 ? undefined : rest);
       yield 1;
     }
   }
 
-  #trieOf(carrierId: string): DigitTrie<readonly NetworkGroup[]> {
+  #trieOf(carrierId: string): DigitTrie<readonly GroupRecord[]> {
     const stored = this.#parts.prefixes.get(carrierId);
     if (stored !== undefined && this.#tries.has(stored)) return stored;
-    const trie = stored === undefined ? new DigitTrie<readonly NetworkGroup[]>() : stored.fork();
+    const trie = stored === undefined ? new DigitTrie<readonly GroupRecord[]>() : stored.fork();
     this.#tries.add(trie);
     this.#parts.prefixes.set(carrierId, trie);
     return trie;
   }
 }
 
-function readTargets(
-  kind: string,
-  id: string,
-  configured: readonly { readonly uri: string; readonly priority: number; readonly weight: number }[],
-): Target[] {
-  const targets = configured.map(({ uri, priority, weight }) => {
+function readTargets(kind: string, id: string, configured: readonly Gateway[]): Target[] {
+  const targets = configured.map((gateway) => {
+    const { uri, priority, weight } = gateway;
     const endpoint = parseEndpoint(uri);
     if (!endpoint.ok) throw invalid(kind, id, `has a target '${uri}' that ${endpoint.error}`);
-    return { text: endpoint.value.text, priority: priority ?? 0, weight: weight ?? 1 };
+    return { text: endpoint.value.text, priority: priority ?? 0, weight: weight ?? 1, dial: dialFormatOf(gateway) };
   });
   return targets.sort((a, b) => a.priority - b.priority);
+}
+
+function flatQuote({ flat_rate: rate }: Carrier): Quote {
+  return rate === undefined ? NO_QUOTE : { priced: { rate }, price: outboundPrice(rate) };
+}
+
+function groupRecord(group: NetworkGroup, id: string): GroupRecord {
+  const price = outboundPrice(group);
+  return { group, id, quote: { priced: { rate: rateOf(group), networkGroup: id }, price } };
+}
+
+function accountRecord(account: Account): AccountRecord {
+  const disabled = account.disabled_network_groups ?? [];
+  return {
+    account,
+    claim: claim(`account:${account.sid}`, account.limits),
+    cap: capOf(`account:${account.sid}`, account.spend_per_day),
+    disabledGroups: disabled.length === 0 ? undefined : new Set(disabled),
+  };
 }
 
 function claim(key: string, limits: Limits | undefined): LimitClaim {

@@ -3,6 +3,7 @@ import type { Clock, EventChannel } from '../../kernel/index.js';
 import type { IncomingLeg } from '../../signal/port.js';
 import type { Attempt } from '../bridge/attempt.js';
 import type { CallEnding, HangUpReason } from '../bridge/ending.js';
+import type { HuntPlan } from '../bridge/hunt.js';
 import type { BridgeObserver } from '../bridge/world.js';
 import type { AttemptRecord, CallRecord, CallRecorder } from '../record/cdr.js';
 import { isoTime } from '../record/isoTime.js';
@@ -23,8 +24,7 @@ export interface CallWorld {
 }
 
 /** A decision together with what it took; `release` gives it back, once. */
-export interface AdmittedCall {
-  readonly decision: Decision;
+export interface AdmittedCall extends HuntPlan {
   /** For a call that a flow answers. */
   readonly flows?: PinnedFlows | undefined;
   release(): void;
@@ -68,6 +68,8 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   #priced: Priced | undefined;
   #bLegCallId: string | null = null;
   #destination: string | null = null;
+  /** Of the gateway tried last. */
+  #carrierId: string | undefined;
   #ended: Moment | undefined;
   #recorded = false;
 
@@ -110,6 +112,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     const bLegCallId = attempt.leg?.callId ?? '';
     this.#bLegCallId = bLegCallId;
     this.#destination = attempt.destination.uri;
+    this.#carrierId = attempt.destination.carrierId;
     const { number, startedWallMs: atMs, destination } = attempt;
     const { uri, gateway } = destination;
     this.#emit({ type: 'attempt_started', callId: this.id, atMs, attempt: number, uri, gateway, bLegCallId });
@@ -194,7 +197,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
       mode: decision?.mode ?? null,
       accountSid: decision?.accountSid ?? null,
       trunkSid: decision?.trunkSid ?? null,
-      carrierId: decision?.carrierId ?? null,
+      carrierId: this.#carrierId ?? decision?.carrierId ?? null,
       caller: this.request.callerNumber,
       callerSent: decision?.callerNumber.sent ?? null,
       called: this.request.calledNumber,
@@ -223,7 +226,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
       mode: decision.mode ?? null,
       accountSid: decision.accountSid ?? null,
       trunkSid: decision.trunkSid ?? null,
-      carrierId: decision.carrierId ?? null,
+      carrierId: this.#carrierId ?? decision.carrierId ?? null,
       callerReceived: request.callerNumber,
       callerE164: decision.callerNumber.e164 ?? null,
       callerSent: decision.callerNumber.sent ?? null,

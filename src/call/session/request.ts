@@ -22,6 +22,7 @@ export const plainAddress = (address: string): string =>
 /** What routing needs to know of an INVITE. The source is the socket's; no header can change it. */
 export const callRequestOf = (message: SignalMessage, source: SignalSource): CallRequest => {
   const asserted = userOfField(message.header('P-Asserted-Identity'));
+  const diverting = userOfField(message.header('Diversion'));
   return {
     sourceAddress: plainAddress(source.address),
     sourcePort: source.port,
@@ -29,6 +30,7 @@ export const callRequestOf = (message: SignalMessage, source: SignalSource): Cal
     calledNumber: user(message.uri ?? ''),
     callerNumber: userOfField(message.header('From')),
     ...(asserted === '' ? {} : { assertedNumber: asserted }),
+    ...(diverting === '' ? {} : { divertingNumber: diverting }),
   };
 };
 

@@ -161,7 +161,7 @@ export class CallService implements SignalHandlers {
     if (decision.mode === 'flow') return this.#startFlow(call, admitted);
     const invite = commonInvite(call.aLeg.message, decision, this.#bridgeWorld.policy);
     if (invite === undefined) return this.#refuse(call, decision, 'too_many_hops');
-    const bridge = new Bridge(this.#bridgeWorld, { aLeg: call.aLeg, decision, invite }, call);
+    const bridge = new Bridge(this.#bridgeWorld, { aLeg: call.aLeg, plan: admitted, invite }, call);
     call.course = bridge;
     this.registry.add(call);
     bridge.begin();

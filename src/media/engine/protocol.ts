@@ -13,6 +13,7 @@ import type {
   RecordSpec,
   StreamReport,
   StreamSpec,
+  StreamStop,
 } from '../port.js';
 
 /** Settings of a worker, given when it starts. */
@@ -46,7 +47,7 @@ export type Order =
   | { readonly op: 'record'; readonly id: string; readonly recordId: string; readonly spec: RecordSpec }
   | { readonly op: 'stopRecord'; readonly id: string; readonly recordId: string }
   | { readonly op: 'startStream'; readonly id: string; readonly streamId: string; readonly spec: StreamSpec }
-  | { readonly op: 'stopStream'; readonly id: string; readonly streamId: string }
+  | { readonly op: 'stopStream'; readonly id: string; readonly streamId: string; readonly reason: StreamStop }
   | { readonly op: 'sendDtmf'; readonly id: string; readonly digits: string }
   | { readonly op: 'injectDtmf'; readonly id: string; readonly digit: string; readonly durationMs: number }
   | { readonly op: 'bridge'; readonly id: string; readonly otherId: string }

@@ -8,6 +8,7 @@ import type {
   RecordSpec,
   StreamReport,
   StreamSpec,
+  StreamStop,
 } from '../port.js';
 import type { DescribedReply, EndpointEvent, Order, Question, Reply } from './protocol.js';
 import type { WorkerProxy } from './workerProxy.js';
@@ -107,8 +108,8 @@ export class ProxyEndpoint implements MediaEndpoint {
     return streamId;
   }
 
-  stopStream(streamId: string): void {
-    this.#tell({ op: 'stopStream', id: this.id, streamId });
+  stopStream(streamId: string, reason: StreamStop): void {
+    this.#tell({ op: 'stopStream', id: this.id, streamId, reason });
   }
 
   sendDtmf(digits: string): void {

@@ -1,7 +1,7 @@
 import type { Clock, Random } from '../../kernel/index.js';
 import { type ClipLibrary } from '../play/library.js';
 import { openPlayer } from '../play/player.js';
-import type { MediaQuality, PlayEnd, PlaySpec, RecordEnd, RecordSpec, StreamSpec } from '../port.js';
+import type { MediaQuality, PlayEnd, PlaySpec, RecordEnd, RecordSpec, StreamSpec, StreamStop } from '../port.js';
 import { type SdesCrypto, type SrtpSuite, newCrypto } from '../rtp/srtp.js';
 import type { NegotiatedAudio } from '../sdp/description.js';
 import { SdpSession } from '../sdp/session.js';
@@ -178,8 +178,8 @@ export class WorkerEndpoint implements RtpSink {
     this.#wireStreams();
   }
 
-  stopStream(streamId: string): void {
-    this.#streams.get(streamId)?.stream.stop('stopped');
+  stopStream(streamId: string, reason: StreamStop): void {
+    this.#streams.get(streamId)?.stream.stop(reason);
   }
 
   sendDtmf(digits: string): void {

@@ -6,7 +6,9 @@
  */
 import type { Clock, Random } from '../../kernel/index.js';
 import type { Rate } from '../codec/rate.js';
-import type { StreamReport, StreamSpec } from '../port.js';
+import type { StreamReport, StreamSpec, StreamStop } from '../port.js';
+
+export type { StreamStop } from '../port.js';
 
 /** Samples of one frame on this seam: 20 ms of linear PCM, at 8 kHz unless the stream says otherwise. */
 export const FRAME_SAMPLES = 160;
@@ -35,9 +37,6 @@ export interface BotStream {
   readonly bufferedBytes: number;
   dump(): object;
 }
-
-/** `stopped`: the application ended the stream; `callended`: the call is over. */
-export type StreamStop = 'stopped' | 'callended';
 
 /** Receiver of a stream's events. Must not throw. Nothing follows `onEnded`. */
 export interface BotStreamListener {

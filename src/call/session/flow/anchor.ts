@@ -13,6 +13,7 @@ import type {
   RecordSpec,
   StreamReport,
   StreamSpec,
+  StreamStop,
 } from '../../../media/port.js';
 
 /** Hears of what was started, by the ids that it was started with. Nothing follows `close`. */
@@ -96,8 +97,8 @@ export class Anchor implements EndpointEvents {
     if (this.#started('stream', streamId, this.#endpoint?.startStream(spec))) this.#streams++;
   }
 
-  stopStream(streamId: string): void {
-    this.#stop('stream', streamId, (endpoint, id) => endpoint.stopStream(id));
+  stopStream(streamId: string, reason: StreamStop): void {
+    this.#stop('stream', streamId, (endpoint, id) => endpoint.stopStream(id, reason));
   }
 
   /** Stops all streams. Resolves when none runs any more: their reports come only while the endpoint is open. */
@@ -105,7 +106,7 @@ export class Anchor implements EndpointEvents {
     if (this.#streams === 0 || this.closed) return Promise.resolve();
     const ended = new Promise<void>((resolve) => (this.#whenStreamsEnd = resolve));
     for (const key of [...this.#ids.keys()])
-      if (key.startsWith('stream ')) this.stopStream(key.slice('stream '.length));
+      if (key.startsWith('stream ')) this.stopStream(key.slice('stream '.length), 'callended');
     return ended;
   }
 

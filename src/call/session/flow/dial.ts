@@ -103,7 +103,7 @@ export class Dial implements AttemptSink {
       if (body === undefined && this.anchor !== undefined) return this.#end({ ...FAILED, sipStatus: 503 });
       const { invite } = this.order;
       const content = body === undefined ? {} : { contentType: SDP, body };
-      this.#hunt = new Hunt(this.#world, decision, { ...invite, ...content }, this.#sink);
+      this.#hunt = new Hunt(this.#world, this.order.admitted, { ...invite, ...content }, this.#sink);
       this.#next();
     } catch (error) {
       this.#sink.dialFault(error);

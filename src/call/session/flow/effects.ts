@@ -281,7 +281,7 @@ export class Effects implements AnchorSink {
     const streamSid = this.#streamSids.get(streamId) ?? '';
     if (this.#call.media.withdraw(streamId)) {
       this.onStreamEnded(streamId, { ...NEVER_STREAMED, streamSid, detail: 'stopped before it began' });
-    } else this.#call.media.anchor?.stopStream(streamId);
+    } else this.#call.media.anchor?.stopStream(streamId, this.#call.caller.open ? 'stopped' : 'callended');
   }
 
   // The rest.

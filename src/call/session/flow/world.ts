@@ -4,7 +4,7 @@ import type { MediaPort, MediaQuality, StreamReport } from '../../../media/port.
 import type { IncomingLeg } from '../../../signal/port.js';
 import type { Attempt } from '../../bridge/attempt.js';
 import type { CallEnding } from '../../bridge/ending.js';
-import type { HuntObserver } from '../../bridge/hunt.js';
+import type { HuntObserver, HuntPlan } from '../../bridge/hunt.js';
 import type { BridgeWorld } from '../../bridge/world.js';
 import type { FlowDocument } from '../../flow/document.js';
 import type { TraceStep } from '../../flow/trace.js';
@@ -65,8 +65,7 @@ export interface FlowWorld extends BridgeWorld {
 }
 
 /** A dial's decision and the limits that it took; `release` gives them back, once. */
-export interface AdmittedDial {
-  readonly decision: Decision;
+export interface AdmittedDial extends HuntPlan {
   /** Of the trunk or carrier that is called. */
   readonly media: MediaSettings;
   release(): void;
