@@ -101,6 +101,7 @@ t.test('the caller hangs up while talking to a bot: the bot is told, and its rep
   await rig.pass(2000);
   a.byes();
   t.match(rig.media.log.at(-1), / stopStream callended$/, 'the bot is told that the call is over');
+  t.match(rig.media.log.at(-1), / stopStream callended$/, 'the bot is told that the call is over');
   t.equal(rig.limiter.dump().calls, 0, 'limits are free at once');
   await rig.turn();
   t.match(rig.record, {
