@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SystemClock } from '../dist/kernel/index.js';
 import { openStore } from '../dist/store/index.js';
 
-/** Changes in one revision; the store takes at most 20,000. */
+/** Changes in one revision; the store takes at most 200,000. */
 const CHUNK = 10_000;
 
 const [path, url, prefix] = process.argv.slice(2);

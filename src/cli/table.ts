@@ -22,7 +22,8 @@ export const numberFormat = (config: Config): { countryCode?: string; nationalPr
 export const readRouting = async (
   config: Config,
 ): Promise<{ readonly document: RoutingDocument; readonly table: RoutingTable }> => {
-  const store = openStore(config.store as StoreConfig, { clock: new SystemClock(), pause });
+  const look = config.store.kind === 'file' ? { ...config.store, readOnly: true } : config.store;
+  const store = openStore(look as StoreConfig, { clock: new SystemClock(), pause });
   const problems: string[] = [];
   let resources: Resource[] | undefined;
   let revision = '';

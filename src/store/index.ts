@@ -1,15 +1,16 @@
 /** Where the routing document lives. One port (RoutingStore of call/routing), three adapters. */
 import type { RoutingStore } from '../call/routing/resources.js';
-import { FileStore } from './file/fileStore.js';
+import { FileStore, type FileStoreOptions } from './file/fileStore.js';
 import { MemoryDocument, MemoryStore } from './memory/memoryStore.js';
 import { RedisStore, type RedisStoreOptions } from './redis/redisStore.js';
 import type { StoreDeps } from './timeSlice.js';
 
+export { RedisLimitExchange, type LimitExchangeOptions } from './redis/limitExchange.js';
 export type { Pause, StoreDeps } from './timeSlice.js';
 export { MemoryDocument, MemoryStore } from './memory/memoryStore.js';
 
 export type StoreConfig =
-  | { readonly kind: 'file'; /** YAML, or JSON when it ends in `.json`. */ readonly path: string }
+  | ({ readonly kind: 'file'; /** YAML, or JSON when it ends in `.json`. */ readonly path: string } & FileStoreOptions)
   | ({ readonly kind: 'redis' } & RedisStoreOptions)
   | { readonly kind: 'memory'; /** Nested form, as in a file. */ readonly document?: unknown };
 
@@ -20,7 +21,7 @@ export type StoreConfig =
 export function openStore(config: StoreConfig, deps: StoreDeps): RoutingStore {
   switch (config.kind) {
     case 'file':
-      return new FileStore(config.path, deps);
+      return new FileStore(config.path, deps, config);
     case 'redis':
       return new RedisStore(config, deps);
     case 'memory':

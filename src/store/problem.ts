@@ -12,8 +12,8 @@ export interface StoreProblem {
 
 export type RoutingChange = Parameters<RoutingStore['publish']>[0];
 
-/** More than this in one revision would hold a shared Redis for too long; publish several. */
-const MAX_CHANGES = 20_000;
+/** A revision is published in one go, and a shared Redis serves nobody else meanwhile: this many take it a second. */
+const MAX_CHANGES = 200_000;
 /** Problems named in one message; a wholly wrong document has many. */
 const MAX_NAMED = 5;
 
@@ -39,7 +39,7 @@ export async function prepareChange(change: RoutingChange, deps: StoreDeps): Pro
   if (change.upserts.length + change.deletes.length > MAX_CHANGES) {
     throw new TandemError({
       code: 'revision_too_large',
-      message: `a revision holds at most ${MAX_CHANGES} changes; publish several`,
+      message: `a revision holds at most ${MAX_CHANGES} changes, not ${change.upserts.length + change.deletes.length}`,
     });
   }
   const slice = new TimeSlice(deps);
@@ -67,6 +67,15 @@ export const revisionConflict = (base: string, current: string): TandemError =>
   new TandemError({
     code: 'revision_conflict',
     message: `the change is based on revision ${base}, current is ${current}`,
+  });
+
+export const revisionNotFound = (revision: string): TandemError =>
+  new TandemError({ code: 'revision_not_found', message: `there is no revision '${revision.slice(0, 80)}'` });
+
+export const historyTrimmed = (revision: string): TandemError =>
+  new TandemError({
+    code: 'history_trimmed',
+    message: `what revision '${revision.slice(0, 80)}' changed is no longer kept`,
   });
 
 export const storeClosed = (): TandemError => new TandemError({ code: 'store_closed', message: 'the store is closed' });

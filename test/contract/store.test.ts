@@ -46,6 +46,9 @@ const number = (phone_number: string): Resource => ({
   value: { phone_number, trunk_sid: 'trk_demo', mode: 'pstn' },
 });
 
+/** Less than by default: what is beyond it is soon reached. */
+const BOUNDS = { revisions: 12, bytes: 64 * 1024 * 1024 };
+
 const add = (...numbers: string[]): { author: string; upserts: Resource[]; deletes: [] } => ({
   author: 'test',
   upserts: numbers.map(number),
@@ -62,6 +65,10 @@ interface World {
   /** Makes the next delivery impossible as a patch: the changes between are lost. @returns the number it added. */
   readonly makeGap: (() => Promise<string>) | undefined;
   readonly clock: SystemClock;
+  /** Revisions that are kept. */
+  readonly kept: number;
+  /** Changes of a large revision: YAML takes its time. */
+  readonly many: number;
 }
 
 type MakeWorld = (
@@ -76,7 +83,7 @@ const temporary = async (test: Test): Promise<string> => {
 };
 
 const memory: MakeWorld = (_test, deps) => {
-  const shared = new MemoryDocument(document());
+  const shared = new MemoryDocument(document(), BOUNDS);
   return Promise.resolve({ make: () => new MemoryStore(shared, deps), poison: undefined, makeGap: undefined });
 };
 
@@ -93,7 +100,7 @@ const file =
       await writeFile(`${path}~`, extension === 'json' ? JSON.stringify(bad) : stringify(bad));
       await rename(`${path}~`, path);
     };
-    return { make: () => openStore({ kind: 'file', path }, deps), poison, makeGap: undefined };
+    return { make: () => openStore({ kind: 'file', path, bounds: BOUNDS }, deps), poison, makeGap: undefined };
   };
 
 const PREFIX = '{tandem}:routing:';
@@ -129,16 +136,16 @@ const redis: MakeWorld = async (test, deps) => {
     );
     return '+918040000888';
   };
-  return { make: () => openStore({ kind: 'redis', url: server.url }, deps), poison, makeGap };
+  return { make: () => openStore({ kind: 'redis', url: server.url, bounds: BOUNDS }, deps), poison, makeGap };
 };
 
 const withWorld = (
   test: Test,
-  name: string,
+  title: string,
   make: MakeWorld,
   body: (test: Test, world: World) => Promise<void>,
 ): void => {
-  void test.test(name, async (sub) => {
+  void test.test(title, async (sub) => {
     const clock = new SystemClock();
     const made = await make(sub, { clock, pause: () => new Promise((resolve) => setImmediate(resolve)) });
     const stores: RoutingStore[] = [];
@@ -148,7 +155,13 @@ const withWorld = (
       return store;
     };
     try {
-      await body(sub, { ...made, open, clock });
+      await body(sub, {
+        ...made,
+        open,
+        clock,
+        kept: BOUNDS.revisions,
+        many: test.name.startsWith('yaml') ? 2_000 : 25_000,
+      });
     } finally {
       for (const store of stores) await store.close();
       sub.strictSame(clock.dump(), {}, 'no timer lives on');
@@ -276,6 +289,79 @@ const contract = (name: string, make: MakeWorld): void => {
       const witness = await new StoreFollower().follow(other);
       await witness.untilRevision(await other.publish(add('+918040000003')));
       sub.equal(follower.updates.length, 1);
+    });
+
+    withWorld(test, 'history tells who changed what, before and after, newest first', make, async (sub, world) => {
+      const store = world.open();
+      const follower = await new StoreFollower().follow(world.open());
+      const began = follower.revision as string;
+      const known = (await store.history.list({ limit: 50 })).revisions.length;
+      const first = await store.publish({
+        ...add('+918040000003'),
+        base: began,
+        author: 'api:demo/k',
+        note: 'one more',
+      });
+      const changed = { ...(number(ONE).value as object), mode: 'flow', flow: 'flw' } as never;
+      const deletes = [{ type: 'phone_number', id: TWO }] as const;
+      const second = await store.publish({
+        author: 'cli:operator',
+        upserts: [{ type: 'phone_number', value: changed }, number('+918040000003')],
+        deletes,
+      });
+      const page = await store.history.list({ limit: 2 });
+      sub.match(page.revisions, [
+        { revision: second, base: first, author: 'cli:operator', at: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/ },
+        { revision: first, base: began, author: 'api:demo/k', note: 'one more', changes: 1 },
+      ]);
+      sub.notOk('note' in (page.revisions[0] ?? {}));
+      sub.equal((await store.history.list({ limit: 50 })).revisions.length, known + 2);
+      const older = await store.history.list({ before: second, limit: 1 });
+      sub.match(older.revisions, [{ revision: first }]);
+      const one = await store.history.get(first);
+      sub.strictSame(one.changes, [
+        {
+          key: { type: 'phone_number', id: '+918040000003' },
+          before: undefined,
+          after: number('+918040000003').value,
+        },
+      ]);
+      const two = [...(await store.history.get(second)).changes].sort((a, b) => (a.key.id < b.key.id ? -1 : 1));
+      sub.strictSame(two, [
+        { key: { type: 'phone_number', id: ONE }, before: number(ONE).value, after: changed },
+        { key: { type: 'phone_number', id: TWO }, before: number(TWO).value, after: undefined },
+      ]);
+      for (const unknown of ['99-none', 'none', '']) {
+        await sub.rejects(store.history.get(unknown), { code: 'revision_not_found' }, unknown);
+      }
+      await sub.rejects(store.history.list({ before: '99-none', limit: 1 }), { code: 'revision_not_found' });
+      await follower.untilRevision(second);
+    });
+
+    withWorld(test, 'history is bounded, and says when what is asked for is gone', make, async (sub, world) => {
+      const store = world.open();
+      await store.publish(add(ONE));
+      const gone = (await store.history.list({ limit: 1 })).revisions[0]?.revision as string;
+      for (let i = 0; i < world.kept; i++) await store.publish(add(ONE));
+      const page = await store.history.list({ limit: 5000 });
+      sub.equal(page.revisions.length, world.kept);
+      sub.equal(page.trimmed, true);
+      await sub.rejects(store.history.get(gone), { code: 'history_trimmed' });
+      await store.history.get(page.revisions.at(-1)?.revision as string);
+      sub.same((await store.history.list({ before: page.revisions.at(-1)?.revision, limit: 9 })).revisions, []);
+    });
+
+    withWorld(test, 'one revision of many thousands of changes comes whole', make, async (sub, world) => {
+      const store = world.open();
+      const follower = await new StoreFollower().follow(world.open());
+      const numbers = Array.from({ length: world.many }, (_, i) => `+9180${String(41_000_000 + i)}`);
+      const revision = await store.publish(add(...numbers));
+      await follower.untilRevision(revision);
+      sub.equal(follower.numbers.length, numbers.length + 2);
+      sub.equal(follower.updates.length, 2);
+      const record = await store.history.get(revision);
+      sub.equal(record.changes.length, numbers.length);
+      sub.strictSame(record.changes.at(-1)?.after, number(numbers.at(-1) as string).value);
     });
 
     withWorld(test, 'a bad document never replaces a good one', make, async (sub, world) => {

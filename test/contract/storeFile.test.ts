@@ -167,17 +167,88 @@ scenario('publications are journalled, the order of the document and its mode ar
   const entries = index.map((line) => JSON.parse(line) as { revision: string; author: string; file: string });
   test.strictSame(
     entries.map((entry) => entry.revision),
-    revisions.slice(-20),
-    'the last twenty',
+    revisions,
   );
   test.equal(entries.at(-1)?.author, 'user 24');
-  test.equal((await readdir(journal)).length, 21);
+  const files = await readdir(journal);
+  test.strictSame(
+    files.filter((name) => name.endsWith('.yaml')).sort(),
+    entries
+      .slice(-20)
+      .map((entry) => entry.file)
+      .sort(),
+    'whole documents of the last twenty',
+  );
+  test.equal(files.filter((name) => name.endsWith('.changes.jsonl')).length, 25);
   const text = await readFile(world.path, 'utf8');
   test.equal(await readFile(join(journal, entries.at(-1)?.file as string), 'utf8'), text);
   test.ok(text.indexOf(TWO) < text.indexOf(ONE), 'order kept');
   test.equal((await stat(world.path)).mode, mode);
   const left = (await readdir(world.directory)).filter((name) => /lock|tmp/.test(name));
   test.strictSame(left, [], 'no lock and no temporary file is left');
+});
+
+scenario('what an editor writes is a revision of the history, once, whoever sees it first', async (test, world) => {
+  const stores = [world.open(), world.open()] as const;
+  const followers = await Promise.all(stores.map((store) => new StoreFollower().follow(store)));
+  await writeFile(world.path, yaml(ONE, TWO));
+  await Promise.all(followers.map((follower) => has(follower, TWO)));
+  const { revisions } = await stores[0].history.list({ limit: 10 });
+  test.match(revisions, [{ author: 'file', changes: 1 }]);
+  test.equal(revisions.length, 1);
+  test.strictSame(new Set(followers.map((follower) => follower.revision)).size, 1, 'by one name');
+  test.equal(revisions[0]?.revision, followers[0]?.revision);
+  test.equal(revisions[0]?.base, followers[0]?.updates[0]?.revision);
+  const { changes } = await stores[1].history.get(revisions[0]?.revision as string);
+  test.match(changes, [
+    { key: { type: 'phone_number', id: TWO }, before: undefined, after: { trunk_sid: 'trk_demo' } },
+  ]);
+  const published = await stores[1].publish(add('+918040000003'));
+  test.match((await stores[0].history.list({ limit: 1 })).revisions, [
+    { revision: published, base: revisions[0]?.revision, author: 'test' },
+  ]);
+});
+
+scenario(
+  'an edit made while no process ran is noticed at the start, and one before a publication, too',
+  async (test, world) => {
+    const first = world.open();
+    await new StoreFollower().follow(first);
+    await first.publish(add(TWO));
+    await first.close();
+    await writeFile(world.path, yaml(ONE));
+    const second = world.open();
+    const follower = await new StoreFollower().follow(second);
+    const { revisions } = await second.history.list({ limit: 10 });
+    test.match(revisions, [{ author: 'file', revision: follower.revision }, { author: 'test' }]);
+    const { changes } = await second.history.get(follower.revision as string);
+    test.match(changes, [{ key: { id: TWO }, before: { mode: 'pstn' }, after: undefined }]);
+    await second.close();
+    await writeFile(world.path, yaml(ONE, '+918040000004'));
+    const third = world.open();
+    await third.publish(add('+918040000005'));
+    const after = await third.history.list({ limit: 2 });
+    test.strictSame(
+      after.revisions.map((one) => one.author),
+      ['test', 'file'],
+    );
+  },
+);
+
+scenario('a look at a document leaves no trace, and a folder that cannot be written is served', async (test, world) => {
+  const deps = { clock: world.clock, pause: (): Promise<void> => new Promise((resolve) => setImmediate(resolve)) };
+  const look = openStore({ kind: 'file', path: world.path, readOnly: true }, deps);
+  const follower = await new StoreFollower().follow(look);
+  await writeFile(world.path, yaml(ONE, TWO));
+  await has(follower, TWO);
+  await look.close();
+  test.notOk((await readdir(world.directory)).includes('routing.yaml.revisions'));
+  // What cannot be a folder stands for what may not be made.
+  await writeFile(`${world.path}.revisions`, '');
+  const other = await new StoreFollower().follow(world.open());
+  await writeFile(world.path, yaml(TWO));
+  await other.until('one number', () => other.numbers.length === 1);
+  test.strictSame(other.numbers, [TWO]);
 });
 
 scenario('a publication that changes nothing is a revision all the same', async (test, world) => {

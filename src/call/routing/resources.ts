@@ -5,6 +5,7 @@
  */
 
 import type { FlowDocument } from '../flow/document.js';
+import type { RoutingHistory } from './history.js';
 
 /** When something was made and last changed: UTC, RFC 3339, whole seconds. Hand-written documents may leave it out. */
 export interface Dates {
@@ -265,6 +266,8 @@ export interface RoutingStore {
     readonly upserts: readonly Resource[];
     readonly deletes: readonly ResourceKey[];
   }): Promise<string>;
+  /** What was published, as long as it is kept. */
+  readonly history: RoutingHistory;
   status(): RoutingStoreStatus;
   close(): Promise<void>;
 }

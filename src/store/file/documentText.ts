@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import { parse as parseYaml, stringify as printYaml } from 'yaml';
 import { assemble, flatten, resourceKey, validateDocument, type RoutingDocument } from '../../call/routing/schema.js';
+import type { ResourceChange } from '../../call/routing/history.js';
 import type { Resource, ResourceKey } from '../../call/routing/resources.js';
 import { err, ok, type Result } from '../../kernel/index.js';
 import { canonicalJson } from '../canonicalJson.js';
+import { changesOf } from '../changesOf.js';
 import { describeProblems, errorText, type RoutingChange, type StoreProblem } from '../problem.js';
 
 export type DocumentFormat = 'json' | 'yaml';
@@ -57,6 +59,7 @@ export interface EditedDocument {
   readonly hash: string;
   /** Content hash before the change. */
   readonly baseHash: string;
+  readonly changes: readonly ResourceChange[];
 }
 
 /** Applies a change to the text of a document; layout and comments are those of the printer afterwards. */
@@ -69,6 +72,7 @@ export function editDocument(
   if (!read.ok) return read;
   // A Map keeps the order that people gave to their document.
   const resources = new Map(read.value.resources.map((resource) => [keyText(resourceKey(resource)), resource]));
+  const changes = changesOf(change, (key) => resources.get(keyText(key)));
   for (const key of change.deletes) resources.delete(keyText(key));
   for (const resource of change.upserts) resources.set(keyText(resourceKey(resource)), resource);
   let document: RoutingDocument;
@@ -81,7 +85,7 @@ export function editDocument(
   if (!checked.ok) return invalid(describeProblems(checked.error));
   const hash = contentHash(resources.values());
   const printed = format === 'json' ? `${JSON.stringify(document, null, 2)}\n` : printYaml(document, { lineWidth: 0 });
-  return ok({ text: printed, hash, baseHash: read.value.hash });
+  return ok({ text: printed, hash, baseHash: read.value.hash, changes });
 }
 
 const keyText = ({ type, id }: ResourceKey): string => `${type} ${id}`;

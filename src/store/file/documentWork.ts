@@ -26,13 +26,19 @@ export class DocumentWork {
     this.#format = formatOf(path);
   }
 
-  /** @param knownHash what the caller holds already; equal contents answer `unchanged`. */
-  async load(knownHash: string | undefined): Promise<Result<LoadedDocument | 'unchanged', StoreProblem>> {
+  /**
+   * @param knownHash what the caller holds already; equal contents answer `unchanged`.
+   * @param path of another document of the same format
+   */
+  async load(
+    knownHash: string | undefined,
+    path = this.#path,
+  ): Promise<Result<LoadedDocument | 'unchanged', StoreProblem>> {
     try {
-      if (await this.#isLarge()) {
-        return await this.#loadInWorker({ kind: 'load', path: this.#path, format: this.#format, knownHash });
+      if (await this.#isLarge(path)) {
+        return await this.#loadInWorker({ kind: 'load', path, format: this.#format, knownHash });
       }
-      const read = readDocument(await readFile(this.#path, 'utf8'), this.#format);
+      const read = readDocument(await readFile(path, 'utf8'), this.#format);
       if (!read.ok) return read;
       const { hash, resources } = read.value;
       return ok(hash === knownHash ? 'unchanged' : { hash, table: new ResourceTable(resources) });
@@ -63,8 +69,8 @@ export class DocumentWork {
     await Promise.all([...this.#workers].map((worker) => worker.terminate()));
   }
 
-  async #isLarge(): Promise<boolean> {
-    return (await stat(this.#path)).size > INLINE_BYTES[this.#format];
+  async #isLarge(path = this.#path): Promise<boolean> {
+    return (await stat(path)).size > INLINE_BYTES[this.#format];
   }
 
   #loadInWorker(task: WorkerTask): Promise<Result<LoadedDocument | 'unchanged', StoreProblem>> {

@@ -1,9 +1,11 @@
 import { stat } from 'node:fs/promises';
+import type { RoutingHistory } from '../../call/routing/history.js';
 import type { RoutingStore, RoutingStoreStatus } from '../../call/routing/resources.js';
 import { TandemError, type Timer } from '../../kernel/index.js';
 import { writeAtomically } from '../atomicWrite.js';
 import { DeliveryGate, type Deliver, type OnProblem } from '../deliveryGate.js';
 import { differenceOf } from '../difference.js';
+import type { HistoryBounds } from '../historyBounds.js';
 import {
   alreadyFollowing,
   errorText,
@@ -18,6 +20,8 @@ import type { ResourceTable } from '../resourceTable.js';
 import type { StoreDeps } from '../timeSlice.js';
 import { DirectoryWatch } from './directoryWatch.js';
 import { DocumentWork, type LoadedDocument } from './documentWork.js';
+import { EditJournal } from './editJournal.js';
+import { FileHistory } from './fileHistory.js';
 import { withFileLock } from './fileLock.js';
 import { Journal } from './journal.js';
 import { RevisionNames, hashOfRevision, publishedName } from './revisionName.js';
@@ -27,12 +31,20 @@ const SETTLE_MS = 20;
 /** Up to so many changes are delivered as a patch. */
 const MAX_PATCH = 1000;
 
+export interface FileStoreOptions {
+  /** For a look at it: edits that are found are served, and not written into the journal. */
+  readonly readOnly?: boolean;
+  readonly bounds?: HistoryBounds;
+}
+
 /** The routing document in one YAML or JSON file, with a journal of publications beside it. */
 export class FileStore implements RoutingStore {
   readonly #path: string;
   readonly #deps: StoreDeps;
   readonly #work: DocumentWork;
   readonly #journal: Journal;
+  readonly #edits: EditJournal | undefined;
+  readonly history: RoutingHistory;
   readonly #names = new RevisionNames();
   readonly #publications = new Set<Promise<string>>();
   #gate: DeliveryGate | undefined;
@@ -44,11 +56,13 @@ export class FileStore implements RoutingStore {
   #problem: StoreProblem | undefined;
   #closed = false;
 
-  constructor(path: string, deps: StoreDeps) {
+  constructor(path: string, deps: StoreDeps, options: FileStoreOptions = {}) {
     this.#path = path;
     this.#deps = deps;
     this.#work = new DocumentWork(path);
-    this.#journal = new Journal(path);
+    this.#journal = new Journal(path, deps, options.bounds);
+    this.history = new FileHistory(this.#journal);
+    if (options.readOnly !== true) this.#edits = new EditJournal(path, this.#journal, this.#work, deps);
   }
 
   async follow(deliver: Deliver, onProblem: OnProblem): Promise<void> {
@@ -133,6 +147,7 @@ export class FileStore implements RoutingStore {
 
   async #deliver(loaded: LoadedDocument): Promise<void> {
     const gate = this.#gate as DeliveryGate;
+    await this.#edits?.note(loaded, this.#held, gate.revision);
     const revision = this.#names.next(loaded.hash, await this.#journal.entries());
     const patch = this.#held && (await this.#patchFrom(this.#held.table, loaded.table));
     const base = gate.revision;
@@ -150,17 +165,22 @@ export class FileStore implements RoutingStore {
   }
 
   async #publishLocked(change: RoutingChange): Promise<string> {
-    const { text, hash, baseHash } = unwrap(await this.#work.edit(change));
-    const last = (await this.#journal.entries()).at(-1);
+    const { text, hash, baseHash, changes } = unwrap(await this.#work.edit(change));
+    let last = (await this.#journal.entries()).at(-1);
     if (change.base !== undefined && hashOfRevision(change.base) !== baseHash) {
       const known = last?.hash === baseHash ? last.revision : `with content ${baseHash}`;
       throw revisionConflict(change.base, known);
     }
+    // An edit that nobody has seen yet is a revision of its own, before this one.
+    if (last?.hash !== baseHash) last = (await this.#edits?.noteLocked(baseHash, this.#held, undefined)) ?? last;
     const number = (last?.number ?? 0) + 1;
+    const base = last?.revision ?? publishedName(0, baseHash);
+    const { author, note } = change;
     const revision = publishedName(number, hash);
     const at = new Date(this.#deps.clock.wallMs()).toISOString();
     // Journal first: a follower that sees the document finds its name there.
-    await this.#journal.append({ number, revision, hash, author: change.author, at }, text);
+    const entry = { number, revision, base, hash, author, at, ...(note === undefined ? {} : { note }) };
+    await this.#journal.append(entry, { text }, changes);
     const mode = (await stat(this.#path)).mode & 0o777;
     await writeAtomically(
       this.#path,

@@ -1,12 +1,17 @@
+import type { RevisionPage, RevisionRecord, RoutingHistory } from '../../call/routing/history.js';
 import { assemble, flatten, validateDocument } from '../../call/routing/schema.js';
 import type { RoutingStore, RoutingStoreStatus, RoutingUpdate } from '../../call/routing/resources.js';
 import { TandemError } from '../../kernel/index.js';
+import { changesOf } from '../changesOf.js';
 import { DeliveryGate, type Deliver, type OnProblem } from '../deliveryGate.js';
+import { HISTORY_BOUNDS, countOf, type HistoryBounds } from '../historyBounds.js';
 import {
   alreadyFollowing,
   describeProblems,
+  historyTrimmed,
   prepareChange,
   revisionConflict,
+  revisionNotFound,
   storeClosed,
   type RoutingChange,
 } from '../problem.js';
@@ -16,16 +21,20 @@ import type { StoreDeps } from '../timeSlice.js';
 type Listener = (update: Extract<RoutingUpdate, { kind: 'patch' }>) => void;
 
 /** A routing document in this process, which any number of memory stores share. */
-export class MemoryDocument {
+export class MemoryDocument implements RoutingHistory {
   #table: ResourceTable;
   #revision = 0;
+  /** Oldest first, without gaps. */
+  readonly #records: RevisionRecord[] = [];
+  readonly #bounds: HistoryBounds;
   readonly #listeners = new Set<Listener>();
 
   /**
    * @param document nested form, as in a file; default: an empty one.
    * @throws TandemError `invalid_document`.
    */
-  constructor(document: unknown = {}) {
+  constructor(document: unknown = {}, bounds: HistoryBounds = HISTORY_BOUNDS) {
+    this.#bounds = bounds;
     const checked = validateDocument(document);
     if (!checked.ok) throw new TandemError({ code: 'invalid_document', message: describeProblems(checked.error) });
     this.#table = new ResourceTable(flatten(checked.value));
@@ -44,17 +53,42 @@ export class MemoryDocument {
     return () => this.#listeners.delete(listener);
   }
 
-  /** @throws TandemError `revision_conflict`, `invalid_document`. */
-  publish(change: RoutingChange): string {
+  list({ before, limit }: { readonly before?: string | undefined; readonly limit: number }): Promise<RevisionPage> {
+    if (before !== undefined && !this.#known(before)) return Promise.reject(revisionNotFound(before));
+    const oldest = Number(this.#records[0]?.revision ?? this.#revision + 1);
+    const end = before === undefined ? this.#records.length : Math.max(0, Number(before) - oldest);
+    const page = this.#records.slice(Math.max(0, end - limit), end).reverse();
+    const revisions = page.map(({ changes, ...summary }) => ({ ...summary, changes: changes.length }));
+    return Promise.resolve({ revisions, trimmed: oldest > 1 });
+  }
+
+  get(revision: string): Promise<RevisionRecord> {
+    const record = this.#records.find((one) => one.revision === revision);
+    if (record !== undefined) return Promise.resolve(record);
+    return Promise.reject(this.#known(revision) ? historyTrimmed(revision) : revisionNotFound(revision));
+  }
+
+  #known(revision: string): boolean {
+    const count = countOf(revision);
+    return revision === String(count) && count > 0 && count <= this.#revision;
+  }
+
+  /** @param at ISO 8601. @throws TandemError `revision_conflict`, `invalid_document`. */
+  publish(change: RoutingChange, at: string): string {
     const base = this.revision;
     if (change.base !== undefined && change.base !== base) throw revisionConflict(change.base, base);
     const table = new ResourceTable(this.#table.resources());
     table.apply(change);
     const checked = validateDocument(assemble(table.resources()));
     if (!checked.ok) throw new TandemError({ code: 'invalid_document', message: describeProblems(checked.error) });
+    const { upserts, deletes, author, note } = change;
+    const before = this.#table;
+    const changes = changesOf(change, (key) => before.get(key));
     this.#table = table;
     this.#revision++;
-    const { upserts, deletes } = change;
+    const { revision } = this;
+    this.#records.push({ revision, base, author, at, ...(note === undefined ? {} : { note }), changes });
+    if (this.#records.length > this.#bounds.revisions) this.#records.shift();
     for (const listener of this.#listeners) {
       listener({ kind: 'patch', revision: this.revision, base, upserts, deletes });
     }
@@ -91,7 +125,12 @@ export class MemoryStore implements RoutingStore {
 
   async publish(change: RoutingChange): Promise<string> {
     if (this.#closed) throw storeClosed();
-    return this.#document.publish(await prepareChange(change, this.#deps));
+    const at = new Date(this.#deps.clock.wallMs()).toISOString();
+    return this.#document.publish(await prepareChange(change, this.#deps), at);
+  }
+
+  get history(): RoutingHistory {
+    return this.#document;
   }
 
   status(): RoutingStoreStatus {

@@ -19,17 +19,58 @@ export interface ChangeEntry {
   readonly deletes: string;
 }
 
-/** Packs changes as publishRevision.lua takes them: upserts and deletes. */
-export async function packChange(change: RoutingChange, deps: StoreDeps): Promise<[string, string]> {
+/** Characters of a part: what a follower parses in one go, and what an entry of the stream may carry. */
+export const PART_CHARACTERS = 256 * 1024;
+
+export interface PackedChange {
+  /** Each a JSON array, as publishRevision.lua takes them. */
+  readonly upserts: readonly string[];
+  readonly deletes: readonly string[];
+  /** Of all parts. */
+  readonly characters: number;
+}
+
+/** Packs changes for publishRevision.lua, in parts. */
+export async function packChange(change: RoutingChange, deps: StoreDeps): Promise<PackedChange> {
   const slice = new TimeSlice(deps);
-  const upserts: string[] = [];
+  const upserts = new Parts();
   for (const resource of change.upserts) {
     const { type, id } = resourceKey(resource);
-    upserts.push(JSON.stringify([typeNumber(type), id, JSON.stringify(resource.value)]));
+    upserts.add(JSON.stringify([typeNumber(type), id, JSON.stringify(resource.value)]));
     if (slice.spent) await slice.rest();
   }
-  const deletes = change.deletes.map((key) => JSON.stringify([typeNumber(key.type), key.id]));
-  return [`[${upserts.join(',')}]`, `[${deletes.join(',')}]`];
+  const deletes = new Parts();
+  for (const key of change.deletes) deletes.add(JSON.stringify([typeNumber(key.type), key.id]));
+  return {
+    upserts: upserts.finish(),
+    deletes: deletes.finish(),
+    characters: upserts.characters + deletes.characters,
+  };
+}
+
+class Parts {
+  characters = 0;
+  readonly #parts: string[] = [];
+  #items: string[] = [];
+  #size = 0;
+
+  add(item: string): void {
+    this.#items.push(item);
+    this.#size += item.length;
+    if (this.#size >= PART_CHARACTERS) this.#close();
+  }
+
+  finish(): string[] {
+    if (this.#items.length > 0) this.#close();
+    return this.#parts;
+  }
+
+  #close(): void {
+    this.#parts.push(`[${this.#items.join(',')}]`);
+    this.characters += this.#size;
+    this.#items = [];
+    this.#size = 0;
+  }
 }
 
 const typeNumber = (type: ResourceType): number => RESOURCE_TYPES.indexOf(type) + 1;
@@ -74,7 +115,7 @@ export function unpackChange(entry: ChangeEntry): Result<UnpackedChange, StorePr
   }
 }
 
-function typeOf(number: number): ResourceType {
+export function typeOf(number: number): ResourceType {
   const type = RESOURCE_TYPES[number - 1];
   if (type === undefined) throw new RangeError('unknown resource type');
   return type;

@@ -1,13 +1,22 @@
-import type { ResourceKey } from '../../call/routing/resources.js';
+import type { Resource, ResourceKey } from '../../call/routing/resources.js';
 import { resourceKey } from '../../call/routing/schema.js';
 import { TandemError, err, ok, type Result } from '../../kernel/index.js';
 import type { StoreProblem } from '../problem.js';
 import { RESOURCE_TYPES } from '../resourceType.js';
 import { ResourceTable } from '../resourceTable.js';
 import { TimeSlice, type StoreDeps } from '../timeSlice.js';
-import { parseResource, readEntry, unpackChange, type RawEntry } from './changeEntry.js';
+import {
+  parseResource,
+  readEntry,
+  typeOf,
+  unpackChange,
+  type ChangeEntry,
+  type RawEntry,
+  type UnpackedChange,
+} from './changeEntry.js';
 import type { RedisConnection } from './connection.js';
 import type { RoutingKeys } from './keys.js';
+import { readLargeChange } from './redisHistory.js';
 
 /** Fields that one HSCAN asks for. */
 const SCAN_COUNT = 1000;
@@ -73,6 +82,33 @@ export async function loadAll(context: LoadContext): Promise<FullLoad> {
   });
 }
 
+/** What a revision changed that its entry does not carry: from the history, part by part. */
+export async function loadLargeChange(
+  { connection, keys, deps }: LoadContext,
+  { revision, position }: ChangeEntry,
+): Promise<Result<UnpackedChange, StoreProblem>> {
+  const gone = err({ code: 'history_trimmed', message: `entry ${position}: its changes are no longer kept` });
+  const parts = await readLargeChange(connection, keys, revision);
+  if (parts === undefined) return gone;
+  const upserts: Resource[] = [];
+  const deletes: ResourceKey[] = [];
+  const invalid: { key: ResourceKey; problem: StoreProblem }[] = [];
+  const slice = new TimeSlice(deps);
+  for await (const part of parts) {
+    for (const [number, id, , after] of part) {
+      const key = { type: typeOf(number), id };
+      if (after === false) deletes.push(key);
+      else {
+        const parsed = parseResource(key.type, id, after);
+        if (parsed.ok) upserts.push(parsed.value);
+        else invalid.push({ key, problem: parsed.error });
+      }
+      if (slice.spent) await slice.rest();
+    }
+  }
+  return ok({ upserts, deletes, invalid });
+}
+
 class Draft {
   readonly #context: LoadContext;
   readonly #table = new ResourceTable();
@@ -113,8 +149,9 @@ class Draft {
       const raw = await readChangesAfter(this.#context, this.#head.position);
       if (raw.length === 0) return newest.revision === this.#head.revision;
       for (const entry of raw.map(readEntry)) {
-        const change = unpackChange(entry);
-        if (entry.base !== this.#head.revision || entry.reload || !change.ok) return false;
+        if (entry.base !== this.#head.revision) return false;
+        const change = entry.reload ? await loadLargeChange(this.#context, entry) : unpackChange(entry);
+        if (!change.ok) return false;
         this.#apply(change.value);
         this.#head = entry;
       }

@@ -1,22 +1,24 @@
 import { RESOURCE_TYPES } from '../resourceType.js';
 import type { ResourceType } from '../../call/routing/resources.js';
-
-const DEFAULT_PREFIX = '{tandem}:';
-
-/** Braces make all keys of one document live in one slot of a cluster, where one script may change them together. */
-const withHashTag = (prefix: string): string => (/\{[^}]+\}/.test(prefix) ? prefix : `{${prefix.replace(/:+$/, '')}}:`);
+import { hashTagged } from './hashTag.js';
 
 /** Names of the keys of a routing document. */
 export class RoutingKeys {
   readonly head: string;
   readonly changes: string;
+  /** Hash of count -> summary of the revision. */
+  readonly history: string;
+  /** Hash of `count:part` -> what the revision changed. */
+  readonly historyChanges: string;
   readonly #prefix: string;
 
   /** @param prefix before every key; one without a hash tag (`tandem:`) becomes one (`{tandem}:`). */
-  constructor(prefix: string = DEFAULT_PREFIX) {
-    this.#prefix = `${withHashTag(prefix)}routing:`;
+  constructor(prefix?: string) {
+    this.#prefix = `${hashTagged(prefix)}routing:`;
     this.head = `${this.#prefix}head`;
     this.changes = `${this.#prefix}changes`;
+    this.history = `${this.#prefix}history`;
+    this.historyChanges = `${this.#prefix}historyChanges`;
   }
 
   /** Hash of id -> JSON. */
@@ -26,6 +28,7 @@ export class RoutingKeys {
 
   /** As publishRevision.lua lists them. */
   all(): string[] {
-    return [this.head, this.changes, ...RESOURCE_TYPES.map((type) => this.resources(type))];
+    const { head, changes, history, historyChanges } = this;
+    return [head, changes, history, historyChanges, ...RESOURCE_TYPES.map((type) => this.resources(type))];
   }
 }

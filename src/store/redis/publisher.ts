@@ -1,64 +1,64 @@
 import { readFileSync } from 'node:fs';
-import { SystemRandom, type Random } from '../../kernel/index.js';
+import type { Random } from '../../kernel/index.js';
+import type { HistoryBounds } from '../historyBounds.js';
 import { prepareChange, revisionConflict, type RoutingChange } from '../problem.js';
 import type { StoreDeps } from '../timeSlice.js';
-import { packChange } from './changeEntry.js';
-import { RedisConnection } from './connection.js';
+import { PART_CHARACTERS, packChange } from './changeEntry.js';
 import type { RoutingKeys } from './keys.js';
+import type { LazyConnection } from './lazyConnection.js';
 
-const CONNECT_MS = 2_000;
-/** A script of the largest allowed revision runs for some 100 ms. */
+/** The script of a revision of 200,000 changes runs for a second or two, on a loaded machine for several. */
 const PUBLISH_MS = 2_000;
+const PUBLISH_LARGE_MS = 30_000;
 /** Entries kept for followers that were away. */
 const STREAM_LENGTH = 1_000;
-/** A stream of entries this large takes 256 MB at most; larger changes are not carried, but loaded. */
-const MAX_ENTRY_CHARACTERS = 256 * 1024;
 /** In a revision's id, beside its number. */
 const NONCE_BYTES = 4;
 
-/** Publishes revisions over a connection of its own, opened by the first. */
-export class RedisPublisher {
-  readonly #url: string;
-  readonly #keys: RoutingKeys;
-  readonly #deps: StoreDeps;
-  readonly #random: Random;
-  readonly #script = readFileSync(new URL('./lua/publishRevision.lua', import.meta.url), 'utf8');
-  #connection: Promise<RedisConnection> | undefined;
+export interface PublisherOptions {
+  readonly keys: RoutingKeys;
+  readonly deps: StoreDeps;
+  readonly random: Random;
+  readonly connection: LazyConnection;
+  readonly bounds: HistoryBounds;
+}
 
-  constructor(url: string, keys: RoutingKeys, deps: StoreDeps, random: Random = new SystemRandom()) {
-    this.#url = url;
-    this.#keys = keys;
-    this.#deps = deps;
-    this.#random = random;
+/** Publishes revisions: one script each, so that nobody sees half of one. */
+export class RedisPublisher {
+  readonly #options: PublisherOptions;
+  readonly #script = readFileSync(new URL('./lua/publishRevision.lua', import.meta.url), 'utf8');
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
   }
 
   /** @throws TandemError `revision_conflict`, `invalid_document`, `revision_too_large`, `store_unreachable`. */
   async publish(change: RoutingChange): Promise<string> {
-    const [upserts, deletes] = await packChange(await prepareChange(change, this.#deps), this.#deps);
-    const keys = this.#keys.all();
-    const at = new Date(this.#deps.clock.wallMs()).toISOString();
-    const reload = upserts.length + deletes.length > MAX_ENTRY_CHARACTERS ? '1' : '0';
-    const nonce = this.#random.hex(NONCE_BYTES);
-    const parameters = [change.base ?? '', nonce, change.author, at, STREAM_LENGTH, upserts, deletes, reload];
-    const connection = await this.#usableConnection();
-    const reply = await connection.run('publishRevision', PUBLISH_MS, (client) =>
-      client.eval(this.#script, keys.length, ...keys, ...parameters),
+    const { keys, deps, random, connection, bounds } = this.#options;
+    const { upserts, deletes, characters } = await packChange(await prepareChange(change, deps), deps);
+    // A stream of entries of one part takes 256 MB at most; followers find larger changes in the history.
+    const large = characters > PART_CHARACTERS;
+    const parameters = [
+      change.base ?? '',
+      random.hex(NONCE_BYTES),
+      change.author,
+      new Date(deps.clock.wallMs()).toISOString(),
+      change.note ?? '',
+      STREAM_LENGTH,
+      large ? '1' : '0',
+      bounds.revisions,
+      bounds.bytes,
+      deletes.length,
+      ...deletes,
+      ...upserts,
+    ];
+    const names = keys.all();
+    const usable = await connection.use();
+    const reply = await usable.run('publishRevision', large ? PUBLISH_LARGE_MS : PUBLISH_MS, (client) =>
+      client.eval(this.#script, names.length, ...names, ...parameters),
     );
     const [published, revision] = reply as [number, string];
     if (published !== 1) throw revisionConflict(change.base ?? '', revision);
     return revision;
-  }
-
-  async close(): Promise<void> {
-    const connection = await this.#connection?.catch(() => undefined);
-    connection?.close();
-  }
-
-  async #usableConnection(): Promise<RedisConnection> {
-    const present = await this.#connection?.catch(() => undefined);
-    if (present?.usable === true) return present;
-    present?.close();
-    this.#connection = RedisConnection.open(this.#url, this.#deps.clock, CONNECT_MS);
-    return this.#connection;
   }
 }

@@ -6,7 +6,15 @@ import { ResourceTable } from '../resourceTable.js';
 import type { StoreDeps } from '../timeSlice.js';
 import { readEntry, unpackChange, type ChangeEntry, type RawEntry } from './changeEntry.js';
 import { RedisConnection, redactUrl } from './connection.js';
-import { EMPTY_REVISION, STREAM_START, loadAll, readChangesAfter, readHead, type LoadContext } from './fullLoad.js';
+import {
+  EMPTY_REVISION,
+  STREAM_START,
+  loadAll,
+  loadLargeChange,
+  readChangesAfter,
+  readHead,
+  type LoadContext,
+} from './fullLoad.js';
 import type { RoutingKeys } from './keys.js';
 import { readSnapshot } from './snapshotFile.js';
 import { SnapshotKeeper } from './snapshotKeeper.js';
@@ -164,8 +172,9 @@ export class RedisFollower {
     if (this.#closed) return;
     this.#position = entry.position;
     if (entry.revision === this.#gate.revision) return;
-    const change = unpackChange(entry);
-    if (entry.base !== this.#gate.revision || entry.reload || !change.ok) return this.#loadAll(context);
+    if (entry.base !== this.#gate.revision) return this.#loadAll(context);
+    const change = entry.reload ? await loadLargeChange(context, entry) : unpackChange(entry);
+    if (!change.ok) return this.#loadAll(context);
     const { upserts, deletes, invalid } = change.value;
     const [first] = invalid;
     if (first !== undefined) return this.#refuse(entry.revision, first.problem);

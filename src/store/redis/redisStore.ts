@@ -1,12 +1,16 @@
 import { SystemRandom, type Random } from '../../kernel/index.js';
+import type { RoutingHistory } from '../../call/routing/history.js';
 import type { RoutingStore, RoutingStoreStatus } from '../../call/routing/resources.js';
 import { DeliveryGate, type Deliver, type OnProblem } from '../deliveryGate.js';
+import { HISTORY_BOUNDS, type HistoryBounds } from '../historyBounds.js';
 import { alreadyFollowing, storeClosed, type RoutingChange } from '../problem.js';
 import type { StoreDeps } from '../timeSlice.js';
 import { redactUrl } from './connection.js';
 import { RoutingKeys } from './keys.js';
+import { LazyConnection } from './lazyConnection.js';
 import { RedisPublisher } from './publisher.js';
 import { RedisFollower } from './redisFollower.js';
+import { RedisHistory } from './redisHistory.js';
 
 export interface RedisStoreOptions {
   /** `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS. */
@@ -15,6 +19,7 @@ export interface RedisStoreOptions {
   readonly prefix?: string;
   /** Where the last good document is kept for a start without Redis; none when absent. */
   readonly snapshotPath?: string;
+  readonly bounds?: HistoryBounds;
 }
 
 /** The routing document in Redis 6.2 or later, shared by any number of nodes. */
@@ -23,7 +28,9 @@ export class RedisStore implements RoutingStore {
   readonly #keys: RoutingKeys;
   readonly #deps: StoreDeps;
   readonly #random: Random;
+  readonly #commands: LazyConnection;
   readonly #publisher: RedisPublisher;
+  readonly history: RoutingHistory;
   #follower: RedisFollower | undefined;
   #closed = false;
 
@@ -32,7 +39,10 @@ export class RedisStore implements RoutingStore {
     this.#keys = new RoutingKeys(options.prefix);
     this.#deps = deps;
     this.#random = random;
-    this.#publisher = new RedisPublisher(options.url, this.#keys, deps, random);
+    const bounds = options.bounds ?? HISTORY_BOUNDS;
+    this.#commands = new LazyConnection(options.url, deps.clock);
+    this.#publisher = new RedisPublisher({ keys: this.#keys, deps, random, connection: this.#commands, bounds });
+    this.history = new RedisHistory(this.#commands, this.#keys, deps);
   }
 
   async follow(deliver: Deliver, onProblem: OnProblem): Promise<void> {
@@ -58,6 +68,6 @@ export class RedisStore implements RoutingStore {
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([this.#follower?.close(), this.#publisher.close()]);
+    await Promise.all([this.#follower?.close(), this.#commands.close()]);
   }
 }
