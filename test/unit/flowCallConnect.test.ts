@@ -286,6 +286,58 @@ t.test('where an end refuses direct media, the bridge stays', async (t) => {
   }
 });
 
+t.test('an offer of an end that is in the way (491) only delays direct media (RFC 3261 §14.1)', async (t) => {
+  const { rig, a } = await anchored();
+  const b = rig.signal.b(1);
+  b.answers('b answer');
+  await rig.turn();
+  a.respondsReinvite(491);
+  const theirs = a.reinvitesWith('a hold');
+  await rig.turn();
+  t.match(theirs.owed.answers, [{ status: 200, spec: { body: Buffer.from('m1 answers [a hold]') } }]);
+  let asked = rig.signal.ladder.length;
+  await rig.pass(2000);
+  t.same(rig.signal.ladder.slice(asked), ['A <- re-INVITE'], 'the Call-ID is the caller’s: within 2 s');
+  a.respondsReinvite(200, 'a offer');
+  b.respondsReinvite(491);
+  await rig.turn();
+  t.equal(rig.signal.ladder.at(-1), 'A <- ACK (re-INVITE) [m1 answers [a offer]]', 'nobody waits meanwhile');
+  asked = rig.signal.ladder.length;
+  await rig.pass(2099);
+  t.same(rig.signal.ladder.slice(asked), [], 'the Call-ID is ours: not before 2.1 s');
+  await rig.pass(1901);
+  a.respondsReinvite(200, 'a offer');
+  b.respondsReinvite(200, 'b direct');
+  await rig.turn();
+  t.equal(rig.signal.ladder.at(-1), 'A <- ACK (re-INVITE) [b direct]');
+  a.byes();
+  await rig.turn();
+  b.confirms();
+  t.same(rig.leftovers(), []);
+});
+
+t.test('an end whose offers are always in the way keeps its media here; the call may end while we wait', async (t) => {
+  for (const ends of [false, true]) {
+    const { rig, a } = await anchored();
+    const b = rig.signal.b(1);
+    b.answers('b answer');
+    await rig.turn();
+    for (let i = 0; i < 3 && !ends; i++) {
+      a.respondsReinvite(491);
+      await rig.pass(2000);
+    }
+    a.respondsReinvite(491);
+    const asked = rig.signal.ladder.length;
+    if (!ends) await rig.pass(10_000);
+    t.same(rig.signal.ladder.slice(asked), []);
+    t.equal(rig.media.endpoints[0]?.peer?.id, 'm2');
+    a.byes();
+    await rig.turn();
+    b.confirms();
+    t.same(rig.leftovers(), []);
+  }
+});
+
 t.test('a leg that ends in the middle of the release ends the call', async (t) => {
   for (const who of ['a', 'b'] as const) {
     const { rig, a } = await anchored();

@@ -101,7 +101,6 @@ t.test('the caller hangs up while talking to a bot: the bot is told, and its rep
   await rig.pass(2000);
   a.byes();
   t.match(rig.media.log.at(-1), / stopStream callended$/, 'the bot is told that the call is over');
-  t.match(rig.media.log.at(-1), / stopStream callended$/, 'the bot is told that the call is over');
   t.equal(rig.limiter.dump().calls, 0, 'limits are free at once');
   await rig.turn();
   t.match(rig.record, {
@@ -302,32 +301,22 @@ t.test('a media engine that never confirms does not keep the record', async (t) 
 });
 
 t.test('a flow that runs on behind a caller who has gone does not keep the record', async (t) => {
-  const hook = { applet: 'passthru', params: { url: 'https://hook.example/' }, exits: { a: 'bye' } };
-  const rig = await FlowRig.create({ nodes: { first: bot({ next: 'hook' }), hook, bye }, flow: { fallback: 'bye' } });
+  const rig = await FlowRig.create({ nodes: { first: bot(), bye }, flow: { fallback: 'bye' } });
   const a = await rig.answered();
   rig.media.last.streamStarts();
+  // A bot whose end is never told.
+  rig.media.last.stopStream = () => {};
+  await rig.pass(1000);
   a.byes();
-  await rig.turn();
-  t.equal(rig.http.asked.length, 1, 'the webhook is asked');
-  await rig.pass(249);
+  await rig.pass(399);
   t.equal(rig.recorder.records.length, 0);
   await rig.pass(1);
-  t.match(rig.record, { endedBy: 'caller', reasonCode: 'normal_clearing', talkMs: 0, media: { a: { mos: 4.4 } } });
-  t.match(
-    rig.record.flow?.path.map(({ node }) => node),
-    ['first'],
-  );
-  t.match(rig.record.streams, [{ disconnectedBy: 'user' }]);
-  t.equal(rig.service.registry.size, 1, 'the flow runs on');
-  rig.http.answers(200);
-  await rig.turn();
-  t.same(
-    rig.events
-      .filter(({ type }) => type === 'flow_step')
-      .map((event) => event.type === 'flow_step' && event.step.nodeId),
-    ['first', 'hook'],
-  );
-  t.equal(rig.recorder.records.length, 1);
+  t.match(rig.record, { endedBy: 'caller', reasonCode: 'normal_clearing', talkMs: 1000, streams: [] });
+  t.match(rig.record.media, { a: { mos: 4.4 } });
+  t.same(rig.record.flow?.path, [], 'what the flow does later is in the log');
+  t.equal(rig.service.registry.size, 1, 'it runs on');
+  await rig.pass(2600);
+  t.equal(rig.events.filter(({ type }) => type === 'flow_step').length, 1);
   t.same(rig.leftovers(), []);
 });
 

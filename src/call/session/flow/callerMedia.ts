@@ -2,13 +2,15 @@
  * The caller's audio in the media plane. It is opened with the answer, and opened anew by a re-INVITE when the flow
  * needs it after it was lost or the media had been direct. What is started meanwhile waits.
  */
+import type { Timer } from '../../../kernel/index.js';
 import type { Described, MediaProblem, MediaQuality } from '../../../media/port.js';
-import type { IncomingReinvite } from '../../../signal/port.js';
+import type { IncomingReinvite, ReinviteOutcome } from '../../../signal/port.js';
 import type { MediaSettings } from '../../routing/resources.js';
 import { Anchor, type AnchorSink } from './anchor.js';
 import { plainAddress } from '../request.js';
 import type { CallerLeg } from './callerLeg.js';
 import { endpointSpec } from './endpointSpec.js';
+import { MAX_RETRIES, glareDelayMs, isGlare } from './glare.js';
 import type { FlowWorld } from './world.js';
 
 const SDP = 'application/sdp';
@@ -38,6 +40,8 @@ export class CallerMedia {
   readonly #closed: Promise<MediaQuality | null>[] = [];
   #waiting: Waiting[] = [];
   #opening = false;
+  /** Our offer met one of the caller's, which is on its way: whatever comes first goes on. */
+  #glare: { readonly timer: Timer; readonly over: (served: boolean) => void } | undefined;
   #over = false;
 
   constructor(world: FlowWorld, call: CallerCall, sink: AnchorSink) {
@@ -80,15 +84,19 @@ export class CallerMedia {
   async onReinvite(reinvite: IncomingReinvite): Promise<void> {
     const { anchor } = this;
     const { body } = reinvite.message;
-    if (anchor === undefined || this.#opening) return reinvite.respond(491);
+    const glare = this.#glare;
+    if (anchor === undefined || (this.#opening && (glare === undefined || body.length === 0)))
+      return reinvite.respond(491);
     const described = body.length === 0 ? await anchor.makeOffer() : await anchor.answerOffer(body);
-    if (described.ok) reinvite.respond(200, { contentType: SDP, body: described.sdp });
-    else reinvite.respond(described.problem.sipStatus);
+    if (!described.ok) return reinvite.respond(described.problem.sipStatus);
+    reinvite.respond(200, { contentType: SDP, body: described.sdp });
+    glare?.over(true);
   }
 
   /** Ends everything, once its streams have ended or `limit` resolves. @returns the latest endpoint's quality */
   async close(limit: Promise<void>): Promise<MediaQuality | null> {
     this.#over = true;
+    this.#glare?.over(false);
     this.#fail('the call is over');
     if (this.anchor !== undefined) await Promise.race([this.anchor.endStreams(), limit]);
     this.drop();
@@ -121,16 +129,37 @@ export class CallerMedia {
   async #renegotiate(): Promise<MediaProblem | undefined> {
     const offered = await this.#open(undefined);
     if (!offered.ok) return offered.problem;
-    const answer = await new Promise<Buffer | string>((resolve) => {
-      this.#caller.leg.reinvite({ contentType: SDP, body: offered.sdp }, (outcome) => {
-        if (outcome.kind !== 'answered') return resolve(`the caller refused new media (${outcome.kind})`);
-        outcome.ack();
-        resolve(outcome.message.body);
+    let outcome = await this.#reinvite(offered.sdp);
+    for (let retries = MAX_RETRIES; isGlare(outcome) && retries > 0; retries--) {
+      if ((await this.#waitOut()) || this.#over) return undefined;
+      outcome = await this.#reinvite(offered.sdp);
+    }
+    if (outcome.kind !== 'answered') {
+      return { code: 'engine_down', message: `the caller refused new media (${outcome.kind})`, sipStatus: 488 };
+    }
+    const accepted = await (this.anchor as Anchor | undefined)?.acceptAnswer(outcome.message.body);
+    return accepted?.ok === false ? accepted.problem : undefined;
+  }
+
+  #reinvite(body: Buffer): Promise<ReinviteOutcome> {
+    return new Promise((resolve) => {
+      this.#caller.leg.reinvite({ contentType: SDP, body }, (outcome) => {
+        if (outcome.kind === 'answered') outcome.ack();
+        resolve(outcome);
       });
     });
-    if (typeof answer === 'string') return { code: 'engine_down', message: answer, sipStatus: 488 };
-    const accepted = await (this.anchor as Anchor | undefined)?.acceptAnswer(answer);
-    return accepted?.ok === false ? accepted.problem : undefined;
+  }
+
+  /** @returns true: the caller's own offer has come, and settled the media */
+  async #waitOut(): Promise<boolean> {
+    const { clock, random } = this.#world;
+    const served = await new Promise<boolean>((over) => {
+      const timer = clock.setTimer('flow.glare', glareDelayMs(false, random), () => over(false));
+      this.#glare = { timer, over };
+    });
+    this.#glare?.timer.cancel();
+    this.#glare = undefined;
+    return served;
   }
 
   #opened(problem: string | undefined): void {

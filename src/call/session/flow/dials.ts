@@ -1,4 +1,5 @@
 /** The callees of one flow call: dials by their ids, whose audio is joined with the caller's, and how. */
+import type { Timer } from '../../../kernel/index.js';
 import type { MediaQuality } from '../../../media/port.js';
 import type {
   Content,
@@ -17,7 +18,8 @@ import type { AttemptRecord } from '../../record/cdr.js';
 import type { CallerLeg } from './callerLeg.js';
 import type { CallerMedia } from './callerMedia.js';
 import { Dial, type DialEnd, type DialSink } from './dial.js';
-import { releaseMedia } from './directMedia.js';
+import { type Released, releaseMedia } from './directMedia.js';
+import { MAX_RETRIES, glareDelayMs } from './glare.js';
 import type { FlowCallStart, FlowObserver, FlowWorld } from './world.js';
 
 const SDP = 'application/sdp';
@@ -50,6 +52,8 @@ export class Dials implements DialSink {
   /** The media of caller and callee flow directly: requests within the dialogs cross. */
   #direct = false;
   #releasing = false;
+  /** The next try, after an end's own offer was in the way. */
+  #retry: Timer | undefined;
 
   constructor(world: FlowWorld, host: DialHost) {
     this.#world = world;
@@ -106,8 +110,8 @@ export class Dials implements DialSink {
     });
   }
 
-  /** Where an end refuses, all stays as it is. */
-  release(dialId: string): void {
+  /** Where an end refuses, all stays as it is; where its own offer was in the way, it is asked again. */
+  release(dialId: string, retries = MAX_RETRIES): void {
     const dial = this.#dials.get(dialId);
     const { caller, media } = this.#host;
     const { anchor } = media;
@@ -115,10 +119,11 @@ export class Dials implements DialSink {
     this.#releasing = true;
     releaseMedia(
       { a: caller.leg, b: dial.leg, anchor },
-      (direct) => {
+      (released) => {
         if (!this.#releasing) return;
         this.#releasing = false;
-        if (!direct || dial.over || !caller.up) return;
+        if (dial.over || !caller.up) return;
+        if (released !== 'direct') return this.#releaseLater(dialId, released, retries);
         this.#direct = true;
         anchor.endpoint?.unbridge();
         media.drop();
@@ -126,6 +131,13 @@ export class Dials implements DialSink {
       },
       (error) => this.#host.fault('release', error),
     );
+  }
+
+  #releaseLater(dialId: string, released: Released, retries: number): void {
+    if (released === 'refused' || retries === 0) return;
+    const { clock, random } = this.#world;
+    const delayMs = glareDelayMs(released === 'glare_b', random);
+    this.#retry = clock.setTimer('flow.release_retry', delayMs, () => this.release(dialId, retries - 1));
   }
 
   stopPlay(playId: string): void {
@@ -142,6 +154,7 @@ export class Dials implements DialSink {
 
   /** @returns the quality of the latest callee's audio, once all of it is closed */
   async close(): Promise<MediaQuality | null> {
+    this.#retry?.cancel();
     this.#relay.close();
     for (const dial of this.#dials.values()) this.#close(dial);
     const qualities = await Promise.all(this.#qualities);
@@ -209,6 +222,7 @@ export class Dials implements DialSink {
       this.#joined = undefined;
       this.#direct = false;
       this.#releasing = false;
+      this.#retry?.cancel();
       this.#relay.close();
       this.#host.media.anchor?.endpoint?.unbridge();
     }

@@ -4,6 +4,7 @@
  */
 import type { Leg, ReinviteOutcome, SignalMessage } from '../../../signal/port.js';
 import type { Anchor } from './anchor.js';
+import { isGlare } from './glare.js';
 
 const SDP = 'application/sdp';
 
@@ -16,32 +17,35 @@ export interface Ends {
   readonly anchor: Anchor;
 }
 
+/** `glare_a`, `glare_b`: nothing has changed, since that end has an offer of its own on the way (491). */
+export type Released = 'direct' | 'refused' | 'glare_a' | 'glare_b';
+
 /**
- * @param done exactly once: whether the media are direct now. False, too, when a leg ended meanwhile.
- * @param fault told of exceptions; `done(false)` follows
+ * @param done exactly once: whether the media are direct now. `refused`, too, when a leg ended meanwhile.
+ * @param fault told of exceptions; `done('refused')` follows
  */
-export function releaseMedia(ends: Ends, done: (direct: boolean) => void, fault: (error: unknown) => void): void {
+export function releaseMedia(ends: Ends, done: (released: Released) => void, fault: (error: unknown) => void): void {
   const guard = (work: () => void): void => {
     try {
       work();
     } catch (error) {
       fault(error);
-      done(false);
+      done('refused');
     }
   };
   const { a, b, anchor } = ends;
-  const keep = async (offered: Answered): Promise<void> => {
+  const keep = async (offered: Answered, released: Released): Promise<void> => {
     const described = await anchor.answerOffer(offered.message.body);
     offered.ack(described.ok ? { contentType: SDP, body: described.sdp } : {});
-    done(false);
+    done(released);
   };
   guard(() => {
     a.reinvite({}, (offered) => {
       guard(() => {
-        if (offered.kind !== 'answered') return done(false);
+        if (offered.kind !== 'answered') return done(isGlare(offered) ? 'glare_a' : 'refused');
         if (!isSdp(offered.message)) {
           offered.ack();
-          return done(false);
+          return done('refused');
         }
         b.reinvite({ contentType: SDP, body: offered.message.body }, (answered) => {
           guard(() => {
@@ -49,12 +53,12 @@ export function releaseMedia(ends: Ends, done: (direct: boolean) => void, fault:
               answered.ack();
               if (isSdp(answered.message)) {
                 offered.ack({ contentType: SDP, body: answered.message.body });
-                return done(true);
+                return done('direct');
               }
             }
-            keep(offered).catch((error: unknown) => {
+            keep(offered, isGlare(answered) ? 'glare_b' : 'refused').catch((error: unknown) => {
               fault(error);
-              done(false);
+              done('refused');
             });
           });
         });

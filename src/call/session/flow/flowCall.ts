@@ -29,8 +29,11 @@ import { endingOfFlow } from './ending.js';
 import { StepLog } from './stepLog.js';
 import type { FlowCallStart, FlowObserver, FlowWorld } from './world.js';
 
-/** For the reports of streams and the quality of the audio to come in, before the record is written without them. */
-const MEDIA_END_MS = 1500;
+/** For streams to report, and for the quality of the audio to come in, before the record is written without them. */
+const STREAMS_END_MS = 150;
+const MEDIA_END_MS = 250;
+/** For a flow to come to its end behind a caller who has gone. What it does later is in the log alone. */
+const FAREWELL_MS = 250;
 /** Events that one event may bring about at once; a flow's own bounds are lower by far. */
 const MAX_QUEUED = 10_000;
 
@@ -58,6 +61,8 @@ export class FlowCall implements LegEvents {
   #ending: CallEnding | undefined;
   #farewell: Farewell | undefined;
   #finishing = false;
+  /** Media are being closed for the record. */
+  #accounting = false;
   #recorded = false;
   #released = false;
   /** Duration of an answered call, later release. */
@@ -148,6 +153,7 @@ export class FlowCall implements LegEvents {
         this.#effects.releaseHeaders = releaseHeaders(end, this.world.policy);
       }
       this.deliver({ type: 'callerHungUp' });
+      if (!this.#finishing) this.#recordSoon();
       this.settle();
     });
   }
@@ -204,7 +210,7 @@ export class FlowCall implements LegEvents {
   }
 
   settle(): void {
-    if (!this.#recorded || this.caller.open || this.dials.size > 0 || this.#released) return;
+    if (!this.#recorded || !this.#finishing || this.caller.open || this.dials.size > 0 || this.#released) return;
     this.#released = true;
     this.#timer?.cancel();
     this.observer.onReleased(this.dials.abandoned);
@@ -264,6 +270,20 @@ export class FlowCall implements LegEvents {
     });
     this.#timer?.cancel();
     this.#guard('finish', () => this.#effects.stop());
+    if (!this.#recorded) return this.#account();
+    this.#startReleaseTimer();
+    this.settle();
+  }
+
+  /** A process that ends now must not take the call's record with it, whatever its flow still waits for. */
+  #recordSoon(): void {
+    this.#timer?.cancel();
+    this.#timer = this.world.clock.setTimer('flow.farewell', FAREWELL_MS, () => this.#account());
+  }
+
+  #account(): void {
+    if (this.#accounting) return;
+    this.#accounting = true;
     this.#closeMedia().then(
       ([a, b]) => this.#record(a, b),
       (error: unknown) => {
@@ -274,18 +294,18 @@ export class FlowCall implements LegEvents {
   }
 
   async #closeMedia(): Promise<readonly [MediaQuality | null, MediaQuality | null]> {
-    let late: Timer | undefined;
-    const limit = new Promise<void>((resolve) => {
-      late = this.world.clock.setTimer('flow.media_end', MEDIA_END_MS, resolve);
-    });
+    const timers: Timer[] = [];
+    const after = (name: string, ms: number): Promise<void> =>
+      new Promise((resolve) => timers.push(this.world.clock.setTimer(name, ms, resolve)));
     try {
-      const both = Promise.all([this.media.close(limit), this.dials.close()]);
-      const given = limit.then(() => [null, null] as const);
+      const streamsEnd = after('flow.streams_end', STREAMS_END_MS);
+      const both = Promise.all([this.media.close(streamsEnd), this.dials.close()]);
+      const given = after('flow.media_end', MEDIA_END_MS).then(() => [null, null] as const);
       // What outlasts the limit is the engine's to end: the record does not wait for it.
       both.catch(() => {});
       return await Promise.race([both, given]);
     } finally {
-      late?.cancel();
+      for (const timer of timers) timer.cancel();
     }
   }
 
@@ -314,7 +334,7 @@ export class FlowCall implements LegEvents {
     if (this.caller.open) this.dials.abandoned++;
     this.caller.open = false;
     this.dials.abandonAll();
-    if (!this.#recorded) this.#finish();
+    if (!this.#finishing) this.#finish();
     this.settle();
   }
 
