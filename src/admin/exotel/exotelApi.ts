@@ -70,7 +70,7 @@ const installParsing = (scope: FastifyInstance): void => {
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     if (body.length === 0) done(null, undefined);
-    else parseJson(request, body as string, done);
+    else void parseJson(request, body as string, done);
   });
   scope.setValidatorCompiler(({ schema }) => {
     const check = checker(schema as TSchema);
