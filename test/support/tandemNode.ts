@@ -21,6 +21,8 @@ export interface NodePlan {
   readonly listen?: readonly string[];
   /** The routing document, as an object. */
   readonly routing: object;
+  /** Variables of its environment, beside our own. */
+  readonly env?: { readonly [name: string]: string };
   /** More of the configuration, by section. */
   readonly config?: { readonly [section: string]: object };
 }
@@ -60,6 +62,7 @@ export class TandemNode {
     this.configFile = join(folder, 'tandem.yaml');
     const child = spawnBound(process.execPath, [MAIN, 'start', '--config', this.configFile], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...plan.env },
     });
     this.#child = child;
     this.#exited = once(child, 'close').then(([code, signal]) => {

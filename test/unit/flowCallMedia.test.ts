@@ -180,7 +180,7 @@ t.test('sound that cannot be had takes the error exit, else the fallback, else e
   t.match(rig.record.flow, {
     reasonCode: 'play_failed',
     path: [
-      { node: 'first', exit: 'error', error: 'play_failed' },
+      { node: 'first', exit: 'error', error: 'speech_failed' },
       { node: 'second', exit: 'error', error: 'play_failed' },
     ],
   });

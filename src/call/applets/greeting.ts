@@ -10,11 +10,12 @@ export const greeting = defineApplet({
     {
       play: SourcesSchema,
       repeat: Type.Integer({ minimum: 1, maximum: 100, default: 1 }),
+      early: Type.Boolean({ default: false, description: 'played before the answer, as early media' }),
     },
     { additionalProperties: false },
   ),
   exits: () => [{ name: 'next', unwired: 'refused' }],
-  needsAnswer: () => true,
+  needsAnswer: (params) => (params.early ? 'early' : true),
   enter(run, params) {
     run.input('play', labelOf(params.play));
     const playId = run.play(sourcesOf(params.play), { repeat: params.repeat });
@@ -24,6 +25,6 @@ export const greeting = defineApplet({
   on(run, _params, { data, event }) {
     if (run.isTimer(event, 'play')) return fail('play_timeout', 'playing did not end');
     if (event.type !== 'playEnded' || event.playId !== data.playId) return wait(data);
-    return event.end === 'failed' ? fail('play_failed', event.detail) : exit('next');
+    return event.end === 'failed' ? fail(event.code ?? 'play_failed', event.detail) : exit('next');
   },
 });

@@ -18,11 +18,15 @@ export type FlowEvent =
   | { readonly type: 'started' }
   | { readonly type: 'answered' }
   | { readonly type: 'answerFailed'; readonly detail: string }
+  /** `open` false: this caller cannot have early media. */
+  | { readonly type: 'earlyMedia'; readonly open: boolean }
   | {
       readonly type: 'playEnded';
       readonly playId: string;
       readonly end: 'finished' | 'stopped' | 'failed';
       readonly detail: string;
+      /** Reason code of a failure that is more than `play_failed`. */
+      readonly code?: string | undefined;
     }
   /** A key that the caller pressed, whichever way it came. */
   | {
@@ -49,6 +53,8 @@ export type FlowEvent =
       readonly type: 'dialProgress';
       readonly dialId: string;
       readonly status: number;
+      /** The callee's side is to be heard already. */
+      readonly early?: boolean;
     }
   | { readonly type: 'dialAnswered'; readonly dialId: string }
   /** Exactly one per dial. `sipStatus` 0 where none came. */

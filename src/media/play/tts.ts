@@ -26,7 +26,8 @@ export const ESPEAK: SpeechProgram = {
 };
 export const FLITE: SpeechProgram = {
   command: 'flite',
-  arguments: (wavFile, voice) => [...(voice === undefined ? [] : ['-voice', voice]), '-f', '/dev/stdin', '-o', wavFile],
+  // Without a name of a file it reads its standard input. That by its name, /dev/stdin, cannot be opened: it is a socket.
+  arguments: (wavFile, voice) => [...(voice === undefined ? [] : ['-voice', voice]), '-o', wavFile],
 };
 
 const MAX_TEXT = 4096;
@@ -108,7 +109,9 @@ export class LocalSpeech {
         const problem = await this.#run(program.command, program.arguments(wavFile, voice), text);
         if (problem === 'ENOENT') continue;
         if (problem !== undefined) return err(`${program.command}: ${problem}`);
-        const wav = await readFile(wavFile);
+        // flite may fail with exit code 0.
+        const wav = await readFile(wavFile).catch(() => undefined);
+        if (wav === undefined) return err(`${program.command}: wrote nothing`);
         return wav.length > MAX_WAV_BYTES ? err('the speech is too long') : ok(wav);
       }
       return err(`no speech program is installed (${this.#programs.map(({ command }) => command).join(', ')})`);

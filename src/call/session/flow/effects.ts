@@ -7,9 +7,10 @@ import type { HeaderEntry, SignalMessage } from '../../../signal/port.js';
 import type { FetchEffect, FlowEffect, Party, RecordEffect, StreamEffect } from '../../flow/effects.js';
 import { maskUrl } from '../../flow/trace.js';
 import type { Anchor, AnchorSink } from './anchor.js';
+import { bridgeEarlyMedia, openEarlyMedia } from './earlyMedia.js';
 import type { FlowCall } from './flowCall.js';
 import { Referral } from './referral.js';
-import { soundsOf, wavFetcher } from './sources.js';
+import { type SoundProblem, soundsOf, wavFetcher } from './sources.js';
 
 const SDP = 'application/sdp';
 
@@ -39,6 +40,8 @@ export class Effects implements AnchorSink {
         return this.#answer(effect.dialId);
       case 'progress':
         return this.#progress(effect);
+      case 'earlyMedia':
+        return void this.#settle('early_media', () => openEarlyMedia(this.#call));
       case 'play':
         return this.#play(effect);
       case 'stopPlay':
@@ -195,9 +198,12 @@ export class Effects implements AnchorSink {
 
   #progress({ status, dialId }: EffectOf<'progress'>): void {
     const dial = this.#call.dials.get(dialId);
-    const content = dial?.order.media === 'direct' ? dial.content : {};
+    if (status === 183 && dial?.anchor !== undefined) {
+      return void this.#settle('early_media', () => bridgeEarlyMedia(this.#call, dial));
+    }
+    const content = dial?.order.media === 'direct' ? { ...dial.content, headers: dial.earlyMediaHeaders } : {};
     this.#call.caller.progress(status, content);
-    this.#call.observer.onRinging(status, content.body !== undefined);
+    this.#call.observer.onRinging(status, dial?.order.media === 'direct' && dial.content.body !== undefined);
   }
 
   #refer({ referId, uri }: EffectOf<'refer'>): void {
@@ -214,15 +220,15 @@ export class Effects implements AnchorSink {
   // Audio.
 
   #play({ playId, to, sources, repeat }: EffectOf<'play'>): void {
-    const failed = (detail: string): void => {
-      if (this.#wanted.delete(playId)) this.onPlayEnded(playId, 'failed', detail);
+    const failed = (detail: string, code?: SoundProblem): void => {
+      if (this.#wanted.delete(playId)) this.#call.deliver({ type: 'playEnded', playId, end: 'failed', detail, code });
     };
     const fetchWav = wavFetcher(this.#call.world.plane, (fetch) => this.#fetches.set(`wav ${playId}`, fetch));
     this.#wanted.set(playId, to);
     void this.#settle('play', async () => {
       const sounds = await soundsOf(sources, this.#call.world.plane, fetchWav);
       this.#fetches.delete(`wav ${playId}`);
-      if (!sounds.ok) return failed(sounds.detail);
+      if (!sounds.ok) return failed(sounds.detail, sounds.code);
       const start = (anchor: Anchor): void => {
         if (this.#wanted.delete(playId)) anchor.play(playId, { sources: sounds.sources, repeat });
       };

@@ -8,8 +8,11 @@ import type { FlowPlane } from './world.js';
 const MAX_AUDIO_BYTES = 8 * 1024 * 1024;
 const AUDIO_TIMEOUT_MS = 10_000;
 
+export type SoundProblem = 'play_failed' | 'speech_failed';
+
 export type Sounds =
-  { readonly ok: true; readonly sources: readonly PlaySource[] } | { readonly ok: false; readonly detail: string };
+  | { readonly ok: true; readonly sources: readonly PlaySource[] }
+  | { readonly ok: false; readonly code: SoundProblem; readonly detail: string };
 
 /** Answers in the order asked, all or nothing. Never rejects. */
 export async function soundsOf(
@@ -20,7 +23,9 @@ export async function soundsOf(
   const ready: PlaySource[] = [];
   for (const source of sources) {
     const sound = await soundOf(source, plane, fetchWav);
-    if (typeof sound === 'string') return { ok: false, detail: sound };
+    if (typeof sound === 'string') {
+      return { ok: false, code: source.kind === 'text' ? 'speech_failed' : 'play_failed', detail: sound };
+    }
     ready.push(sound);
   }
   return { ok: true, sources: ready };
