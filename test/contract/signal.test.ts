@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import type { Behaviour } from './signal/behaviour.js';
 import { dialogBehaviours } from './signal/dialog.js';
 import { incomingBehaviours } from './signal/incoming.js';
+import { digestBehaviours } from './signal/digest.js';
 import { outgoingBehaviours } from './signal/outgoing.js';
 import { planeBehaviours } from './signal/plane.js';
 import { timeoutBehaviours } from './signal/timeouts.js';
@@ -74,6 +75,7 @@ function signalContract(name: string, makeRig: MakeRig, { address, shortTimers }
     t.setTimeout(300_000);
     await t.test('incoming calls', (t) => runAll(t, rig, incomingBehaviours));
     await t.test('outgoing calls', (t) => runAll(t, rig, outgoingBehaviours));
+    await t.test('challenges', (t) => runAll(t, rig, digestBehaviours));
     await t.test('within a dialog', (t) => runAll(t, rig, dialogBehaviours));
     for (const behaviour of planeBehaviours) await t.test('the plane', (t) => runAll(t, rig, [behaviour]));
     if (shortTimers) await t.test('silence', (t) => runAll(t, () => makeRig({ address, t1Ms: 20 }), timeoutBehaviours));

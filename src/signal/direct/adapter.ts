@@ -1,4 +1,4 @@
-import type { Clock } from '../../kernel/index.js';
+import type { Clock, Random } from '../../kernel/index.js';
 import {
   type EngineHandler,
   type EngineOptions,
@@ -22,7 +22,7 @@ import { type SourceGate, UnlistedSources } from './gate.js';
 import { DirectIncomingLeg } from './incomingLeg.js';
 import type { DirectLeg, LegHost } from './leg.js';
 import { DirectMessage, toFields } from './message.js';
-import { DirectOutgoingLeg } from './outgoingLeg.js';
+import { DirectOutgoingLeg, type Launch } from './outgoingLeg.js';
 
 export type DirectSignalOptions = Omit<EngineOptions, 'handler' | 'supported'> & {
   /** Who may talk to us at all; absent: everybody. */
@@ -46,6 +46,7 @@ const ACCEPT: Screening = { action: 'accept' };
 /** Straight onto the embedded engine: no frames, no copies. */
 class DirectSignal implements SignalPort, EngineHandler, LegHost {
   readonly capabilities: SignalCapabilities = { reportsTrying: true };
+  readonly random: Random;
   readonly #options: DirectSignalOptions;
   readonly #clock: Clock;
   readonly #legs = new Set<DirectLeg>();
@@ -57,6 +58,7 @@ class DirectSignal implements SignalPort, EngineHandler, LegHost {
   constructor(options: DirectSignalOptions) {
     this.#options = options;
     this.#clock = options.clock;
+    this.random = options.random;
     if (options.gate !== undefined) this.#unlisted = new UnlistedSources(options.gate, options.clock);
   }
 
@@ -69,15 +71,17 @@ class DirectSignal implements SignalPort, EngineHandler, LegHost {
   }
 
   invite(spec: InviteSpec, events: OutgoingEvents): OutgoingLeg {
-    const leg = new DirectOutgoingLeg(this, this.#nextId('out'), events);
+    const leg = new DirectOutgoingLeg(this, this.#nextId('out'), events, { spec, launch: this.#launch });
     this.#legs.add(leg);
-    const { uri, nextHop, from, to } = spec;
-    const { headers, body } = toFields(spec);
-    const engine = this.#engine;
-    if (engine === undefined) this.soon(() => leg.onEngineLost());
-    else leg.launched(engine.invite({ uri, nextHop, from, to, headers, body }, leg));
+    leg.start();
     return leg;
   }
+
+  readonly #launch: Launch = (leg, spec, again) => {
+    const { uri, nextHop, from, to } = spec;
+    const { headers, body } = toFields(spec);
+    return this.#engine?.invite({ uri, nextHop, from, to, headers, body, ...again }, leg);
+  };
 
   async stop(): Promise<void> {
     const engine = this.#engine;

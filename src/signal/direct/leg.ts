@@ -1,3 +1,4 @@
+import type { Random } from '../../kernel/index.js';
 import type {
   Dialog,
   DialogEnd,
@@ -26,6 +27,7 @@ export interface LegHost {
   remove(leg: DirectLeg): void;
   /** Runs soon, but not within the present call. */
   soon(work: () => void): void;
+  readonly random: Pick<Random, 'hex'>;
 }
 
 const lostStatus = (status: number): boolean => status === 481 || status === 408;

@@ -1,25 +1,56 @@
-import type {
-  Dialog,
-  OutgoingInvite,
-  OutgoingInviteListener,
-  Refusal,
-  ResponseOrigin,
-  SipResponse,
+import {
+  type Dialog,
+  DigestClient,
+  type OutgoingInvite,
+  type OutgoingInviteListener,
+  type Refusal,
+  type ResponseOrigin,
+  type SipResponse,
 } from '../../sip/index.js';
-import type { Content, HeaderEntry, InviteFailure, LegEvents, OutgoingEvents, OutgoingLeg } from '../port.js';
+import { canAnswer, challengedBy, hostOfUri } from '../challenge.js';
+import type {
+  Content,
+  HeaderEntry,
+  InviteFailure,
+  InviteSpec,
+  LegEvents,
+  OutgoingEvents,
+  OutgoingLeg,
+} from '../port.js';
 import { DirectLeg, type LegHost } from './leg.js';
 import { DirectMessage, toFields } from './message.js';
+
+/** Makes an INVITE of the engine's: the first, and those that answer a challenge. */
+export type Launch = (
+  leg: DirectOutgoingLeg,
+  spec: InviteSpec,
+  again?: { readonly callId: string; readonly cseq: number },
+) => OutgoingInvite | Refusal | undefined;
 
 /** The called leg, on the engine's INVITE client. */
 export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, OutgoingInviteListener {
   readonly #sink: OutgoingEvents;
+  readonly #spec: InviteSpec;
+  readonly #launch: Launch;
+  #digest: DigestClient | undefined;
+  /** RFC 3261 §22.1: the ACK carries the credentials of its INVITE. */
+  #authorization: HeaderEntry | undefined;
   #invite: OutgoingInvite | undefined;
   #settled = false;
   #cancelled = false;
 
-  constructor(host: LegHost, id: string, sink: OutgoingEvents) {
+  constructor(host: LegHost, id: string, sink: OutgoingEvents, order: { spec: InviteSpec; launch: Launch }) {
     super(host, id);
     this.#sink = sink;
+    this.#spec = order.spec;
+    this.#launch = order.launch;
+  }
+
+  /** Sends the INVITE. */
+  start(): void {
+    const sent = this.#launch(this, this.#spec);
+    if (sent === undefined) this.host.soon(() => this.onEngineLost());
+    else this.launched(sent);
   }
 
   get callId(): string {
@@ -45,7 +76,10 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
   }
 
   ack(content: Content = {}): void {
-    if (!this.ended) this.dialog?.ack(toFields(content));
+    if (this.ended) return;
+    const fields = toFields(content);
+    const proof = this.#authorization;
+    this.dialog?.ack(proof === undefined ? fields : { ...fields, headers: [...(fields.headers ?? []), proof] });
   }
 
   cancel(headers?: readonly HeaderEntry[]): void {
@@ -83,6 +117,7 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
 
   onFailed(response: SipResponse, origin: ResponseOrigin): void {
     if (this.#cancelled) this.#fail({ kind: 'cancelled' });
+    else if (origin === 'network' && this.#answersChallenge(response)) return;
     else if (origin === 'timeout') this.#fail({ kind: 'timeout' });
     else if (origin === 'transport') this.#fail({ kind: 'transport_error', code: 'unreachable' });
     else if (origin === 'dns') this.#fail({ kind: 'unresolved_host', code: response.reason });
@@ -92,6 +127,23 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
   onEngineLost(): void {
     if (this.#settled) this.end({ kind: 'engine_lost' });
     else this.#fail(this.#cancelled ? { kind: 'cancelled' } : { kind: 'transport_error', code: 'engine_lost' });
+  }
+
+  /** The engine takes responses of the next hop alone, so whoever challenges here is whom the credentials are for. */
+  #answersChallenge(response: SipResponse): boolean {
+    const { credentials, uri, nextHop, headers = [] } = this.#spec;
+    const invite = this.#invite;
+    if (credentials === undefined || invite === undefined || !canAnswer(response.status)) return false;
+    this.#digest ??= new DigestClient(credentials, hostOfUri(nextHop ?? uri), this.host.random);
+    const answer = this.#digest.answer(challengedBy(response.status, response.headers()), { method: 'INVITE', uri });
+    if (!answer.ok) return false;
+    this.#authorization = answer.header;
+    const { request } = invite;
+    const spec = { ...this.#spec, from: request.header('From') ?? '', headers: [...headers, answer.header] };
+    const sent = this.#launch(this, spec, { callId: request.callId, cseq: request.cseq.seq + 1 });
+    if (sent === undefined) return false;
+    this.launched(sent);
+    return true;
   }
 
   #fail(failure: InviteFailure): void {

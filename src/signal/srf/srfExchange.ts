@@ -1,5 +1,5 @@
 import { reasonPhrase } from '../../sip/index.js';
-import type { Content, HeaderEntry, IncomingReinvite, InDialogRequest, ResponseSpec } from '../port.js';
+import type { IncomingReinvite, InDialogRequest, ResponseSpec } from '../port.js';
 import { type SrfMessage, readMessage } from './srfMessage.js';
 import { srfContent, toSrf } from './srfText.js';
 import type { SrfRequest, SrfResponse } from './srfTypes.js';
@@ -30,12 +30,11 @@ export function sendResponse(
 export function sendAck(
   response: SrfResponse,
   dialogId: string,
-  content?: Content,
+  content?: ResponseSpec,
   done?: (ok: boolean) => void,
 ): void {
-  const headers: HeaderEntry[] = [];
   try {
-    response.sendAck(toSrf(dialogId), srfContent(headers, content), (error) => done?.(!error));
+    response.sendAck(toSrf(dialogId), srfContent(content?.headers, content), (error) => done?.(!error));
   } catch {
     done?.(false);
   }

@@ -199,7 +199,7 @@ export abstract class SrfLeg implements Leg {
     this.#unacknowledged = response;
   }
 
-  protected acknowledge(content?: Content): void {
+  protected acknowledge(content?: ResponseSpec): void {
     const response = this.#unacknowledged;
     this.#unacknowledged = undefined;
     this.#reinviting = false;

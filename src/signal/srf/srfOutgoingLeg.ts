@@ -1,4 +1,6 @@
 import type { Timer } from '../../kernel/index.js';
+import { DigestClient } from '../../sip/index.js';
+import { canAnswer, challengedBy, hostOfUri } from '../challenge.js';
 import type {
   Content,
   HeaderEntry,
@@ -26,6 +28,11 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
   readonly #events: OutgoingEvents;
   #remoteTag = '';
   #request: SrfRequest | undefined;
+  #spec: InviteSpec | undefined;
+  #cseq = 1;
+  #digest: DigestClient | undefined;
+  /** RFC 3261 §22.1: the ACK carries the credentials of its INVITE. */
+  #authorization: HeaderEntry | undefined;
   /** answered or failed has been decided; it is reported once. */
   #settled = false;
   #cancelHeaders: readonly HeaderEntry[] | undefined;
@@ -55,14 +62,22 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
       this.#fail({ kind: 'invalid_request', detail: `not a URI: ${JSON.stringify(flaw ?? '')}` });
       return;
     }
+    this.#spec = spec;
+    this.#send(spec);
+  }
+
+  #send(spec: InviteSpec): void {
+    const proof = this.#authorization;
+    const headers = proof === undefined ? spec.headers : [...(spec.headers ?? []), proof];
     const options: SrfRequestOptions = {
       method: 'INVITE',
-      ...srfContent(spec.headers, spec),
+      ...srfContent(headers, spec),
     };
     options.headers = {
       From: taggedFrom(spec.from, this.localTag),
       To: toSrf(spec.to),
       'Call-ID': this.callId,
+      ...(proof === undefined ? {} : { CSeq: `${this.#cseq} INVITE` }),
       ...options.headers,
     };
     if (spec.nextHop !== undefined) options.proxy = toSrf(spec.nextHop);
@@ -73,7 +88,11 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
   }
 
   ack(content?: Content): void {
-    if (!this.ended && this.confirmed) this.acknowledge(content);
+    if (!this.ended && this.confirmed) this.acknowledge({ ...content, ...this.#proof() });
+  }
+
+  #proof(): { readonly headers?: readonly HeaderEntry[] } {
+    return this.#authorization === undefined ? {} : { headers: [this.#authorization] };
   }
 
   cancel(headers?: readonly HeaderEntry[]): void {
@@ -182,7 +201,23 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
 
   #onFinalFailure(response: SrfResponse, message: SrfMessage): void {
     if (this.#cancel !== 'no') this.#fail({ kind: 'cancelled' });
-    else this.#fail(failureOf(response, message));
+    else if (!this.#answersChallenge(response, message)) this.#fail(failureOf(response, message));
+  }
+
+  /** The server takes responses of the next hop alone, so whoever challenges here is whom the credentials are for. */
+  #answersChallenge(response: SrfResponse, message: SrfMessage): boolean {
+    const spec = this.#spec;
+    if (spec?.credentials === undefined || !canAnswer(response.status) || isLocal(response)) return false;
+    const { uri, nextHop, credentials } = spec;
+    this.#digest ??= new DigestClient(credentials, hostOfUri(nextHop ?? uri), this.link.random);
+    const answer = this.#digest.answer(challengedBy(response.status, message.headers()), { method: 'INVITE', uri });
+    if (!answer.ok) return false;
+    this.#authorization = answer.header;
+    this.#cseq = (Number.parseInt(message.header('CSeq') ?? '', 10) || this.#cseq) + 1;
+    this.#remoteTag = '';
+    this.#request = undefined;
+    this.#send(spec);
+    return true;
   }
 
   /** Reports the failure, once, and forgets the leg. */
