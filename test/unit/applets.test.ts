@@ -100,6 +100,21 @@ t.test('gather: an exit that leads nowhere is a failure with its name', async (t
   t.same(rig.ladder().slice(-1), ['<- hangup 41 gather_timeout']);
 });
 
+t.test('voicebot: what templates make too much for the exotel dialect takes the error exit', async (t) => {
+  const params = { url: 'wss://b.example/{{ vip }}', custom_parameters: { who: '{{ vip }}' } };
+  const node = (more: object) => ({ applet: 'voicebot', params: { ...params, ...more }, exits: { error: 'sorry' } });
+  const run = (vip: string, more: object = {}) => {
+    const nodes = { bot: node(more), sorry: ends(38) };
+    return new FlowLadder(flowOf(nodes, { start: 'bot', variables: { vip } })).start();
+  };
+  t.ok(run('x'.repeat(253)).last('startStream'));
+  const parameters = run('x'.repeat(254));
+  t.match(parameters.state.results['bot'], { error: 'stream_limits' });
+  t.same(parameters.ladder().slice(-1), ['<- hangup 38 flow_hangup']);
+  t.match(run('x'.repeat(700), { custom_parameters: {} }).state.results['bot'], { error: 'stream_limits' });
+  t.ok(run('x'.repeat(700), { dialect: 'plivo' }).last('startStream'), 'others take more');
+});
+
 t.test('voicebot: who closes it, and what becomes of a bot that is not there', async (t) => {
   const flow = flowOf({
     bot: {

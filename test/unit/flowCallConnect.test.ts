@@ -403,6 +403,83 @@ t.test('whisper, music on hold, and the flow that goes on after the talk', async
   t.same(rig.leftovers(), []);
 });
 
+t.test('music before the answer: 183, and the callee is bridged to a caller who is then answered', async (t) => {
+  const rig = await create(connect({ music_on_hold: [TONE], early_media: true }));
+  const a = rig.calls();
+  await rig.turn();
+  t.equal(rig.signal.ladder[1], 'A <- 183 [m1 answers [offer]]');
+  t.ok(rig.media.log.includes('m1 play tone for ever'));
+  const b = rig.signal.b(1);
+  t.equal(b.spec.body?.toString(), 'm2 offer 1', 'the caller has its media here');
+  b.progresses(180);
+  b.progresses(183, 'b early');
+  await rig.turn();
+  t.equal(a.sent1xx.length, 1, 'the music is what it hears');
+  b.answers('b answer');
+  await rig.turn();
+  t.equal(rig.signal.ladder.at(-1), 'A <- 200 [m1 answers [offer]]');
+  a.acks();
+  await rig.turn();
+  t.ok(rig.media.log.includes('m1 stopPlay') && rig.media.log.includes('m1 bridge m2'));
+  t.equal(rig.signal.ladder.at(-1), 'A <- re-INVITE', 'and the media go direct');
+  a.byes();
+  await rig.turn();
+  b.confirms();
+  t.same(rig.leftovers(), []);
+});
+
+t.test('the early media of an anchored callee reach a caller who is not answered yet', async (t) => {
+  const rig = await create(connect({ media: 'anchored' }));
+  const a = rig.calls();
+  await rig.turn();
+  const b = rig.signal.b(1);
+  b.progresses(180);
+  await rig.turn();
+  b.progresses(183, 'b early');
+  await rig.turn();
+  t.same(rig.signal.ladder.slice(2), ['B1 -> 180', 'A <- 180', 'B1 -> 183 [b early]', 'A <- 183 [m2 answers [offer]]']);
+  t.same(rig.media.endpoints[0]?.answers, ['b early']);
+  t.ok(rig.media.log.includes('m2 bridge m1'));
+  b.answers('b answer');
+  await rig.turn();
+  t.same(rig.media.endpoints[0]?.answers, ['b early', 'b answer']);
+  t.equal(rig.signal.ladder.at(-1), 'A <- 200 [m2 answers [offer]]');
+  a.acks();
+  await rig.turn();
+  a.byes();
+  await rig.turn();
+  b.confirms();
+  t.same(rig.leftovers(), []);
+});
+
+t.test('early media that cannot be had are a 180; direct ones keep the callee’s word about them', async (t) => {
+  const rig = await create(connect({ media: 'anchored' }));
+  const a = rig.calls();
+  await rig.turn();
+  const endpoint = rig.media.endpoints[0];
+  if (endpoint !== undefined) endpoint.refuses = { code: 'no_common_codec', message: 'none', sipStatus: 488 };
+  rig.signal.b(1).progresses(183, 'strange');
+  await rig.turn();
+  t.equal(rig.signal.ladder.at(-1), 'A <- 180');
+  a.cancels();
+  await rig.turn();
+  rig.signal.b(1).confirmsCancel();
+  await rig.turn();
+  t.same(rig.leftovers(), []);
+
+  const plain = await create(connect());
+  const c = plain.calls();
+  await plain.turn();
+  plain.signal.b(1).progresses(183, 'early', { headers: [['P-Early-Media', 'sendonly']] });
+  await plain.turn();
+  t.same(c.sent1xx[0]?.spec.headers, [['P-Early-Media', 'sendonly']]);
+  c.cancels();
+  await plain.turn();
+  plain.signal.b(1).confirmsCancel();
+  await plain.turn();
+  t.same(plain.leftovers(), []);
+});
+
 t.test('after a direct talk the flow goes on: the caller is brought back to the media plane', async (t) => {
   const { rig, a } = await anchored({}, {}, {});
   const b = rig.signal.b(1);

@@ -353,6 +353,70 @@ t.test('new media that meet an offer of the caller (491) wait their turn, or tak
   }
 });
 
+t.test('an early greeting is heard before the answer, and the answer repeats its description', async (t) => {
+  const early = { ...greet('talk'), params: { play: [TONE], early: true } };
+  const rig = await FlowRig.create({ nodes: { first: early, talk: bot(), bye }, flow: { fallback: 'bye' } });
+  const a = rig.calls({ headers: [['P-Early-Media', 'supported']] });
+  await rig.turn();
+  t.same(rig.signal.ladder, ['A -> INVITE [offer]', 'A <- 183 [m1 answers [offer]]']);
+  t.same(a.sent1xx[0]?.spec.headers, [['P-Early-Media', 'sendrecv']]);
+  t.ok(rig.media.log.includes('m1 play tone'));
+  rig.media.last.playEnds();
+  await rig.turn();
+  t.equal(rig.signal.ladder.at(-1), 'A <- 200 [m1 answers [offer]]');
+  a.acks();
+  await rig.turn();
+  t.ok(rig.media.log.some((line) => line.startsWith('m1 stream')));
+  t.equal(rig.media.endpoints.length, 1);
+  a.byes();
+  await over(rig, a);
+  t.match(rig.record, { outcome: 'answered' });
+  t.same(rig.leftovers(), []);
+});
+
+t.test('a flow may announce and refuse, without ever answering; the caller may leave while it listens', async (t) => {
+  const first = { ...greet('busy'), params: { play: [TONE], early: true } };
+  const nodes = { first, busy: { applet: 'reject', params: { status: 486 } } };
+  const rig = await FlowRig.create({ nodes, flow: { fallback: 'busy' } });
+  const a = rig.calls();
+  await rig.turn();
+  t.same(a.sent1xx[0]?.spec.headers, [], 'nobody asked for P-Early-Media');
+  rig.media.last.playEnds();
+  await rig.turn();
+  t.match(a.rejected, { status: 486 });
+  t.match(rig.record, { answeredAt: null, sipStatus: 486 });
+  t.same(rig.leftovers(), []);
+
+  const other = await FlowRig.create({ nodes, flow: { fallback: 'busy' } });
+  const b = other.calls();
+  await other.turn();
+  b.cancels();
+  await other.turn();
+  t.match(other.record, { outcome: 'cancelled' });
+  t.same(other.leftovers(), []);
+});
+
+t.test('who cannot have early media is answered: no offer, no codec in common', async (t) => {
+  const first = { ...greet(), params: { play: [TONE], early: true } };
+  const rig = await FlowRig.create({ nodes: { first, bye }, flow: { fallback: 'bye' } });
+  const a = rig.calls({ body: '' });
+  await rig.turn();
+  t.equal(rig.signal.ladder.at(-1), 'A <- 200 [m1 offer 1]');
+  a.acks('answer');
+  await rig.turn();
+  t.ok(rig.media.log.includes('m1 play tone'));
+  a.byes();
+  await over(rig, a);
+  t.same(rig.leftovers(), []);
+
+  const other = await FlowRig.create({ nodes: { first, bye }, flow: { fallback: 'bye' } });
+  other.media.refuses = { code: 'no_common_codec', message: 'none', sipStatus: 488 };
+  const b = other.calls();
+  await other.turn();
+  t.match(b.rejected, { status: 488 });
+  t.same(other.leftovers(), []);
+});
+
 t.test('an INVITE without an offer gets ours, and its ACK answers it', async (t) => {
   const rig = await FlowRig.create({ nodes: { first: greet(), bye } });
   const a = rig.calls({ body: '' });

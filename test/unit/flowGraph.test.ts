@@ -89,7 +89,26 @@ t.test('a refusal names the place and the rule', async (t) => {
           },
         },
       ],
-      /custom_parameters must be at most 3/,
+      /custom_parameters must be at most 3 in the exotel dialect: put several into one/,
+    ],
+    [
+      'long parameters for exotel',
+      [
+        {
+          a: {
+            applet: 'stream',
+            params: { url: 'wss://x.example/', custom_parameters: { a: 'x'.repeat(256) } },
+            exits: { next: 'b' },
+          },
+          b: bye,
+        },
+      ],
+      /^nodes.a.params.custom_parameters must be at most 256 characters in all, names included, .*: send an id/,
+    ],
+    [
+      'long URL for exotel',
+      [{ a: { applet: 'voicebot', params: { url: `wss://x.example/${'y'.repeat(584)}` } } }],
+      /^nodes.a.params.url must be shorter than 600 characters in the exotel dialect: send an id/,
     ],
     [
       'stream for twilio',

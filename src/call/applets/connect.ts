@@ -18,7 +18,7 @@ interface Fetching {
   readonly fetchId: string;
   readonly fallback: boolean;
 }
-/** The caller is answered so that it can hear music. */
+/** The caller is answered, or gets early media, so that it can hear music. */
 interface Greeting {
   readonly phase: 'greeting';
   readonly plan: DialPlan;
@@ -76,7 +76,7 @@ export const connect = defineApplet({
       case 'fetching':
         return onFetching(run, params, data, event);
       case 'greeting':
-        return event.type === 'answered' ? ring(run, params, data.plan, data) : wait(data);
+        return onGreeting(run, params, data, event);
       case 'ringing':
         return onRinging(run, params, data, event);
       case 'whispering':
@@ -143,9 +143,18 @@ function onFetching(run: NodeRun, params: ConnectParams, data: Fetching & Books,
 function begin(run: NodeRun, params: ConnectParams, plan: DialPlan, books: Books): Step {
   run.input('to', plan.targets.map(nameOfTarget).join(', '));
   run.input('parallel', plan.parallel);
-  if (plan.musicOnHold.length === 0 || run.answered) return ring(run, params, plan, books);
-  run.emit({ type: 'answer', dialId: undefined });
+  if (plan.musicOnHold.length === 0 || run.answered || run.early) return ring(run, params, plan, books);
+  run.emit(params.early_media ? { type: 'earlyMedia' } : { type: 'answer', dialId: undefined });
   return wait({ phase: 'greeting', plan, fetches: books.fetches, verdict: books.verdict });
+}
+
+/** The caller can hear music now; one that cannot have it before the answer is answered. */
+function onGreeting(run: NodeRun, params: ConnectParams, data: Greeting & Books, event: FlowEvent): Step {
+  if (event.type === 'answered' || (event.type === 'earlyMedia' && event.open)) {
+    return ring(run, params, data.plan, data);
+  }
+  if (event.type === 'earlyMedia') run.emit({ type: 'answer', dialId: undefined });
+  return wait(data);
 }
 
 /** Whether nothing but the two ends needs the audio, now or after the talk. */
@@ -159,7 +168,7 @@ const isPlain = (run: NodeRun, params: ConnectParams, plan: DialPlan): boolean =
 
 function ring(run: NodeRun, params: ConnectParams, plan: DialPlan, books: Books): Step {
   const music = plan.musicOnHold.length > 0 ? run.play(plan.musicOnHold, { repeat: 0 }) : '';
-  const direct = run.unanswered && isPlain(run, params, plan);
+  const direct = run.unanswered && !run.early && isPlain(run, params, plan);
   const { fetches, verdict } = books;
   return searched(run, params, fill(run, { plan, direct, music, next: 0, live: [], verdict }), { fetches, told: 0 });
 }
@@ -196,8 +205,12 @@ function onRinging(run: NodeRun, params: ConnectParams, data: Searching & Books,
     case 'dialProgress': {
       const known = ringing.live.some(({ dialId }) => dialId === event.dialId);
       // Several that ring sound like one; only a single one may be heard before it answers.
-      const status = ringing.direct && ringing.plan.parallel === 1 ? event.status : 180;
-      if (!known || event.status <= 100 || run.answered || told === status) return wait(data);
+      const alone = ringing.plan.parallel === 1;
+      const heard = alone && !ringing.direct && ringing.music === '' && event.early === true;
+      const status = alone && ringing.direct ? event.status : heard ? 183 : 180;
+      // What a caller hears of us says more than another 180, which would bring its own ringing tone back.
+      const said = !heard && (told === status || run.early);
+      if (!known || event.status <= 100 || run.answered || said) return wait(data);
       run.emit({ type: 'progress', status, dialId: event.dialId });
       return wait({ phase: 'ringing', ringing, told: status, fetches, verdict: data.verdict });
     }

@@ -20,6 +20,10 @@ export const ConnectParams = Type.Object(
     talk_ms: Type.Optional(Type.Integer({ minimum: 1000, maximum: 86_400_000 })),
     caller_id: Type.Optional(Type.String({ maxLength: 256 })),
     music_on_hold: Type.Optional(SourcesSchema),
+    early_media: Type.Boolean({
+      default: false,
+      description: 'music_on_hold is played before the answer, as early media',
+    }),
     whisper: Type.Optional(SourcesSchema),
     whisper_to: Type.Union([Type.Literal('callee'), Type.Literal('both')], { default: 'callee' }),
     record: Type.Boolean({ default: false }),

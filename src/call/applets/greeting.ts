@@ -10,11 +10,12 @@ export const greeting = defineApplet({
     {
       play: SourcesSchema,
       repeat: Type.Integer({ minimum: 1, maximum: 100, default: 1 }),
+      early: Type.Boolean({ default: false, description: 'played before the answer, as early media' }),
     },
     { additionalProperties: false },
   ),
   exits: () => [{ name: 'next', unwired: 'refused' }],
-  needsAnswer: () => true,
+  needsAnswer: (params) => (params.early ? 'early' : true),
   enter(run, params) {
     run.input('play', labelOf(params.play));
     const playId = run.play(sourcesOf(params.play), { repeat: params.repeat });

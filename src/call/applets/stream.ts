@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
 import { defineApplet, exit, fail, wait } from '../flow/applet.js';
-import { checkStream, streamEffect, streamFields } from './streaming.js';
+import { checkStream, streamBreach, streamEffect, streamFields } from './streaming.js';
 
 /** A one-way copy of what the caller says, going on behind the nodes that follow. It ends with the call. */
 export const stream = defineApplet({
@@ -13,6 +13,8 @@ export const stream = defineApplet({
   enter(run, params) {
     if (run.backgroundStreams >= MAX_FORKS) return fail('too_many_streams', `more than ${MAX_FORKS} in one call`);
     const effect = streamEffect(run, params, 'fork');
+    const breach = streamBreach(effect);
+    if (breach !== undefined) return fail('stream_limits', breach);
     run.emit(effect);
     return exit('next', { stream_id: effect.streamId });
   },

@@ -45,15 +45,33 @@ export function checkStream(params: StreamParams, report: ReportProblem): void {
   if (dialect === 'twilio' && (params.sample_rate !== 8000 || encodingOf(params) !== 'mulaw')) {
     report('sample_rate', 'twilio streams are mulaw at 8000 only');
   }
-  if (dialect !== 'exotel') return;
-  if (url.length >= EXOTEL_URL) report('url', `must be shorter than ${EXOTEL_URL} characters in the exotel dialect`);
-  if (Object.keys(custom).length > EXOTEL_PARAMETERS) {
-    report('custom_parameters', `must be at most ${EXOTEL_PARAMETERS} in the exotel dialect`);
+  if (dialect === 'exotel') for (const [path, rule] of exotelBreaches(url, custom)) report(path, rule);
+}
+
+/** What AgentStream would not take, and what to do about it. */
+function exotelBreaches(url: string, custom: StreamEffect['customParameters']): (readonly [string, string])[] {
+  const breaches: (readonly [string, string])[] = [];
+  const entries = Object.entries(custom);
+  const text = entries.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+  if (url.length >= EXOTEL_URL) {
+    const rule = `must be shorter than ${EXOTEL_URL} characters in the exotel dialect: send an id, let the bot ask for the rest`;
+    breaches.push(['url', rule]);
   }
-  const text = Object.entries(custom).reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+  if (entries.length > EXOTEL_PARAMETERS) {
+    const rule = `must be at most ${EXOTEL_PARAMETERS} in the exotel dialect: put several into one`;
+    breaches.push(['custom_parameters', rule]);
+  }
   if (text > EXOTEL_PARAMETER_TEXT) {
-    report('custom_parameters', `must be at most ${EXOTEL_PARAMETER_TEXT} characters in all in the exotel dialect`);
+    const rule = `must be at most ${EXOTEL_PARAMETER_TEXT} characters in all, names included, in the exotel dialect`;
+    breaches.push(['custom_parameters', `${rule}: send an id, let the bot ask for the rest`]);
   }
+  return breaches;
+}
+
+/** Templates may make more of a URL and of parameters than was published. @returns what is too much for the dialect */
+export function streamBreach({ dialect, url, customParameters }: StreamEffect): string | undefined {
+  const [breach] = dialect === 'exotel' ? exotelBreaches(url, customParameters) : [];
+  return breach?.join(' ');
 }
 
 export function streamEffect(run: NodeRun, params: StreamParams, direction: StreamEffect['direction']): StreamEffect {

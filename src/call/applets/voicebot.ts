@@ -1,7 +1,15 @@
 import { Type } from 'typebox';
-import { defineApplet, exit, wait } from '../flow/applet.js';
+import { defineApplet, exit, fail, wait } from '../flow/applet.js';
 import type { NodeRun, Outcome } from '../flow/applet.js';
-import { START_LIMIT_MS, STOP_LIMIT_MS, checkStream, streamEffect, streamFields, streamResults } from './streaming.js';
+import {
+  START_LIMIT_MS,
+  STOP_LIMIT_MS,
+  checkStream,
+  streamBreach,
+  streamEffect,
+  streamFields,
+  streamResults,
+} from './streaming.js';
 
 interface Talking {
   readonly streamId: string;
@@ -40,6 +48,8 @@ export const voicebot = defineApplet({
   check: checkStream,
   enter(run, params): Outcome<Talking> {
     const effect = streamEffect(run, params, 'bidirectional');
+    const breach = streamBreach(effect);
+    if (breach !== undefined) return fail('stream_limits', breach);
     run.emit(effect);
     run.setTimer('start', START_LIMIT_MS);
     return wait({ streamId: effect.streamId, url: effect.url, started: false, stopping: false });

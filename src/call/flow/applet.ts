@@ -71,6 +71,8 @@ export interface NodeRun {
   readonly answered: boolean;
   /** Neither answered nor being answered. */
   readonly unanswered: boolean;
+  /** The caller hears us, although it is not answered. */
+  readonly early: boolean;
   readonly hungUp: boolean;
   readonly history: History;
   /** Background streams or recordings run: the media cannot leave the media plane. */
@@ -109,8 +111,8 @@ export interface Applet<Params = unknown, Data = unknown> {
   readonly params: TSchema;
   /** Exits by params. `error` is everybody's, and not listed. */
   exits(params: Params): readonly ExitRule[];
-  /** The caller's leg is answered before the node begins. */
-  needsAnswer(params: Params): boolean;
+  /** The caller's leg is answered before the node begins; `early`: early media will do. */
+  needsAnswer(params: Params): boolean | 'early';
   /** The node waits for the caller to do something: a cycle through it is not a race. */
   readonly waitsForCaller: boolean;
   /** The call, or this flow, is over in this node. */

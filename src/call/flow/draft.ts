@@ -56,6 +56,10 @@ export class Draft implements NodeRun {
     return this.state.answered === 'no';
   }
 
+  get early(): boolean {
+    return this.state.early;
+  }
+
   get hungUp(): boolean {
     return this.state.hungUp;
   }

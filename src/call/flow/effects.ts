@@ -86,7 +86,15 @@ export type FlowEffect =
    * `answered` or `answerFailed`. Emitted at most once per call.
    */
   | { readonly type: 'answer'; readonly dialId: string | undefined }
-  /** Provisional response to the caller who is not answered; the dial's SDP goes with it when its media is direct. */
+  /**
+   * 183 to a caller who is not answered, with a media endpoint: what plays is heard before the answer, and what the
+   * caller says may not be. Answered by `earlyMedia`.
+   */
+  | { readonly type: 'earlyMedia' }
+  /**
+   * Provisional response to the caller who is not answered; the dial's SDP goes with it when its media is direct. With
+   * 183 of an anchored dial, the callee's early media are bridged to the caller.
+   */
   | { readonly type: 'progress'; readonly status: number; readonly dialId: string }
   /** Replaces what plays to this party. `repeat` 0: until stopped. */
   | {

@@ -18,6 +18,8 @@ export type FlowEvent =
   | { readonly type: 'started' }
   | { readonly type: 'answered' }
   | { readonly type: 'answerFailed'; readonly detail: string }
+  /** `open` false: this caller cannot have early media. */
+  | { readonly type: 'earlyMedia'; readonly open: boolean }
   | {
       readonly type: 'playEnded';
       readonly playId: string;
@@ -51,6 +53,8 @@ export type FlowEvent =
       readonly type: 'dialProgress';
       readonly dialId: string;
       readonly status: number;
+      /** The callee's side is to be heard already. */
+      readonly early?: boolean;
     }
   | { readonly type: 'dialAnswered'; readonly dialId: string }
   /** Exactly one per dial. `sipStatus` 0 where none came. */

@@ -27,6 +27,8 @@ const FAREWELL_MS = 5000;
 const SAME_KEY_MS = 300;
 const MAX_TYPED = 32;
 
+const ANSWER: FlowEffect = { type: 'answer', dialId: undefined };
+
 const NORMAL: Ending = { reasonCode: 'flow_ended', cause: 16, sipStatus: 480 };
 const CALLER_GONE: Ending = { reasonCode: 'caller_hung_up', cause: 16, sipStatus: 487 };
 const ANSWER_FAILED: Ending = { reasonCode: 'answer_failed', cause: 41, sipStatus: 500 };
@@ -80,6 +82,9 @@ function dispatch(draft: Draft, event: FlowEvent): void {
     case 'answerFailed':
       onAnswer(draft, event);
       return;
+    case 'earlyMedia':
+      onEarlyMedia(draft, event);
+      return;
     case 'mediaFailed':
       onMediaFailed(draft, event.detail);
       return;
@@ -121,6 +126,13 @@ function onAnswer(draft: Draft, event: FlowEvent & { type: 'answered' | 'answerF
   else deliver(draft, event);
 }
 
+function onEarlyMedia(draft: Draft, event: FlowEvent & { type: 'earlyMedia' }): void {
+  if (event.open) draft.change({ early: true });
+  if (draft.state.node?.began !== false) deliver(draft, event);
+  else if (event.open) settle(draft, beginNode(draft));
+  else draft.emit(ANSWER);
+}
+
 function onKey(draft: Draft, event: FlowEvent & { type: 'digit' }): void {
   const { lastDigit, activities, node } = draft.state;
   const { digit, by } = event;
@@ -146,6 +158,7 @@ function onKey(draft: Draft, event: FlowEvent & { type: 'digit' }): void {
 
 function onMediaFailed(draft: Draft, detail: string): void {
   draft.dropMedia();
+  draft.change({ early: false });
   if (draft.state.hungUp || draft.state.node?.began !== true) return;
   settle(draft, fail('media_failed', detail));
 }
@@ -232,8 +245,9 @@ function enter(draft: Draft, nodeId: string): Outcome<unknown> {
   if (node === undefined || applet === undefined) return fail('node_unknown', `there is no node ${nodeId}`);
   const limit = node.max_visits ?? DEFAULT_MAX_VISITS;
   if (count > limit) return fail('flow_loop', `visited more than ${limit} times`);
-  if (draft.answered || !applet.needsAnswer(node.params)) return beginNode(draft);
-  draft.emit({ type: 'answer', dialId: undefined });
+  const needs = !draft.answered && applet.needsAnswer(node.params);
+  if (needs === false || (needs === 'early' && draft.early)) return beginNode(draft);
+  draft.emit(needs === 'early' && draft.unanswered ? { type: 'earlyMedia' } : ANSWER);
   return { kind: 'wait', data: undefined };
 }
 

@@ -18,6 +18,7 @@ export const FLOW_REASONS: { readonly [code: string]: string } = {
   connect_url_failed: 'Neither URL of a programmable connect gave a usable answer.',
   media_failed: 'The media plane failed under the call.',
   play_failed: 'A sound could not be played.',
+  stream_limits: 'A stream has longer parameters or a longer URL than its dialect takes.',
   speech_failed: 'A text could not be spoken: no speech program is installed, or it failed.',
   play_timeout: 'A sound did not come to its end.',
   record_failed: 'A message could not be recorded.',

@@ -49,6 +49,8 @@ export interface FlowState {
   readonly status: 'new' | 'running' | 'ended';
   /** The caller's leg: `asked` between the effect and its event. */
   readonly answered: 'no' | 'asked' | 'yes';
+  /** The caller hears us, answered or not. */
+  readonly early: boolean;
   /** The caller is gone; only nodes that need no caller run on. */
   readonly hungUp: boolean;
   readonly node: NodeVisit | undefined;
@@ -81,6 +83,7 @@ export function initialState(flow: FlowDocument, applets: AppletSet, call: CallF
     call,
     status: 'new',
     answered: 'no',
+    early: false,
     hungUp: false,
     node: undefined,
     activities: [],

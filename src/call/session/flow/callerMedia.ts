@@ -39,6 +39,8 @@ export class CallerMedia {
   /** Endpoints that were replaced or lost; the last one's quality goes into the record. */
   readonly #closed: Promise<MediaQuality | null>[] = [];
   #waiting: Waiting[] = [];
+  /** What the INVITE was answered. */
+  #first: Promise<Described> | undefined;
   #opening = false;
   /** Our offer met one of the caller's, which is on its way: whatever comes first goes on. */
   #glare: { readonly timer: Timer; readonly over: (served: boolean) => void } | undefined;
@@ -52,10 +54,10 @@ export class CallerMedia {
     this.#sink = sink;
   }
 
-  /** Our answer to the caller's INVITE, or our offer to one that had none. */
-  async open(): Promise<Described> {
+  /** Our answer to the caller's INVITE, or our offer to one that had none: the same in 183 and 200. */
+  open(): Promise<Described> {
     const { body } = this.#caller.leg.message;
-    return this.#open(body.length === 0 ? undefined : body);
+    return (this.#first ??= this.#open(body.length === 0 ? undefined : body));
   }
 
   /** Runs `start` with the caller's audio, now or when it is there. */
@@ -77,6 +79,7 @@ export class CallerMedia {
   drop(): void {
     const { anchor } = this;
     this.anchor = undefined;
+    this.#first = undefined;
     if (anchor !== undefined) this.#closed.push(anchor.close());
   }
 

@@ -15,6 +15,7 @@ import type { Attempt, AttemptSink } from '../../bridge/attempt.js';
 import type { AttemptFailure } from '../../bridge/failover.js';
 import { type CommonInvite, Hunt, type HuntObserver, giveUpHeaders } from '../../bridge/hunt.js';
 import { contentOf } from '../../bridge/legHeaders.js';
+import { cleanText } from '../../bridge/headerText.js';
 import { reasonHeader } from '../../bridge/reason.js';
 import type { DialOutcome } from '../../flow/events.js';
 import { Anchor } from './anchor.js';
@@ -71,6 +72,7 @@ export class Dial implements AttemptSink {
   #legsOpen = 0;
   #ackOwed = false;
   #content = NO_CONTENT;
+  #earlyMedia: string | undefined;
   #released = false;
 
   constructor(world: FlowWorld, order: DialOrder, sink: DialSink) {
@@ -92,6 +94,18 @@ export class Dial implements AttemptSink {
   /** What the callee answered, early or late: for the caller, where the media are direct. */
   get content(): Content {
     return this.#content;
+  }
+
+  /** RFC 5009: the callee's word about its early media crosses with them. */
+  get earlyMediaHeaders(): readonly HeaderEntry[] {
+    return this.#earlyMedia === undefined ? [] : [['P-Early-Media', cleanText(this.#earlyMedia)]];
+  }
+
+  /** The callee's early media are taken into its anchor. @returns false where there are none that fit */
+  async hearEarly(): Promise<boolean> {
+    const { body } = this.#content;
+    if (this.anchor === undefined || body === undefined || this.over) return false;
+    return (await this.anchor.acceptAnswer(body)).ok;
   }
 
   async begin(): Promise<void> {
@@ -157,6 +171,7 @@ export class Dial implements AttemptSink {
     // RFC 6228: 199 speaks of a fork of the callee's side.
     if (message.status === 199) return;
     if (message.body.length > 0) this.#content = contentOf(message);
+    this.#earlyMedia = message.header('P-Early-Media') ?? this.#earlyMedia;
     this.#sink.dialProgress(this, message);
   }
 
@@ -235,6 +250,7 @@ export class Dial implements AttemptSink {
 
   #next(): void {
     this.#content = NO_CONTENT;
+    this.#earlyMedia = undefined;
     // The leg may fail before `next` returns.
     this.#legsOpen++;
     if (this.#hunt?.next(this) !== true) {

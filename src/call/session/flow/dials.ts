@@ -208,7 +208,8 @@ export class Dials implements DialSink {
   }
 
   dialProgress(dial: Dial, message: SignalMessage): void {
-    this.#host.deliver({ type: 'dialProgress', dialId: dial.id, status: message.status ?? 180 });
+    const early = message.body.length > 0;
+    this.#host.deliver({ type: 'dialProgress', dialId: dial.id, status: message.status ?? 180, early });
   }
 
   dialAnswered(dial: Dial): void {

@@ -7,6 +7,7 @@ import type { HeaderEntry, SignalMessage } from '../../../signal/port.js';
 import type { FetchEffect, FlowEffect, Party, RecordEffect, StreamEffect } from '../../flow/effects.js';
 import { maskUrl } from '../../flow/trace.js';
 import type { Anchor, AnchorSink } from './anchor.js';
+import { bridgeEarlyMedia, openEarlyMedia } from './earlyMedia.js';
 import type { FlowCall } from './flowCall.js';
 import { Referral } from './referral.js';
 import { type SoundProblem, soundsOf, wavFetcher } from './sources.js';
@@ -39,6 +40,8 @@ export class Effects implements AnchorSink {
         return this.#answer(effect.dialId);
       case 'progress':
         return this.#progress(effect);
+      case 'earlyMedia':
+        return void this.#settle('early_media', () => openEarlyMedia(this.#call));
       case 'play':
         return this.#play(effect);
       case 'stopPlay':
@@ -195,9 +198,12 @@ export class Effects implements AnchorSink {
 
   #progress({ status, dialId }: EffectOf<'progress'>): void {
     const dial = this.#call.dials.get(dialId);
-    const content = dial?.order.media === 'direct' ? dial.content : {};
+    if (status === 183 && dial?.anchor !== undefined) {
+      return void this.#settle('early_media', () => bridgeEarlyMedia(this.#call, dial));
+    }
+    const content = dial?.order.media === 'direct' ? { ...dial.content, headers: dial.earlyMediaHeaders } : {};
     this.#call.caller.progress(status, content);
-    this.#call.observer.onRinging(status, content.body !== undefined);
+    this.#call.observer.onRinging(status, dial?.order.media === 'direct' && dial.content.body !== undefined);
   }
 
   #refer({ referId, uri }: EffectOf<'refer'>): void {
