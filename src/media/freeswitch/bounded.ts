@@ -31,3 +31,28 @@ const failureOf = (error: unknown): Failure => {
   const status = typeof error === 'object' && error !== null && 'status' in error ? error.status : undefined;
   return { detail: detail.trim(), status: typeof status === 'number' ? status : undefined, late: false };
 };
+
+/** How long what may be awaited, in milliseconds. */
+export interface Patience {
+  /** For a media server to be ready. */
+  readonly connectMs: number;
+  /** For a channel: INVITE, its answer, and the channel's own connection, for which the library waits 4 s. */
+  readonly openMs: number;
+  /** For the answer to a command. */
+  readonly answerMs: number;
+  /** For a re-INVITE. */
+  readonly modifyMs: number;
+  /** For a channel's BYE. */
+  readonly hangupMs: number;
+  /** Between two questions whether a media server is still there: an open socket says nothing of that. */
+  readonly probeMs: number;
+}
+
+export const PATIENCE: Patience = {
+  connectMs: 5000,
+  openMs: 8000,
+  answerMs: 3000,
+  modifyMs: 8000,
+  hangupMs: 2000,
+  probeMs: 5000,
+};

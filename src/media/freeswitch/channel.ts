@@ -1,11 +1,7 @@
 import type { Clock } from '../../kernel/index.js';
-import { bounded } from './bounded.js';
+import { PATIENCE, type Patience, bounded } from './bounded.js';
 import type { EslEvent, ForkOptions, FsEndpoint } from './fsmrf.js';
 import { decoded } from './parserGuard.js';
-
-const ANSWER_MS = 3000;
-const HANGUP_MS = 2000;
-const MODIFY_MS = 8000;
 
 export type Refusal = { readonly ok: false; readonly detail: string; readonly status: number | undefined };
 
@@ -13,11 +9,13 @@ export type Refusal = { readonly ok: false; readonly detail: string; readonly st
 export class Channel {
   readonly #endpoint: FsEndpoint;
   readonly #clock: Clock;
+  readonly #patience: Patience;
   #ended = false;
 
-  constructor(endpoint: FsEndpoint, clock: Clock) {
+  constructor(endpoint: FsEndpoint, clock: Clock, patience = PATIENCE) {
     this.#endpoint = endpoint;
     this.#clock = clock;
+    this.#patience = patience;
   }
 
   get uuid(): string {
@@ -53,6 +51,8 @@ export class Channel {
       events.forkFailed(event.getHeader('media-bugname') ?? undefined, detail.slice(0, 200));
     };
     endpoint.on('mod_audio_fork::connect_failed', forkEnd);
+    // fsmrf writes them on the console; they end in `destroy` all the same.
+    endpoint.conn?.removeAllListeners('error');
     // What fsmrf does not subscribe to.
     endpoint.conn?.subscribe('RECORD_STOP');
     endpoint.conn?.on(`esl::event::RECORD_STOP::${endpoint.uuid}`, (event) => events.recorded(event));
@@ -61,7 +61,7 @@ export class Channel {
   /** @returns the body of the response, or undefined when there is none in time */
   async api(command: string, args: string): Promise<string | undefined> {
     if (this.#ended) return undefined;
-    const asked = await bounded(this.#clock, ANSWER_MS, () => this.#endpoint.api(command, args));
+    const asked = await bounded(this.#clock, this.#patience.answerMs, () => this.#endpoint.api(command, args));
     return asked.ok ? (asked.value.getBody() ?? '') : undefined;
   }
 
@@ -82,7 +82,7 @@ export class Channel {
   async modify(sdp: string): Promise<{ readonly ok: true; readonly sdp: string } | Refusal> {
     const { dialog } = this.#endpoint;
     if (this.#ended || dialog === null) return { ok: false, detail: 'the channel has ended', status: undefined };
-    const modified = await bounded(this.#clock, MODIFY_MS, () => dialog.modify(sdp));
+    const modified = await bounded(this.#clock, this.#patience.modifyMs, () => dialog.modify(sdp));
     return modified.ok ? { ok: true, sdp: modified.value } : { ok: false, ...modified.error };
   }
 
@@ -105,7 +105,7 @@ export class Channel {
 
   /** The channel's variables, with what it has counted so far; undefined when there is no answer. */
   async variables(): Promise<ReadonlyMap<string, string> | undefined> {
-    await this.api('uuid_set_media_stats', this.uuid);
+    if ((await this.api('uuid_set_media_stats', this.uuid)) === undefined) return undefined;
     const dump = await this.api('uuid_dump', this.uuid);
     if (dump === undefined || dump.startsWith('-')) return undefined;
     const variables = new Map<string, string>();
@@ -118,7 +118,7 @@ export class Channel {
 
   /** Audio packets that have come so far; undefined when there is no answer. */
   async packetsReceived(): Promise<number | undefined> {
-    await this.api('uuid_set_media_stats', this.uuid);
+    if ((await this.api('uuid_set_media_stats', this.uuid)) === undefined) return undefined;
     const count = Number(await this.api('uuid_getvar', `${this.uuid} rtp_audio_in_packet_count`));
     return Number.isFinite(count) ? count : undefined;
   }
@@ -128,14 +128,14 @@ export class Channel {
     const gone = this.#ended;
     this.#ended = true;
     const { dialog } = this.#endpoint;
-    if (!gone && (await bounded(this.#clock, HANGUP_MS, () => this.#endpoint.destroy())).ok) return;
+    if (!gone && (await bounded(this.#clock, this.#patience.hangupMs, () => this.#endpoint.destroy())).ok) return;
     // The server has not said goodbye: we do.
-    if (dialog !== null) await bounded(this.#clock, HANGUP_MS, () => dialog.destroy());
+    if (dialog !== null) await bounded(this.#clock, this.#patience.hangupMs, () => dialog.destroy());
   }
 
   async #settled(work: () => Promise<unknown>): Promise<string | undefined> {
     if (this.#ended) return 'the channel has ended';
-    const result = await bounded(this.#clock, ANSWER_MS, work);
+    const result = await bounded(this.#clock, this.#patience.answerMs, work);
     return result.ok ? undefined : result.error.detail;
   }
 }

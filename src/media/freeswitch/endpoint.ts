@@ -13,7 +13,7 @@ import type {
 } from '../port.js';
 import type { NegotiatedAudio } from '../sdp/description.js';
 import { sdpProblem } from '../sdp/description.js';
-import type { BotStreamDeps, OpenBotStream } from '../stream/port.js';
+import type { BotStream, BotStreamDeps, OpenBotStream } from '../stream/port.js';
 import type { Channel } from './channel.js';
 import { ForkStream } from './forkStream.js';
 import type { LegDescription } from './legDescription.js';
@@ -43,6 +43,8 @@ export interface EndpointPlace {
   readonly channel: Channel;
   readonly legs: LegDescription;
 }
+
+type BotStop = Parameters<BotStream['stop']>[0];
 
 const DIGIT_MS = 160;
 const NO_QUALITY: MediaQuality = qualityOf(new Map());
@@ -174,8 +176,8 @@ export class FreeswitchEndpoint implements MediaEndpoint {
     return streamId;
   }
 
-  stopStream(streamId: string): void {
-    this.#streams.get(streamId)?.stop('stopped');
+  stopStream(streamId: string, reason: BotStop = 'stopped'): void {
+    this.#streams.get(streamId)?.stop(reason);
   }
 
   sendDtmf(digits: string): void {

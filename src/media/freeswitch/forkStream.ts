@@ -1,13 +1,7 @@
 import type { Clock, Timer } from '../../kernel/index.js';
 import { decodeL16Le, encodeL16Le } from '../codec/l16.js';
 import type { StreamReport, StreamSpec } from '../port.js';
-import {
-  type BotStream,
-  type BotStreamDeps,
-  FRAME_SAMPLES,
-  type OpenBotStream,
-  type StreamStop,
-} from '../stream/port.js';
+import { type BotStream, type BotStreamDeps, FRAME_SAMPLES, type OpenBotStream } from '../stream/port.js';
 import type { Channel } from './channel.js';
 import type { AudioRelay, RelaySink, RelaySocket } from './relay.js';
 
@@ -106,7 +100,7 @@ export class ForkStream implements RelaySink {
     this.#bot.dtmf(digit, durationMs);
   }
 
-  stop(reason: StreamStop): void {
+  stop(reason: Parameters<BotStream['stop']>[0]): void {
     this.#bot.stop(reason);
   }
 

@@ -6,7 +6,7 @@ import { type NegotiatedAudio, sdpProblem } from '../sdp/description.js';
 import { openBotStream } from '../stream/botStream.js';
 import { egressPolicy } from '../stream/egress.js';
 import { locateBot, webSocketDialer } from '../stream/webSocket.js';
-import type { Failure } from './bounded.js';
+import { type Failure, PATIENCE, type Patience } from './bounded.js';
 import { Channel } from './channel.js';
 import { FreeswitchEndpoint, type FreeswitchWorld } from './endpoint.js';
 import type { FsEndpoint, SrfDialer } from './fsmrf.js';
@@ -30,6 +30,8 @@ export interface FreeswitchMediaDeps {
   readonly dialer: SrfDialer;
   /** For the log: what happens to media servers. */
   readonly report?: ((message: string, detail: object) => void) | undefined;
+  /** Other limits than the usual ones. */
+  readonly patience?: Partial<Patience> | undefined;
 }
 
 type Opened = Awaited<ReturnType<MediaPort['open']>>;
@@ -46,6 +48,7 @@ export class FreeswitchMedia implements MediaPort {
   /** One a local address. */
   readonly #relays = new Map<string, AudioRelay>();
   readonly #world: FreeswitchWorld;
+  readonly #patience: Patience;
   readonly #endpoints = new Map<string, FreeswitchEndpoint>();
   /** Endpoints of one call share a server, or they could not be bridged. */
   readonly #calls = new Map<string, { readonly link: ServerLink; endpoints: number }>();
@@ -57,6 +60,8 @@ export class FreeswitchMedia implements MediaPort {
     this.#options = options;
     this.#deps = deps;
     const { clock, random } = deps;
+    const patience = { ...PATIENCE, ...deps.patience };
+    this.#patience = patience;
     const report = deps.report ?? (() => undefined);
     const mayConnect = egressPolicy(options.botNetworks ?? []);
     this.#world = {
@@ -66,7 +71,7 @@ export class FreeswitchMedia implements MediaPort {
     this.#links = options.servers.map(
       (place) =>
         new ServerLink(place, {
-          ...{ clock, report, dialer: deps.dialer },
+          ...{ clock, report, patience, dialer: deps.dialer },
           onDead: (link, detail) => this.#dead(link, detail),
         }),
     );
@@ -144,7 +149,7 @@ export class FreeswitchMedia implements MediaPort {
     negotiated: NegotiatedAudio | undefined,
   ): Promise<Result<Opened, MediaProblem>> {
     const { link, legs, spec } = begun;
-    const channel = new Channel(begun.channel, this.#deps.clock);
+    const channel = new Channel(begun.channel, this.#deps.clock, this.#patience);
     const { offer } = spec;
     const problem = this.#running
       ? legs.locate(channel.sdp, negotiated)

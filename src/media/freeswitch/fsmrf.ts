@@ -22,6 +22,7 @@ export interface EslConnection {
   subscribe(events: string): void;
   on(event: string, listener: (event: EslEvent) => void): void;
   on(event: 'error', listener: (error: Error) => void): void;
+  removeAllListeners(event: string): void;
   disconnect(): void;
 }
 

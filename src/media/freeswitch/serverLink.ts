@@ -1,6 +1,6 @@
 import type { Clock, Result, Timer } from '../../kernel/index.js';
 import { err, ok } from '../../kernel/index.js';
-import { type Failure, bounded } from './bounded.js';
+import { type Failure, type Patience, bounded } from './bounded.js';
 import {
   type EslConnection,
   type FsEndpoint,
@@ -24,14 +24,8 @@ export interface MediaServerPlace {
   readonly advertisedAddress?: string | undefined;
 }
 
-const CONNECT_MS = 5000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
-/** An event socket that is open says nothing of whether there is anybody behind it. */
-const PROBE_MS = 5000;
-const PROBE_ANSWER_MS = 4000;
-/** INVITE, its answer, and the channel's own connection, for which the library waits 4 s. */
-const OPEN_MS = 8000;
 /** After a failure that was the server's, others come first for so long. */
 const QUARANTINE_MS = 10_000;
 /** In fsmrf an endpoint tells only of those that it was made for. */
@@ -40,6 +34,7 @@ const CUSTOM_EVENTS = ['mod_audio_fork::connect_failed', 'mod_audio_fork::discon
 export interface ServerLinkDeps {
   readonly clock: Clock;
   readonly dialer: SrfDialer;
+  readonly patience: Patience;
   /** For the log. */
   readonly report: (message: string, detail: object) => void;
   /** Nobody is behind the sockets any more: nothing more will be heard of its channels. */
@@ -116,7 +111,7 @@ export class ServerLink {
     if (server === undefined) return err({ detail: `no media server at ${this.name}`, status: undefined, late: false });
     let creation: Promise<FsEndpoint> | undefined;
     const dial: Dial = { request: undefined };
-    const opened = await bounded(this.#deps.clock, OPEN_MS, () => {
+    const opened = await bounded(this.#deps.clock, this.#deps.patience.openMs, () => {
       // The library calls the dialer within this call.
       this.#dial = dial;
       creation = server.createEndpoint(remoteSdp === undefined ? {} : { remoteSdp });
@@ -127,7 +122,7 @@ export class ServerLink {
       dial.request?.cancel({}, () => undefined);
       // What comes after all is of no use to anybody.
       creation?.then(
-        (endpoint) => void bounded(this.#deps.clock, OPEN_MS, () => endpoint.destroy()),
+        (endpoint) => void bounded(this.#deps.clock, this.#deps.patience.openMs, () => endpoint.destroy()),
         () => undefined,
       );
     }
@@ -160,12 +155,13 @@ export class ServerLink {
 
   #connect(): void {
     if (this.#state === 'stopped') return;
-    const { clock, dialer } = this.#deps;
+    const { clock, dialer, patience } = this.#deps;
+    const { connectMs } = patience;
     const { address, port, secret, profile, listenAddress, advertisedAddress } = this.place;
     this.#state = 'connecting';
     const attempt = ++this.#attempt;
     const failed = (detail: string): void => this.#failed(attempt, detail);
-    this.#timer = clock.setTimer('freeswitch_connect', CONNECT_MS, () => failed(`not ready in ${CONNECT_MS} ms`));
+    this.#timer = clock.setTimer('freeswitch_connect', connectMs, () => failed(`not ready in ${connectMs} ms`));
     const { Connection, MediaServer } = loadFsmrf();
     const srf = {
       createUAC: (uri: string, options: Parameters<SrfDialer['createUAC']>[1]) => {
@@ -219,10 +215,10 @@ export class ServerLink {
 
   /** Asks now and then whether anybody is there. */
   #watch(attempt: number): void {
-    this.#timer = this.#deps.clock.setTimer('freeswitch_probe', PROBE_MS, () => {
+    this.#timer = this.#deps.clock.setTimer('freeswitch_probe', this.#deps.patience.probeMs, () => {
       const connection = this.#connection;
       if (attempt !== this.#attempt || connection === undefined) return;
-      const asked = bounded(this.#deps.clock, PROBE_ANSWER_MS, () => apiOf(connection, 'uptime'));
+      const asked = bounded(this.#deps.clock, this.#deps.patience.answerMs, () => apiOf(connection, 'uptime'));
       void asked.then((answer) => {
         if (attempt !== this.#attempt || this.#state !== 'up') return;
         if (answer.ok) return this.#watch(attempt);

@@ -21,6 +21,8 @@ export interface ChannelHost {
   api(line: string): Promise<string | undefined>;
   /** The CHANNEL_DATA of this stand-in may be malformed on purpose. */
   readonly strangeData: string;
+  /** By channel and name. */
+  readonly forks: ReadonlyMap<string, { stop(): void }>;
   gone(channel: StandInChannel): void;
 }
 
@@ -165,14 +167,14 @@ export class StandInChannel {
     const [action, ...more] = args;
     if (action === 'stop') {
       this.#stopped.add(more[0] ?? 'audio_fork');
-      this.endpoint.stopStream(more[0] ?? 'audio_fork');
+      this.#host.forks.get(`${this.uuid} ${more[0] ?? 'audio_fork'}`)?.stop();
       return '+OK Success';
     }
     const [url = '', mix, , name = 'audio_fork', , enabled] = more;
     if (action !== 'start' || mix !== 'mono') return '-ERR Operation Failed';
     this.endpoint.startStream(name, {
-      ...{ url, dialect: 'jambonz', sampleRate: 8000, encoding: 'l16', accountSid: '', callSid: '', streamSid: name },
-      ...{ from: '', to: '', customParameters: {} },
+      ...{ url, dialect: 'jambonz', sampleRate: 8000, encoding: 'l16', streamSid: `${this.uuid} ${name}` },
+      ...{ accountSid: '', callSid: '', from: '', to: '', customParameters: {} },
       direction: enabled === 'false' ? 'fork' : 'bidirectional',
     });
     return '+OK Success';

@@ -3,7 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SystemClock, SystemRandom } from '../../../src/kernel/index.js';
-import { type EndpointEvents, type EndpointSpec, FreeswitchMedia, type MediaPort } from '../../../src/media/index.js';
+import {
+  type EndpointEvents,
+  type EndpointSpec,
+  FreeswitchMedia,
+  type FreeswitchMediaDeps,
+  type MediaPort,
+} from '../../../src/media/index.js';
 import { SrfAgent } from '../../../src/signal/index.js';
 import { DrachtioRig, SECRET } from '../drachtioRig.js';
 import { FreeswitchStandIn, type StandInOptions } from './standIn.js';
@@ -14,6 +20,7 @@ export interface SiteOptions {
   readonly servers: readonly StandInOptions[];
   /** What we say the secret is; default: the right one. */
   readonly secret?: string;
+  readonly patience?: FreeswitchMediaDeps['patience'];
 }
 
 export class FreeswitchSite implements MediaPort {
@@ -36,7 +43,7 @@ export class FreeswitchSite implements MediaPort {
   }
 
   async start(): Promise<void> {
-    const { address, servers, secret } = this.#options;
+    const { address, servers, secret, patience } = this.#options;
     this.#scratch = await mkdtemp(join(tmpdir(), 'fsmrf-'));
     for (const standIn of this.standIns) await standIn.start();
     this.#rig = await DrachtioRig.start({ address });
@@ -56,7 +63,7 @@ export class FreeswitchSite implements MediaPort {
         scratchPath: this.#scratch,
         botNetworks: ['127.0.0.0/8'],
       },
-      { ...deps, dialer: agent, report: (message, detail) => this.reports.push({ message, detail }) },
+      { ...deps, patience, dialer: agent, report: (message, detail) => this.reports.push({ message, detail }) },
     );
     await this.#media.start();
   }

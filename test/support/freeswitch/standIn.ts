@@ -70,6 +70,9 @@ export class FreeswitchStandIn implements ChannelHost {
   readonly coreUuid = randomUUID();
   readonly faults: Faults = { ...NONE };
   readonly channels = new Map<string, StandInChannel>();
+  /** INVITEs that were withdrawn. */
+  cancelled = 0;
+  readonly forks = new Map<string, ForkClient>();
   /** Lines of commands, in order, of all sockets. */
   readonly commands: string[] = [];
   readonly #options: StandInOptions;
@@ -93,7 +96,17 @@ export class FreeswitchStandIn implements ChannelHost {
     this.#world = {
       settings: { address, bindAddress: address, comfortSilence: true, botNetworks: ['*'] },
       ...{ clock, random, library: new ClipLibrary() },
-      openStream: (spec, _deps, listener) => new ForkClient(spec, listener),
+      openStream: (spec, _deps, listener) => {
+        const fork = new ForkClient(spec, {
+          ...listener,
+          onEnded: (report) => {
+            this.forks.delete(spec.streamSid);
+            listener.onEnded(report);
+          },
+        });
+        this.forks.set(spec.streamSid, fork);
+        return fork;
+      },
       streamDeps: {
         ...{ clock, random, mayConnect: () => true },
         locate: () => ({ cancel: () => undefined }),
@@ -283,6 +296,7 @@ export class FreeswitchStandIn implements ChannelHost {
       onAck: (_leg, message) => acknowledged(channel, message),
       onReinviteCancelled: () => undefined,
       onEnded: (_leg, end) => {
+        if (end.kind === 'cancelled') this.cancelled++;
         if (end.kind === 'remote_bye' || end.kind === 'ack_timeout') void channel?.end(false);
       },
     };
