@@ -16,6 +16,8 @@ export interface HttpAsk {
   /** A longer body is cut, or, for `whole`, a failure. */
   readonly maxBytes: number;
   readonly whole?: boolean | undefined;
+  /** Of a POST; its type is among the headers. */
+  readonly body?: Buffer | undefined;
 }
 
 export type HttpAnswer =
@@ -108,8 +110,8 @@ export class HttpClient {
       const options = { method: ask.method, headers, lookup: this.#lookup, agent: false, ...auth } as const;
       const request = send(url, options, (response) => read(response, ask, finish));
       request.on('error', fail);
-      if (ask.method === 'POST') request.setHeader('Content-Length', 0);
-      request.end();
+      if (ask.method === 'POST') request.setHeader('Content-Length', ask.body?.length ?? 0);
+      request.end(ask.body);
       return () => {
         timer.cancel();
         request.destroy();

@@ -1,6 +1,7 @@
 /** Log lines from the events of calls: at `info` one line a call, at its end; `debug` tells each step. */
 import type { Logger } from 'pino';
 import type { RecorderAlarm } from '../call/record/fileRecorder.js';
+import type { SinkAlarm } from '../call/record/sink/drain.js';
 import type { CallRecord } from '../call/record/cdr.js';
 import type { CallEvent } from '../call/session/events.js';
 
@@ -43,10 +44,12 @@ export class CallLog {
   };
 
   /** Listener for the alarms of the recorder. */
-  readonly observeRecorder = (alarm: RecorderAlarm): void => {
+  readonly observeRecorder = (alarm: RecorderAlarm | SinkAlarm): void => {
     if (alarm.type === 'write_recovered') this.#log.info(alarm, 'call records are written again');
     else if (alarm.type === 'partial_line_moved')
       this.#log.warn(alarm, 'a call record cut off by a crash was moved aside');
+    else if (alarm.type === 'calls_recovered') this.#log.warn(alarm, 'calls of a process that died have their records');
+    else if (alarm.type === 'sink_recovered') this.#log.info(alarm, 'call records are delivered again');
     else this.#log.error(alarm, 'trouble with call records');
   };
 

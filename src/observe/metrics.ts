@@ -1,6 +1,7 @@
 /** Metrics in Prometheus' text form. Counts are taken from events as they come; everything else is read when asked. */
 import { Counter, Histogram, Registry } from 'prom-client';
 import type { RecorderAlarm } from '../call/record/fileRecorder.js';
+import type { SinkAlarm } from '../call/record/sink/drain.js';
 import type { CallEvent } from '../call/session/events.js';
 import { LoopLag } from './loopLag.js';
 import { processGauges } from './processGauges.js';
@@ -84,7 +85,7 @@ export class Metrics {
   };
 
   /** Listener for the alarms of the recorder. */
-  readonly observeRecorder = (alarm: RecorderAlarm): void => this.#alarms.add(alarm.type);
+  readonly observeRecorder = (alarm: RecorderAlarm | SinkAlarm): void => this.#alarms.add(alarm.type);
 
   /** The page that Prometheus reads. */
   async render(): Promise<{ readonly contentType: string; readonly body: string }> {

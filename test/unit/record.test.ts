@@ -271,3 +271,87 @@ t.test('the side that ended a call', async (t) => {
   t.equal(endedByOf({ leg: 'b', direction: 'outbound', deliberate: true }), 'callee');
   t.equal(endedByOf({ leg: 'b', direction: 'outbound', deliberate: false }), 'carrier');
 });
+
+t.test('calls that were open when the process died', async (t) => {
+  const priced = { rate: { outbound_price: '0.6', first_seconds: 1, next_seconds: 1 } };
+  const open = (callId: string, answeredMs?: number) => ({
+    record: callRecord({ callId, outcome: 'answered', reasonCode: 'node_lost', endedAt: '2026-11-22T23:59:58.000Z' }),
+    direction: 'outbound' as const,
+    priced,
+    answeredMs,
+  });
+
+  t.test('get one record each, charged until the last sign of life', async (t) => {
+    const first = setUp(t);
+    first.recorder.note(open('talking', 0));
+    first.recorder.note(open('ringing'));
+    first.recorder.note(open('over', 0));
+    first.recorder.write(callRecord({ callId: 'over' }));
+    first.clock.advance(7_300);
+    // No close: the process is gone. What it had in the kernel is what the next one finds.
+    const second = setUp(t, { folder: first.folder });
+    t.match(second.alarms, [{ type: 'calls_recovered', count: 2 }]);
+    const records = readFileSync(second.open, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as CallRecord);
+    t.same(
+      records.map(({ callId }) => callId),
+      ['over', 'talking', 'ringing'],
+    );
+    t.match(records[1], { talkMs: 7000, reasonCode: 'node_lost', endedAt: '2026-11-23T00:00:05.000Z' });
+    t.match(records[1]?.charge, { micros: 70_000, billedSeconds: 7 });
+    t.match(records[2], { talkMs: 0, charge: null });
+    await second.recorder.close();
+    const third = setUp(t, { folder: first.folder });
+    t.same(third.alarms, [], 'and no second one');
+    await third.recorder.close();
+    await first.recorder.close();
+  });
+
+  t.test('are found recorded across rotated files, and a cut-off line is nobody’s', async (t) => {
+    const first = setUp(t, { rotateBytes: 2000 });
+    for (let i = 0; i < 20; i++) {
+      first.recorder.note(open(`c${i}`, 0));
+      if (i % 2 === 0) first.recorder.write(callRecord({ callId: `c${i}` }));
+    }
+    t.ok(first.closed().length > 3);
+    appendFileSync(join(first.folder, 'calls.wal'), '{"open":{"record":{"callId":"half');
+    const second = setUp(t, { folder: first.folder });
+    t.match(second.alarms, [{ type: 'calls_recovered', count: 10 }]);
+    const all = [...second.closed().map((name) => join(first.folder, name)), second.open].flatMap(idsIn);
+    t.equal(all.length, 20);
+    t.equal(new Set(all).size, 20);
+    await second.recorder.close();
+    await first.recorder.close();
+  });
+
+  t.test('leave no timer and no file that only grows', async (t) => {
+    const { recorder, clock, folder } = setUp(t);
+    const big = { ...open('x', 0) };
+    for (let i = 0; i < 9000; i++) {
+      recorder.note({ ...big, record: { ...big.record, callId: `n${i}` } });
+      recorder.write(callRecord({ callId: `n${i}` }));
+    }
+    await recorder.flush();
+    clock.advance(5000);
+    t.equal(clock.dump()['cdr.alive'], undefined);
+    t.ok(readFileSync(join(folder, 'calls.wal')).length < 9_000_000);
+    await recorder.close();
+    t.equal(clock.pending, 0);
+  });
+});
+
+t.test('names of closed files only grow, whatever the wall clock does', async (t) => {
+  const { recorder, clock, closed, folder } = setUp(t, { rotateBytes: 4000 });
+  for (let i = 0; i < 12; i++) {
+    recorder.write(callRecord({ callId: `c${i}` }));
+    clock.stepWall(-3_600_000);
+  }
+  const ids = closed().flatMap((name) => idsIn(join(folder, name)));
+  t.same(
+    ids,
+    ids.map((_, i) => `c${i}`),
+  );
+  await recorder.close();
+});

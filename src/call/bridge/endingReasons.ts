@@ -8,6 +8,7 @@ const SENTENCES = {
   signalling_lost: 'The SIP engine went away.',
   max_duration: 'The call reached the longest duration allowed (calls.maxCallMs).',
   drain_limit: 'The process was shutting down, and the time for live calls was up (calls.drainSeconds).',
+  node_lost: 'The process died; the record was made when it started again.',
   internal_error: 'An error inside Tandem ended the call.',
   trunk_has_no_destination: 'There was no destination to try.',
   no_answer: 'Nobody answered in time.',

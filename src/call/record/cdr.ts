@@ -1,7 +1,7 @@
 /** One call detail record per call attempt, early rejects included (docs/record.md). */
 import type { MediaQuality, StreamReport } from '../../media/port.js';
 import type { FlowRecord } from './flowRecord.js';
-import type { Decision } from '../routing/decision.js';
+import type { Decision, Direction, Priced } from '../routing/decision.js';
 import type { Charge } from './rating.js';
 
 export type Outcome = 'answered' | 'busy' | 'no_answer' | 'cancelled' | 'rejected' | 'failed';
@@ -64,8 +64,19 @@ export interface CallRecord {
   readonly streams?: readonly StreamReport[];
 }
 
+/** A call as it would be recorded if the process died at once. */
+export interface OpenCall {
+  readonly record: CallRecord;
+  readonly direction: Direction | undefined;
+  readonly priced: Priced | undefined;
+  /** When it was answered, on the process' monotonic clock. */
+  readonly answeredMs: number | undefined;
+}
+
 /** Port of the CDR sink. `write` never blocks and never throws; the record is durable soon after. */
 export interface CallRecorder {
+  /** A call was let in, or answered: were the process to die now, this becomes its record. Never throws. */
+  note?(call: OpenCall): void;
   write(record: CallRecord): void;
   /** Resolves when everything written so far is durable. */
   flush(): Promise<void>;

@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import { type Clock, TandemError, type Timer } from '../../kernel/index.js';
-import type { CallRecord, CallRecorder } from './cdr.js';
+import type { CallRecord, CallRecorder, OpenCall } from './cdr.js';
+import { OpenCalls, recordsOfLeftCalls } from './openCalls.js';
 import { RecordFile } from './recordFile.js';
 import { recordLine } from './recordLine.js';
 
@@ -11,7 +12,11 @@ export type RecorderAlarm =
   | { readonly type: 'record_dropped'; readonly callId: string; readonly line: string }
   | { readonly type: 'rotate_failed'; readonly code: string }
   | { readonly type: 'sync_failed'; readonly code: string }
-  | { readonly type: 'partial_line_moved'; readonly path: string };
+  | { readonly type: 'partial_line_moved'; readonly path: string }
+  /** Calls that were up when the process before this one died: they have their records now. */
+  | { readonly type: 'calls_recovered'; readonly count: number }
+  /** Calls that are up would have no record if the process died now. */
+  | { readonly type: 'open_calls_not_kept'; readonly code: string };
 
 export interface FileRecorderOptions {
   /** Folder; `cdr.jsonl` in it is the open file, `cdr.<time>.jsonl` are closed ones. */
@@ -22,6 +27,8 @@ export interface FileRecorderOptions {
   readonly onAlarm: (alarm: RecorderAlarm) => void;
   /** Records kept in memory while the disk takes none. Default 10,000. */
   readonly maxPending?: number;
+  /** Records have reached the kernel. Called within `write`; must not throw. */
+  readonly onWritten?: () => void;
 }
 
 /** Longest time that a written record stays in the page cache only. */
@@ -46,6 +53,7 @@ export class FileCallRecorder implements CallRecorder {
   readonly #options: FileRecorderOptions;
   readonly #file: RecordFile;
   readonly #maxPending: number;
+  readonly #open: OpenCalls;
   #pending: string[] = [];
   #failing = false;
   #rotateFailed = false;
@@ -68,6 +76,10 @@ export class FileCallRecorder implements CallRecorder {
     }
     const { repaired } = this.#file;
     if (repaired !== undefined) this.#alarm({ type: 'partial_line_moved', path: repaired });
+    const { folder, clock } = options;
+    const onFailure = (code: string): void => this.#alarm({ type: 'open_calls_not_kept', code });
+    this.#open = new OpenCalls({ folder, clock, onFailure });
+    this.#recover();
   }
 
   /** Records that have not reached the kernel: 0, unless the disk refuses. */
@@ -75,7 +87,12 @@ export class FileCallRecorder implements CallRecorder {
     return this.#pending.length;
   }
 
+  note(call: OpenCall): void {
+    if (!this.#closed) this.#open.note(call);
+  }
+
   write(record: CallRecord): void {
+    this.#open.over(record.callId);
     if (this.#closed || this.pending >= this.#maxPending) {
       this.#alarm({ type: 'record_dropped', callId: record.callId, line: recordLine(record) });
       return;
@@ -111,13 +128,28 @@ export class FileCallRecorder implements CallRecorder {
     });
     this.#retry?.cancel();
     this.#syncTimer?.cancel();
+    this.#open.close();
     await this.#syncing;
     await Promise.all(this.#leaving);
     await closeFile(this.#file.fd);
   }
 
   dump(): object {
-    return { pending: this.pending, failing: this.#failing, openBytes: this.#file.bytes, unsynced: this.#dirty };
+    const open = this.#open.size;
+    return { open, pending: this.pending, failing: this.#failing, openBytes: this.#file.bytes, unsynced: this.#dirty };
+  }
+
+  /** Calls that a process before this one left open get their records before the first call of this one. */
+  #recover(): void {
+    try {
+      const left = recordsOfLeftCalls(this.#options.folder);
+      for (const record of left) this.write(record);
+      if (left.length > 0) this.#alarm({ type: 'calls_recovered', count: left.length });
+    } catch (error) {
+      this.#alarm({ type: 'open_calls_not_kept', code: codeOf(error) });
+    }
+    // Until those records are written, the file that they come from stays.
+    if (this.pending === 0) this.#open.begin();
   }
 
   readonly #commit = (): void => {
@@ -134,8 +166,10 @@ export class FileCallRecorder implements CallRecorder {
     if (this.#failing) {
       this.#failing = false;
       this.#retry?.cancel();
+      this.#open.begin();
       this.#alarm({ type: 'write_recovered', written: total });
     }
+    this.#options.onWritten?.();
   };
 
   /** One write for everything that waits. */

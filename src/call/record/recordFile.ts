@@ -11,6 +11,25 @@ const TAIL_BYTES = 65_536;
 /** `2026-11-22T06-45-22.123Z`: sorts by time and is a file name everywhere. */
 const stamp = (wallMs: number): string => new Date(wallMs).toISOString().replaceAll(':', '-');
 
+const closedName = (stampMs: number): string => `cdr.${stamp(stampMs)}.jsonl`;
+
+/** Names of closed files, oldest first. */
+export const closedNames = (folder: string): string[] =>
+  fs
+    .readdirSync(folder)
+    .filter((name) => CLOSED.test(name))
+    .sort();
+
+const CLOSED = /^cdr\.(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d\.\d{3})Z.*\.jsonl$/;
+
+/** Of all closed files in the folder; 0 when there is none. */
+const newestStamp = (folder: string): number =>
+  fs.readdirSync(folder).reduce((newest, name) => {
+    const [, day, hours, minutes, seconds] = CLOSED.exec(name) ?? [];
+    const ms = day === undefined ? 0 : Date.parse(`${day}T${hours}:${minutes}:${seconds}Z`);
+    return Math.max(newest, ms);
+  }, 0);
+
 /** Offset just after the last newline of the file; 0 when it has none. */
 const endOfLastLine = (fd: number, size: number): number => {
   const tail = Buffer.alloc(TAIL_BYTES);
@@ -33,6 +52,8 @@ export class RecordFile {
   #inode: number;
   /** A piece of a line stands at the end and could not be removed. */
   #torn = false;
+  /** Of the newest closed file: names only ever grow, whatever the wall clock does, so that they tell the order. */
+  #stampMs: number;
   /** Where a partial last line was moved to at open; undefined when there was none. */
   readonly repaired: string | undefined;
 
@@ -40,6 +61,7 @@ export class RecordFile {
     this.#folder = folder;
     this.#path = join(folder, OPEN_NAME);
     fs.mkdirSync(folder, { recursive: true });
+    this.#stampMs = newestStamp(folder);
     this.#fd = fs.openSync(this.#path, 'a+', 0o640);
     const stat = fs.fstatSync(this.#fd);
     this.#inode = stat.ino;
@@ -83,10 +105,10 @@ export class RecordFile {
 
   /** Names the file by the time, opens a new one; returns the old descriptor, still to be synced and closed. */
   rotate(wallMs: number): number {
-    const base = `cdr.${stamp(wallMs)}`;
-    let name = `${base}.jsonl`;
-    for (let n = 1; fs.existsSync(join(this.#folder, name)); n++) name = `${base}.${n}.jsonl`;
-    fs.renameSync(this.#path, join(this.#folder, name));
+    let stampMs = Math.max(wallMs, this.#stampMs + 1);
+    while (fs.existsSync(join(this.#folder, closedName(stampMs)))) stampMs++;
+    fs.renameSync(this.#path, join(this.#folder, closedName(stampMs)));
+    this.#stampMs = stampMs;
     return this.#reopen(wallMs);
   }
 

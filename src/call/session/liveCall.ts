@@ -2,7 +2,7 @@
 import type { Clock, EventChannel } from '../../kernel/index.js';
 import type { IncomingLeg } from '../../signal/port.js';
 import type { Attempt } from '../bridge/attempt.js';
-import type { CallEnding, HangUpReason } from '../bridge/ending.js';
+import { type CallEnding, type HangUpReason, NODE_LOST, endingOfHangUp } from '../bridge/ending.js';
 import type { HuntPlan } from '../bridge/hunt.js';
 import type { BridgeObserver } from '../bridge/world.js';
 import type { AttemptRecord, CallRecord, CallRecorder } from '../record/cdr.js';
@@ -33,6 +33,8 @@ export interface AdmittedCall extends HuntPlan {
 /** What runs a call: a bridge or a flow. */
 export interface CallCourse {
   readonly state: string;
+  /** Streams to bots that run; absent where there can be none. */
+  readonly liveStreams?: number;
   /** Ends the call on Tandem's own account. */
   hangUp(reason: HangUpReason): void;
   dump(): object;
@@ -100,6 +102,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
 
   decided(admitted: AdmittedCall): void {
     this.#admitted = admitted;
+    if (admitted.decision.accepted) this.#note();
     this.#emit({
       type: 'call_decided',
       callId: this.id,
@@ -139,6 +142,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     const { decision } = this;
     this.#priced = decision?.direction === 'inbound' ? decision.inbound : attempt?.destination;
     const priced = this.#priced;
+    this.#note();
     this.#emit({ type: 'call_answered', callId: this.id, atMs: now.wallMs, setupMs, bLegCallId, decision, priced });
   }
 
@@ -207,6 +211,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
       revision: decision?.revision ?? null,
       aLegCallId: this.aLeg.callId,
       bLegCallId: this.#bLegCallId,
+      streams: this.course?.liveStreams ?? 0,
       legs: this.course?.dump() ?? {},
     };
   }
@@ -247,6 +252,16 @@ export class LiveCall implements BridgeObserver, FlowObserver {
       charge: ending.answered ? this.#charge(decision, talkMs) : null,
       decision,
     };
+  }
+
+  /** What becomes of the call if the process dies now. Its steps would make the most of what is written. */
+  #note(): void {
+    const { decision } = this;
+    if (decision === undefined || this.#recorded || this.#world.recorder.note === undefined) return;
+    const answered = this.#answered !== undefined;
+    const record = this.#record(endingOfHangUp(NODE_LOST, answered), { ...decision, steps: [] });
+    const { direction } = decision;
+    this.#world.recorder.note({ record, direction, priced: this.#priced, answeredMs: this.#answered?.ms });
   }
 
   #charge({ direction }: Decision, talkMs: number): Charge | null {
@@ -296,5 +311,7 @@ export interface LiveCallDump {
   readonly revision: string | null;
   readonly aLegCallId: string;
   readonly bLegCallId: string | null;
+  /** Streams to bots that run. */
+  readonly streams: number;
   readonly legs: object;
 }

@@ -1,0 +1,204 @@
+/**
+ * What is known of calls that are not over, on disk, so that a call whose process dies still gets its record.
+ *
+ * `calls.wal` in the recorder's folder has one line of JSON for each thing that happens:
+ *   {base: NAME}                        records of calls below are in files that come after this closed one
+ *   {open: OpenCall}                    a call that was let in, or was answered: the newest line of a call counts
+ *   {alive: [monotonic ms, wall ms]}    the process lives; once a second while calls are up
+ * A call is over when its record is among the records; nothing is written here for that.
+ */
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import type { Clock, Timer } from '../../kernel/index.js';
+import type { CallRecord, OpenCall } from './cdr.js';
+import { isoTime } from './isoTime.js';
+import { closedNames, OPEN_NAME } from './recordFile.js';
+import { chargeOf } from './rating.js';
+
+const NAME = 'calls.wal';
+const ALIVE_MS = 1000;
+/** Written anew, without the calls that are over, when it has grown beyond this and beyond four times what is open. */
+const COMPACT_BYTES = 8 * 1024 * 1024;
+const COMPACT_FACTOR = 4;
+
+export interface OpenCallsOptions {
+  readonly folder: string;
+  readonly clock: Clock;
+  readonly onFailure: (code: string) => void;
+}
+
+export class OpenCalls {
+  readonly #options: OpenCallsOptions;
+  readonly #path: string;
+  readonly #lines = new Map<string, string>();
+  #fd: number | undefined;
+  #bytes = 0;
+  #openBytes = 0;
+  #alive: Timer | undefined;
+  #failing = false;
+
+  constructor(options: OpenCallsOptions) {
+    this.#options = options;
+    this.#path = join(options.folder, NAME);
+  }
+
+  get size(): number {
+    return this.#lines.size;
+  }
+
+  /** A call was let in, or answered. In the kernel when this returns; a disk that refuses costs the safety, not the call. */
+  note(call: OpenCall): void {
+    const { callId } = call.record;
+    const line = `${JSON.stringify({ open: call })}\n`;
+    this.#openBytes += Buffer.byteLength(line) - Buffer.byteLength(this.#lines.get(callId) ?? '');
+    this.#lines.set(callId, line);
+    this.#append(line);
+    if (this.#bytes > COMPACT_BYTES && this.#bytes > COMPACT_FACTOR * this.#openBytes) this.begin();
+    this.#arm();
+  }
+
+  /** The call's record is written. */
+  over(callId: string): void {
+    const line = this.#lines.get(callId);
+    if (line === undefined) return;
+    this.#lines.delete(callId);
+    this.#openBytes -= Buffer.byteLength(line);
+    if (this.#lines.size > 0) return;
+    this.#alive?.cancel();
+    this.#alive = undefined;
+  }
+
+  /** Writes the file anew: with what is open now. */
+  begin(): void {
+    const draft = `${this.#path}.new`;
+    try {
+      const base = `${JSON.stringify({ base: closedNames(this.#options.folder).at(-1) ?? '' })}\n`;
+      const text = base + this.#aliveLine() + [...this.#lines.values()].join('');
+      fs.writeFileSync(draft, text, { mode: 0o640 });
+      const fd = fs.openSync(draft, 'a');
+      fs.renameSync(draft, this.#path);
+      if (this.#fd !== undefined) fs.closeSync(this.#fd);
+      this.#fd = fd;
+      this.#bytes = Buffer.byteLength(text);
+      this.#failing = false;
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Nothing is open any more, or is given up. */
+  close(): void {
+    this.#alive?.cancel();
+    if (this.#fd !== undefined) fs.closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+
+  #arm(): void {
+    if (this.#alive !== undefined) return;
+    this.#alive = this.#options.clock.setTimer('cdr.alive', ALIVE_MS, () => {
+      this.#alive = undefined;
+      if (this.#fd === undefined) this.begin();
+      else this.#append(this.#aliveLine());
+      if (this.#lines.size > 0) this.#arm();
+    });
+  }
+
+  #aliveLine(): string {
+    const { clock } = this.#options;
+    return `${JSON.stringify({ alive: [clock.nowMs(), clock.wallMs()] })}\n`;
+  }
+
+  #append(text: string): void {
+    if (this.#fd === undefined) return;
+    try {
+      fs.writeSync(this.#fd, text);
+      this.#bytes += Buffer.byteLength(text);
+    } catch (error) {
+      // Half a line may stand there: the next second writes all of it anew.
+      fs.closeSync(this.#fd);
+      this.#fd = undefined;
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (!this.#failing) this.#options.onFailure((error as NodeJS.ErrnoException).code ?? String(error));
+    this.#failing = true;
+  }
+}
+
+/**
+ * The records of calls that a dead process left without one, in the order of their beginning.
+ * @throws errno errors other than that there is no file
+ */
+export const recordsOfLeftCalls = (folder: string): readonly CallRecord[] => {
+  let text: string;
+  try {
+    text = fs.readFileSync(join(folder, NAME), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+  const calls = new Map<string, OpenCall>();
+  let base = '';
+  let alive: readonly [number, number] = [0, 0];
+  for (const line of text.split('\n')) {
+    const entry = parsed(line);
+    if (entry.open !== undefined) calls.set(entry.open.record.callId, entry.open);
+    if (entry.alive !== undefined) alive = entry.alive;
+    if (entry.base !== undefined) base = entry.base;
+  }
+  if (calls.size > 0) forgetRecorded(folder, base, calls);
+  return [...calls.values()].map((call) => recordOf(call, alive));
+};
+
+interface Entry {
+  readonly base?: string;
+  readonly open?: OpenCall;
+  readonly alive?: readonly [number, number];
+}
+
+/** The last line may be cut off; what it would have said never reached a peer. */
+const parsed = (line: string): Entry => {
+  if (line === '') return {};
+  try {
+    return JSON.parse(line) as Entry;
+  } catch {
+    return {};
+  }
+};
+
+const CHUNK_BYTES = 1024 * 1024;
+/** The id of a record's call, at the beginning of its line. */
+const RECORD = /^\{"callId":"([A-Za-z0-9_-]{1,64})"/gm;
+/** What of a line's beginning may stand in the chunk before. */
+const OVERLAP_BYTES = 128;
+
+/** Removes the calls that have their record. */
+const forgetRecorded = (folder: string, base: string, calls: Map<string, OpenCall>): void => {
+  const names = [...closedNames(folder).filter((name) => name > base), OPEN_NAME];
+  const chunk = Buffer.alloc(CHUNK_BYTES);
+  for (const name of names) {
+    const fd = fs.openSync(join(folder, name), 'r');
+    try {
+      for (let at = 0, read = 0; ; at += read - OVERLAP_BYTES) {
+        read = fs.readSync(fd, chunk, 0, CHUNK_BYTES, at);
+        // `^` is also the beginning of a chunk, which is the middle of a line: no line has an id there but at its own.
+        for (const [, callId = ''] of chunk.toString('latin1', 0, read).matchAll(RECORD)) calls.delete(callId);
+        if (read < CHUNK_BYTES) break;
+      }
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+};
+
+/** A call that was up is charged until the process was last known to live. */
+const recordOf = (call: OpenCall, [aliveMs, aliveWallMs]: readonly [number, number]): CallRecord => {
+  const { record, direction, priced, answeredMs } = call;
+  const talkMs = answeredMs === undefined ? 0 : Math.max(0, Math.round(aliveMs - answeredMs));
+  const endedMs = Math.max(aliveWallMs, Date.parse(record.endedAt));
+  const rated = answeredMs !== undefined && direction !== undefined && priced !== undefined;
+  const charge = rated ? chargeOf(priced, direction, talkMs) : null;
+  return { ...record, endedAt: isoTime(endedMs), talkMs, charge };
+};
