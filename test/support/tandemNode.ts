@@ -31,8 +31,10 @@ export interface NodePlan {
 export interface NodeDump {
   readonly service: { readonly draining: boolean; readonly liveCalls: number };
   readonly signal: {
-    readonly legs: number;
-    readonly dialogs: number;
+    /** Over drachtio-srf: each of them. */
+    readonly legs: number | readonly object[];
+    /** The embedded engine's own. */
+    readonly dialogs?: number;
     readonly clientTransactions: number;
     readonly serverTransactions: number;
     readonly unlistedRefused: number;
@@ -172,7 +174,9 @@ export class TandemNode {
     let last: NodeDump | undefined;
     await bounded('nothing lives in the node', limitMs, async () => {
       last = await this.dump();
-      return last.service.liveCalls + last.signal.legs + last.signal.dialogs + last.limits.calls === 0;
+      const { service, signal, limits } = last;
+      const legs = typeof signal.legs === 'number' ? signal.legs : signal.legs.length;
+      return service.liveCalls + legs + (signal.dialogs ?? 0) + limits.calls === 0;
     }).catch(async (error: unknown) => {
       const calls = await (await this.get('/api/calls')).text();
       throw new Error(`${String(error)}\n${JSON.stringify(last, null, 1)}\n${calls}`);
