@@ -15,6 +15,8 @@ declare module 'fastify' {
 export interface LiveCallView {
   readonly callId: string;
   readonly accountSid: string | null;
+  /** Streams to bots that run. */
+  readonly streams?: number;
 }
 
 export interface NodeState {

@@ -6,8 +6,9 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { type WebSocket, WebSocketServer } from 'ws';
 import { parse } from 'yaml';
-import { spawnBound } from '../support/endpoints.js';
+import { bounded, spawnBound } from '../support/endpoints.js';
 import { Sipp, type SippPlan, type SippResult } from '../support/sipp.js';
 import { attempts, has, verdict, went } from '../support/sippChecks.js';
 import { TandemNode } from '../support/tandemNode.js';
@@ -21,6 +22,8 @@ const PORT = 32_000;
 const GATEWAY_PORT = 32_100;
 const PBX_PORT = 32_200;
 const SECOND_PBX_PORT = 32_201;
+const BOT = '127.0.66.50';
+const BOT_PORT = 32_400;
 const NUMBER = '+918040000001';
 const FOREIGN = '+919812345678';
 
@@ -43,12 +46,20 @@ const node = await TandemNode.start({
     ],
     flows: [
       { id: 'flw_closed', start: 'no', nodes: { no: { applet: 'reject', params: { status: 603 } } } },
+      {
+        id: 'flw_bot',
+        start: 'bot',
+        nodes: {
+          bot: { applet: 'voicebot', params: { url: `ws://${BOT}:${BOT_PORT}/` }, exits: { next: 'bye' } },
+          bye: { applet: 'hangup' },
+        },
+      },
       { id: 'flw_busy', start: 'no', nodes: { no: { applet: 'reject', params: { status: 486 } } } },
     ],
   },
   config: {
     admin: { listen: `${NODE}:${PORT + 1}`, trunkDomain: 'tandem.test' },
-    media: { address: NODE, rtpPorts: [32_600, 32_699], workers: 1 },
+    media: { address: NODE, rtpPorts: [32_600, 32_699], workers: 1, egress: [`${BOT}/32`] },
     calls: { silenceTimeoutMs: 1000 },
   },
 });
@@ -62,7 +73,16 @@ interface Curled {
 
 /** `curl -X METHOD http://key:token@host/v2/accounts/acme/PATH`, as the guide writes it. */
 const curl = async (method: string, path: string, body?: object, keys = 'acme_key:acme_token'): Promise<Curled> => {
-  const url = `http://${keys}@${NODE}:${PORT + 1}/v2/accounts/acme/${path}`;
+  const { status, text } = await curlText(method, `${keys}@${NODE}:${PORT + 1}/v2/accounts/acme/${path}`, body);
+  return { status, json: JSON.parse(text) as unknown };
+};
+
+const curlText = async (
+  method: string,
+  place: string,
+  body?: object,
+): Promise<{ readonly status: number; readonly text: string }> => {
+  const url = `http://${place}`;
   const data = body === undefined ? [] : ['-H', 'Content-Type: application/json', '-d', JSON.stringify(body)];
   const args = ['-sS', '--max-time', '10', '-X', method, url, ...data, '-w', '\n%{http_code}'];
   const child = spawnBound('curl', args, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -73,8 +93,7 @@ const curl = async (method: string, path: string, body?: object, keys = 'acme_ke
   const [code] = (await once(child, 'close')) as [number | null];
   if (code !== 0) throw new Error(`curl ended with ${code}: ${complaint}`);
   const cut = out.lastIndexOf('\n');
-  const json: unknown = JSON.parse(out.slice(0, cut));
-  return { status: Number(out.slice(cut + 1)), json };
+  return { status: Number(out.slice(cut + 1)), text: out.slice(0, cut) };
 };
 
 const done = async (t: Test, method: string, path: string, body?: object): Promise<Curled['json']> => {
@@ -191,6 +210,27 @@ void t.test('mode: a flow answers, then the trunk again', async (t) => {
   await refused(t, inbound('refused'), 486, 'flow_reject');
   await done(t, 'PUT', path, { phone_number: NUMBER, mode: 'pstn' });
   await answeredAt(t, inbound('answer'), [PBX, SECOND_PBX_PORT]);
+});
+
+void t.test('ActiveStreams counts the streams of the account while they run', async (t) => {
+  const count = async (): Promise<string | undefined> => {
+    const place = `acme_key:acme_token@${NODE}:${PORT + 1}/v1/Accounts/acme/ActiveStreams`;
+    return /<ActiveStreamCount>(\d+)</.exec((await curlText('GET', place)).text)?.[1];
+  };
+  const path = `trunks/${trunk}/phone-numbers/${numberId}`;
+  await done(t, 'PUT', path, { phone_number: NUMBER, mode: 'flow', flow: 'flw_bot' });
+  const bot = new WebSocketServer({ host: BOT, port: BOT_PORT });
+  t.teardown(() => bot.close());
+  const connected = once(bot, 'connection') as Promise<[WebSocket]>;
+  t.equal(await count(), '0');
+  const callerThere = await Sipp.start(inbound('hung_up_on'));
+  t.teardown(() => callerThere.stop());
+  const [socket] = await connected;
+  await bounded('the stream is counted', 5000, async () => (await count()) === '1');
+  socket.close();
+  went(t, await callerThere.result);
+  await bounded('and no more', 5000, async () => (await count()) === '0');
+  await done(t, 'PUT', path, { phone_number: NUMBER, mode: 'pstn' });
 });
 
 void t.test('settings: the alias speaks for callers that are not mapped, limits hold, both can go', async (t) => {

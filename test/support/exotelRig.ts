@@ -49,6 +49,14 @@ export const EXOTEL_DOCUMENT = {
   flows: [flow('flw_one')],
 };
 
+const LIVE_CALLS = [
+  { callId: 'c1', accountSid: 'acme', streams: 1 },
+  { callId: 'c2', accountSid: 'acme', streams: 2 },
+  { callId: 'c3', accountSid: 'acme' },
+  { callId: 'c4', accountSid: 'rival', streams: 5 },
+  { callId: 'c5', accountSid: null, streams: 9 },
+];
+
 export interface Answer {
   readonly status: number;
   readonly headers: { readonly [name: string]: unknown };
@@ -76,7 +84,7 @@ export const exotelRig = async (t: Test, document: unknown = EXOTEL_DOCUMENT) =>
     control: rig.control,
     state: () => ({ tableLoaded: true, signallingUp: true, draining: false }),
     explain: () => callRecord({}).decision,
-    liveCalls: () => [],
+    liveCalls: () => LIVE_CALLS,
     liveCall: () => undefined,
     dump: () => ({}),
     metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),

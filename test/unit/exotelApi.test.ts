@@ -269,11 +269,17 @@ t.test('200 requests in any 60 seconds, each account for itself', async (t) => {
   const { ask, clock } = await exotelRig(t);
   for (let i = 0; i < 200; i++) {
     if (i === 100) clock.advance(30_000);
-    t.equal((await ask('GET', 'trunks/trk_hand')).status, 200);
+    const answer = await ask('GET', 'trunks/trk_hand');
+    t.strictSame([answer.status, answer.headers['x-ratelimit-remaining']], [200, String(199 - i)]);
   }
   const refused = await ask('GET', 'trunks/trk_hand');
   isFault(t, refused, [429, 1429, 'again in 30 s']);
   t.equal(refused.headers['retry-after'], '30');
+  t.match(refused.headers, {
+    'x-ratelimit-limit': '200',
+    'x-ratelimit-remaining': '0',
+    'x-ratelimit-reset': String(Date.parse(NOW) / 1000 + 60),
+  });
   t.equal((await ask('GET', 'trunks', undefined, { as: 'write:w' })).status, 429, 'its other keys too');
   t.equal((await ask('GET', '/v2/accounts/rival/trunks', undefined, { as: 'rival:x' })).status, 200);
   t.equal((await ask('GET', 'trunks', undefined, { as: '' })).status, 401, 'who is nobody uses nothing up');
@@ -296,6 +302,39 @@ t.test('If-Match: a change is made to the revision that was read, or not at all'
   t.equal((await rename('third', String(first.headers['etag']))).status, 200);
   t.equal((await rename('fourth', '*')).status, 200);
   t.equal((await ask('GET', 'trunks/trk_hand')).json.response.data.trunk_name, 'fourth');
+});
+
+t.test('ActiveStreams: XML, of the own account', async (t) => {
+  const { ask } = await exotelRig(t, {
+    ...EXOTEL_DOCUMENT,
+    accounts: EXOTEL_DOCUMENT.accounts.map((account) =>
+      account.sid === 'rival' ? { ...account, limits: { concurrent_calls: 7 } } : account,
+    ),
+  });
+  const path = '/v1/Accounts/acme/ActiveStreams';
+  const answer = await ask('GET', path);
+  t.equal(answer.status, 200);
+  t.match(answer.headers['content-type'], /^application\/xml/);
+  t.match(answer.text, /^<\?xml version="1.0" encoding="UTF-8"\?>\n<TwilioResponse>/);
+  t.match(answer.text, '<ActiveStreamCount>3</ActiveStreamCount>');
+  t.match(answer.text, '<ThrottleLimit>10000</ThrottleLimit>', 'all that the node takes');
+  const rival = await ask('GET', '/v1/Accounts/rival/ActiveStreams', undefined, { as: 'rival:x' });
+  t.match(rival.text, '<ActiveStreamCount>5</ActiveStreamCount>');
+  t.match(rival.text, '<ThrottleLimit>7</ThrottleLimit>');
+  for (const [wanted, as, status] of [
+    [path, '', 401],
+    [path, 'admin:no', 401],
+    ['/v1/Accounts/rival/ActiveStreams', 'admin:a', 404],
+    ['/v1/Accounts/nobody/ActiveStreams', 'admin:a', 404],
+  ] as const) {
+    const fault = await ask('GET', wanted, undefined, { as });
+    t.equal(fault.status, status);
+    t.match(fault.text, `<RestException>\n  <Status>${status}</Status>`);
+  }
+  for (let i = 0; i < 198; i++) await ask('GET', path);
+  const refused = await ask('GET', path);
+  t.equal(refused.status, 429);
+  t.match(refused.headers['retry-after'], '60');
 });
 
 t.test('the routes tell what they are for', async (t) => {

@@ -24,7 +24,7 @@ declare module 'fastify' {
 }
 
 /** What this API needs of the administration. */
-export type ExotelDeps = Pick<AdminDeps, 'control' | 'clock' | 'random' | 'onError'> & {
+export type ExotelDeps = Pick<AdminDeps, 'config' | 'control' | 'clock' | 'random' | 'liveCalls' | 'onError'> & {
   /** What stands for `exotel.com` in the `domain_name` of new trunks. */
   readonly trunkDomain: string;
 };
@@ -147,7 +147,7 @@ const faultOf = ({ code, message }: ControlProblem, conditional: boolean): Exote
     case 'revision_conflict':
       return conditional ? preconditionFailed() : unavailable('Others are changing the configuration; try again');
     case 'revision_too_large':
-      return invalid('This changes more than 20,000 resources at once; take phone numbers away first');
+      return invalid('This changes too much at once; take phone numbers away first');
     case 'store_busy':
     case 'store_unreachable':
       return unavailable('The configuration cannot be changed at the moment; try again');

@@ -27,7 +27,8 @@ import {
   unsupportedType,
 } from './faults.js';
 import { phoneNumberRoutes } from './phoneNumbers.js';
-import { RequestLimiter } from './rateLimit.js';
+import { RequestLimiter, limitRate } from './rateLimit.js';
+import { activeStreamsRoute } from './activeStreams.js';
 import { settingRoutes } from './settings.js';
 import { trunkRoutes } from './trunks.js';
 import { whitelistedIpRoutes } from './whitelistedIps.js';
@@ -55,6 +56,7 @@ export const exotelRoutes = (app: FastifyInstance, deps: ExotelDeps): void => {
     },
     { prefix: PREFIX },
   );
+  activeStreamsRoute(app, deps);
 };
 
 /** Whether the API's own envelope is due, where no route was found yet. */
@@ -87,11 +89,8 @@ const installAdmission = (scope: FastifyInstance, api: ExotelApi): void => {
   scope.addHook('onRequest', async (request, reply) => {
     const { accountSid } = request.principal;
     if (accountSid === undefined) throw new ExotelError(unauthenticated());
-    const waitSeconds = limiter.take(accountSid);
-    if (waitSeconds > 0) {
-      reply.header('retry-after', waitSeconds);
-      throw new ExotelError(tooManyRequests(limiter.limit, waitSeconds));
-    }
+    const waitSeconds = limitRate(limiter, accountSid, reply, api.deps.clock);
+    if (waitSeconds > 0) throw new ExotelError(tooManyRequests(limiter.limit, waitSeconds));
     const { account_sid: wanted } = request.params as Partial<Path>;
     if (wanted === undefined) return;
     if (mayUse(request, wanted) && api.deps.control.directory().account(wanted) !== undefined) return;

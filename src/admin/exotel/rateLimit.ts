@@ -1,4 +1,5 @@
 /** How many requests an account may make. */
+import type { FastifyReply } from 'fastify';
 import type { Clock } from '../../kernel/index.js';
 
 export const REQUESTS_PER_MINUTE = 200;
@@ -32,6 +33,21 @@ export class RequestLimiter {
     return this.#limit;
   }
 
+  /** What is left to an account, for the fields of an answer. */
+  state(accountSid: string): { readonly remaining: number; readonly resetSeconds: number } {
+    const now = this.#clock.nowMs();
+    const times = this.#recent.get(accountSid)?.times ?? [];
+    let used = 0;
+    let oldest = Infinity;
+    for (const time of times) {
+      if (time + WINDOW_MS <= now) continue;
+      used++;
+      oldest = Math.min(oldest, time);
+    }
+    const resetSeconds = used === 0 ? 0 : Math.ceil((oldest + WINDOW_MS - now) / 1000);
+    return { remaining: this.#limit - used, resetSeconds };
+  }
+
   /** @returns 0 when the request may go on, else the whole seconds after which one may. */
   take(accountSid: string): number {
     const now = this.#clock.nowMs();
@@ -56,3 +72,14 @@ export class RequestLimiter {
     this.#sweepAt = Math.max(SWEEP_FROM, this.#recent.size * 2);
   }
 }
+
+/** Counts a request and tells the client how it stands. @returns seconds to wait; 0: the request may go on */
+export const limitRate = (limiter: RequestLimiter, accountSid: string, reply: FastifyReply, clock: Clock): number => {
+  const waitSeconds = limiter.take(accountSid);
+  const { remaining, resetSeconds } = limiter.state(accountSid);
+  reply.header('x-ratelimit-limit', limiter.limit);
+  reply.header('x-ratelimit-remaining', remaining);
+  reply.header('x-ratelimit-reset', Math.floor(clock.wallMs() / 1000) + resetSeconds);
+  if (waitSeconds > 0) reply.header('retry-after', waitSeconds);
+  return waitSeconds;
+};

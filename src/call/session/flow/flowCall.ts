@@ -87,6 +87,10 @@ export class FlowCall implements LegEvents {
     return this.caller.answered ? 'in_flow' : 'deciding';
   }
 
+  get liveStreams(): number {
+    return this.#flow.activities.filter(({ kind }) => kind === 'stream').length;
+  }
+
   begin(): void {
     this.deliver({ type: 'started' });
   }
