@@ -208,7 +208,7 @@ t.test('floods of messages, of octets and of pings end the stream; another one g
   const neighbour = open({ url: quiet });
   const [socket] = (await once(server, 'connection')) as [{ send(text: string): void }];
   await neighbour.started;
-  const big = Buffer.concat([Buffer.from([0x81, 127, 0, 0, 0, 0, 0, 0x0f, 0, 0]), Buffer.alloc(0x0f0000, 0x20)]);
+  const big = Buffer.concat([Buffer.from([0x81, 127, 0, 0, 0, 0, 0, 0x0b, 0, 0]), Buffer.alloc(0x0b0000, 0x20)]);
   const media = Buffer.from('{"event":"media","media":{"payload":"AAAA"}}');
   for (const [name, one, count, detail] of [
     [

@@ -20,7 +20,8 @@ import { type BotAddress, botAddress } from './address.js';
 /** Exotel's bounds, good for every dialect. */
 const HANDSHAKE_MS = 10_000;
 const MAX_STREAM_MS = 3_600_000;
-const MAX_MESSAGE_BYTES = 1_048_576;
+/** A minute of mu-law, twelve seconds of 24 kHz. With what it takes to put it together, one bot costs 1 MB (S16). */
+const MAX_MESSAGE_BYTES = 768 * 1024;
 const TRIES = 2;
 
 /** R7: what a bot that does not read may cost us, and how long it may go on. */

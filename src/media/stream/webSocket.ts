@@ -13,6 +13,8 @@ const CLOSE_MS = 2000;
 const MAX_CLOSE_REASON_BYTES = 123;
 /** So many pings without a sign of life make a dead bot. */
 const PINGS = 3;
+/** From a bot's last word to its end: a beat that may still see the word, one that asks, and the pings' answers. */
+const BEATS = PINGS + 2;
 
 /**
  * A bot may send speech faster than it is spoken, but not more than waits for the caller (five minutes): so many
@@ -56,6 +58,8 @@ class Connection implements BotSocket {
   #answersPings = false;
   /** Pings sent since the bot said anything. Counted, not timed: a pause of our own must not be laid at its door. */
   #unanswered = 0;
+  /** It said something since the last beat: there is no need to ask. */
+  #spoke = false;
 
   constructor(clock: Clock, sink: BotSocketSink, silenceMs: number) {
     this.#clock = clock;
@@ -120,6 +124,8 @@ class Connection implements BotSocket {
     });
     socket.on('error', (error) => {
       if (this.#detail === '') this.#detail = error.message;
+      // The library would go on reading for half a minute, for an answer to its close frame.
+      if (this.#opened) socket.terminate();
     });
     socket.on('close', (code) => this.#closed(this.#opened ? code : undefined));
     socket.on('ping', () => this.#heard(0));
@@ -145,6 +151,7 @@ class Connection implements BotSocket {
   #heard(octets: number): boolean {
     if (this.#told || this.#socket?.readyState === WebSocket.CLOSED) return false;
     this.#unanswered = 0;
+    this.#spoke = true;
     const nowMs = this.#clock.nowMs();
     if (this.#messages.spend(1, nowMs) && this.#octets.spend(octets, nowMs)) return true;
     this.#fail('the bot sends more than a caller could ever hear');
@@ -156,9 +163,12 @@ class Connection implements BotSocket {
     if (this.#answersPings && this.#unanswered >= PINGS) {
       return this.#fail(`the bot has not answered for ${this.#silenceMs} ms`);
     }
-    this.#unanswered++;
-    this.#socket.ping();
-    this.#nextPing = this.#clock.setTimer('stream_ping', this.#silenceMs / PINGS, () => this.#ping());
+    if (!this.#spoke || !this.#answersPings) {
+      this.#unanswered++;
+      this.#socket.ping();
+    }
+    this.#spoke = false;
+    this.#nextPing = this.#clock.setTimer('stream_ping', this.#silenceMs / BEATS, () => this.#ping());
   }
 
   #fail(detail: string): void {
