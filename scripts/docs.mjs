@@ -91,6 +91,7 @@ export const ERROR_CODES = {
   ],
   bad_arguments: ['commands', 'The command line is not understood.', 'The message lists the options.'],
   invalid_routing_document: ['explain, lint', 'The document has faults.', 'Correct what the message names.'],
+  call_not_found: ['explain', 'No call record has this id.', 'Look at `cdr.path`; ids stand in the log lines, too.'],
   node_unreachable: ['dump', 'No running node answers.', 'Start one, or name its configuration with --config.'],
 };
 
@@ -105,7 +106,7 @@ export const ADMIN_CODES = {
   operator_only: [403, 'This is of the whole node: an admin key of an account in `admin.operators` is needed.'],
   host_not_allowed: [403, 'On loopback, the Host field must name the loopback address.'],
   not_found: [404, 'Nothing is served at this path.'],
-  call_not_found: [404, 'No live call has this id.'],
+  call_not_found: [404, 'No live call has this id; for /api/explain, no record either.'],
   method_not_allowed: [405, 'The path is served with other methods, see Allow.'],
   body_too_large: [413, 'The body is longer than 64 kB.'],
   unsupported_media_type: [415, 'The body is not application/json.'],

@@ -14,7 +14,7 @@ const USAGE = `tandem ${VERSION}
   tandem call --from IP --to NUMBER [--caller NUMBER] [--answer HOST:PORT] [--via HOST:PORT] [--talk SECONDS]
               [--talk-tone SECONDS]
                                                    place a call and print its ladder, decision and record
-  tandem explain --from IP --to NUMBER [--caller NUMBER] [--format json]
+  tandem explain --from IP --to NUMBER [--caller NUMBER] [--format json] | --call ID
                                                    what would happen to such a call, and why
   tandem lint                                      find faults in the routing document
   tandem dump [--key KEY --token TOKEN]            what lives in the running node

@@ -1,4 +1,6 @@
 import type { CallRequest, Decision } from '../call/routing/decision.js';
+import type { Explanation } from '../call/session/explanation.js';
+import type { PastCall } from '../call/session/pastCall.js';
 import type { Config } from '../config/index.js';
 import type { Control } from '../control/index.js';
 import type { Clock, Random } from '../kernel/index.js';
@@ -29,6 +31,10 @@ export interface NodeState {
 export interface AdminDeps {
   readonly config: Config;
   readonly version: string;
+  /** What an operator wants to know besides: what would be sent, room, money. */
+  explanation?(decision: Decision, request: CallRequest): Explanation;
+  /** A call that lives or has a record; undefined when none has this id. */
+  pastCall?(callId: string): Promise<PastCall | undefined>;
   readonly clock: Clock;
   readonly random: Random;
   /** The only way to change anything. */

@@ -1,16 +1,13 @@
 import type { FastifyInstance } from 'fastify';
-import type { Static, TSchema } from 'typebox';
-import { formatDecision } from '../call/routing/explain.js';
+import type { Static } from 'typebox';
 import { redactedConfig } from '../config/index.js';
+import { answers } from './answers.js';
 import type { AdminDeps, LiveCallView } from './deps.js';
 import { ApiError } from './errors.js';
 import { mayUse } from './principal.js';
 import * as s from './schemas.js';
 
-const answers = (ok: TSchema, ...faults: number[]) => ({
-  200: ok,
-  ...Object.fromEntries([...faults, 401, 403].map((status) => [status, s.ErrorSchema])),
-});
+export { explainRoutes } from './explain.js';
 
 /** Health: what a supervisor, a load balancer and Prometheus ask for. */
 export const healthRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
@@ -44,39 +41,6 @@ export const healthRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
     async (_request, reply) => {
       const { contentType, body } = await deps.metrics();
       return reply.header('content-type', contentType).send(body);
-    },
-  );
-};
-
-/** `::ffff:192.0.2.1` -> `192.0.2.1`, as the call path sees it. */
-const unmapped = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, '');
-
-/** Why would a call go where it goes? */
-export const explainRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
-  app.post<{ Body: Static<typeof s.ExplainRequestSchema>; Querystring: Static<typeof s.ExplainQuerySchema> }>(
-    '/api/explain',
-    {
-      config: { scope: 'read' },
-      schema: {
-        summary:
-          'What would happen to a call: the decision of the call path. ?format=text or Accept: text/plain for people',
-        body: s.ExplainRequestSchema,
-        querystring: s.ExplainQuerySchema,
-        response: answers(s.DecisionSchema, 400, 413, 415),
-      },
-    },
-    async (request, reply) => {
-      const { from, to, caller, transport, port, asserted } = request.body;
-      const decision = deps.explain({
-        sourceAddress: unmapped(from),
-        sourcePort: port,
-        transport,
-        calledNumber: to,
-        callerNumber: caller,
-        assertedNumber: asserted,
-      });
-      const asText = request.query.format === 'text' || request.headers.accept?.startsWith('text/plain') === true;
-      return asText ? reply.type('text/plain; charset=utf-8').send(formatDecision(decision)) : reply.send(decision);
     },
   );
 };

@@ -33,20 +33,31 @@ export const IndexSchema = Type.Object({
 
 export const ExplainRequestSchema = Type.Object(
   {
-    from: Type.String({
-      description: 'Address that the INVITE would come from',
-      anyOf: [{ format: 'ipv4' }, { format: 'ipv6' }],
-    }),
-    to: text('Number called: user part of the Request-URI'),
-    caller: Type.String({ description: "Caller's number: user part of From", maxLength: 128, default: '' }),
-    transport: Type.Enum(['udp', 'tcp', 'tls', 'ws', 'wss'], {
-      description: 'Transport of the INVITE',
-      default: 'udp',
-    }),
-    port: Type.Integer({ description: 'Source port', minimum: 0, maximum: 65_535, default: 5060 }),
+    from: Type.Optional(
+      Type.String({
+        description: 'Address that the INVITE would come from',
+        anyOf: [{ format: 'ipv4' }, { format: 'ipv6' }],
+      }),
+    ),
+    to: orAbsent('Number called: user part of the Request-URI'),
+    caller: orAbsent("Caller's number: user part of From"),
+    transport: Type.Optional(
+      Type.Enum(['udp', 'tcp', 'tls', 'ws', 'wss'], { description: 'Transport of the INVITE; default udp' }),
+    ),
+    port: Type.Optional(Type.Integer({ description: 'Source port; default 5060', minimum: 0, maximum: 65_535 })),
     asserted: orAbsent('User part of P-Asserted-Identity'),
   },
-  { additionalProperties: false },
+    diverting: orAbsent('User part of Diversion'),
+    callId: Type.Optional(
+      Type.String({ description: 'A call that was, in place of all else', minLength: 1, maxLength: 128 }),
+    ),
+  },
+  {
+    additionalProperties: false,
+    anyOf: [
+      { required: ['from', 'to'], not: { required: ['callId'] } },
+      { required: ['callId'], not: { anyOf: [{ required: ['from'] }, { required: ['to'] }] } },
+    ],
 );
 
 export const ExplainQuerySchema = Type.Object(
@@ -81,11 +92,30 @@ export const DecisionSchema = Type.Object(
         priority: Type.Number(),
         weight: Type.Number(),
       }),
+        carrierId: orAbsent('carrier of the gateway'),
+        rate: Type.Optional(Type.Object({}, { additionalProperties: true })),
+        networkGroup: Type.Optional(text('carrier/country/name', 512)),
+        prefix: orAbsent('digits that chose the group'),
+        maxSeconds: Type.Optional(Type.Integer({ description: "what is left of today's money lasts so long" })),
     ),
     failover: Type.Object({}, { additionalProperties: true }),
+    carriers: Type.Optional(
+      Type.Array(
+        Type.Object({
+          carrierId: text('carrier'),
+          reasonCode: text('routed, or why it is left out or comes last'),
+          priority: Type.Number(),
+          weight: Type.Number(),
+        }),
+      ),
+    ),
+    diverting: orAbsent('number that sent the call on'),
+    flow: Type.Optional(Type.Object({ id: text('flow'), version: Type.Integer() })),
+    inbound: Type.Optional(Type.Object({}, { additionalProperties: true })),
+    retryAfterSeconds: Type.Optional(Type.Integer()),
     limits: Type.Array(
       Type.Object({
-        key: text('trunk:<sid> or carrier:<id>', 256),
+        key: text('trunk:<sid>, account:<sid> or carrier:<id>', 256),
         callsPerSecond: Type.Optional(Type.Number()),
         concurrentCalls: Type.Optional(Type.Number()),
       }),
@@ -103,6 +133,9 @@ export const DecisionSchema = Type.Object(
 );
 
 export const CallsQuerySchema = Type.Object(
+/** The decision, with what would be sent and the room that there is; for a past call, both of its decisions. */
+export const ExplanationSchema = Type.Object({}, { additionalProperties: true });
+
   {
     limit: Type.String({
       description: 'At most so many calls, up to 1000',

@@ -1,6 +1,7 @@
 import { CallHold } from '../call/admission/callHold.js';
 import { CallLimiter } from '../call/admission/limiter.js';
 import { UnlistedLog, screenSource } from '../call/admission/sourceGate.js';
+import type { HeaderPolicy } from '../call/bridge/headerPolicy.js';
 import type { HuntPlan } from '../call/bridge/hunt.js';
 import { decide, refuse } from '../call/routing/decide.js';
 import { decideDial } from '../call/routing/decideDial.js';
@@ -10,6 +11,7 @@ import { limitCode } from '../call/routing/finish.js';
 import type { RoutingTable } from '../call/routing/table.js';
 import type { TableHolder } from '../call/routing/compile.js';
 import type { PinnedFlows } from '../call/session/flow/world.js';
+import { type Explanation, explainDecision } from '../call/session/explanation.js';
 import type { AdmittedCall } from '../call/session/liveCall.js';
 import type { Admission } from '../call/session/service.js';
 import { plainAddress } from '../call/session/request.js';
@@ -53,6 +55,12 @@ export class LiveAdmission implements Admission, SourceGate {
   /** The decision alone: nothing is taken. */
   explain(request: CallRequest): Decision {
     return decide(this.#holder.current, request, this.#context());
+  }
+
+  /** What an operator wants to know of a decision, on the table of now. */
+  explanation(decision: Decision, request: CallRequest, policy: HeaderPolicy): Explanation {
+    const view = { ...this.#context(), policy };
+    return explainDecision(decision, request, this.#holder.current, view);
   }
 
   admit(request: CallRequest): AdmittedCall {

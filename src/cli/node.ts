@@ -1,9 +1,11 @@
 import { type Admin, createAdmin, keyChecker } from '../admin/index.js';
 import { HeaderPolicy } from '../call/bridge/headerPolicy.js';
 import { FileCallRecorder } from '../call/record/fileRecorder.js';
+import { findRecord } from '../call/record/findRecord.js';
 import { TableHolder } from '../call/routing/compile.js';
 import type { RoutingStore } from '../call/routing/resources.js';
 import type { CallEvent } from '../call/session/events.js';
+import { type PastCall, pastCallOf } from '../call/session/pastCall.js';
 import { CallService } from '../call/session/service.js';
 import { type Config, assertSafeExposure, parseHostPort, sipListeners } from '../config/index.js';
 import { Control, DirectoryHolder } from '../control/index.js';
@@ -44,11 +46,13 @@ export class Node {
   readonly #media: MediaPlane;
   readonly #service: CallService;
   readonly #admin: Admin;
+  readonly #policy: HeaderPolicy;
   #signallingUp = false;
 
   /** @param parts replaced, for tests */
   constructor(config: Config, parts: { readonly spawnWorker?: MediaPlaneDeps['spawnWorker'] } = {}) {
     this.#config = config;
+    this.#policy = new HeaderPolicy(config.headers);
     this.#log = createLogger({ level: config.log.level, nodeId: config.node.id });
     const { logger } = this.#log;
     this.#clock = new SystemClock((error) => logger.error({ err: error }, 'fault in a timer'));
@@ -212,7 +216,7 @@ export class Node {
   }
 
   #createService(events: EventChannel<CallEvent>): CallService {
-    const { calls, headers, node } = this.#config;
+    const { calls, node } = this.#config;
     return new CallService({
       port: this.#signal,
       clock: this.#clock,
@@ -221,7 +225,7 @@ export class Node {
       recorder: this.#recorder,
       events,
       nodeId: node.id,
-      policy: new HeaderPolicy(headers),
+      policy: this.#policy,
       settings: {
         silenceTimeoutMs: calls.silenceTimeoutMs,
         ringTimeoutMs: calls.maxSetupMs,
@@ -249,6 +253,16 @@ export class Node {
     });
   }
 
+  /** One that lives, or one that has a record. */
+  async #pastCall(callId: string): Promise<PastCall | undefined> {
+    const live = this.#service.registry.get(callId);
+    if (live?.decision !== undefined) {
+      return { callId, startedAt: live.dump().startedAt, request: live.request, decision: live.decision };
+    }
+    const record = await findRecord(this.#config.cdr.path, callId);
+    return record === undefined ? undefined : pastCallOf(record);
+  }
+
   #createAdmin(): Admin {
     const { logger } = this.#log;
     return createAdmin({
@@ -263,6 +277,8 @@ export class Node {
         draining: this.#service.draining,
       }),
       explain: (request) => this.#admission.explain(request),
+      explanation: (decision, request) => this.#admission.explanation(decision, request, this.#policy),
+      pastCall: (callId) => this.#pastCall(callId),
       liveCalls: () => this.#service.registry.dump(),
       liveCall: (callId) => this.#service.registry.get(callId)?.dump(),
       dump: async () => ({

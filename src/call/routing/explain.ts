@@ -27,8 +27,10 @@ function result(decision: Decision): string[] {
     `caller:  ${caller}`,
   ];
   decision.destinations.forEach((destination, i) => {
-    const { uri, priority, weight } = destination;
-    lines.push(`${i === 0 ? 'sent to:' : '   then:'} ${uri} (priority ${priority}, weight ${weight})`);
+    const { uri, priority, weight, carrierId, rate } = destination;
+    const price = rate?.outbound_price === undefined ? '' : `, ${rate.outbound_price} ${rate.currency ?? ''} a minute`;
+    const by = carrierId === undefined ? '' : `${carrierId}${price}, `;
+    lines.push(`${i === 0 ? 'sent to:' : '   then:'} ${uri} (${by}priority ${priority}, weight ${weight})`);
   });
   return lines;
 }
@@ -41,7 +43,8 @@ function numbers({ calledNumber, callerNumber }: Decision): { called: string; ca
   };
 }
 
-function visible(text: string): string {
+/** Control characters are shown, not obeyed. */
+export function visible(text: string): string {
   let out = '';
   for (const char of text) {
     const code = char.codePointAt(0) as number;
