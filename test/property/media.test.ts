@@ -6,7 +6,11 @@ import { TelephoneEventReceiver } from '../../src/media/dtmf/telephoneEvent.js';
 import { JitterBuffer } from '../../src/media/rtp/jitterBuffer.js';
 import { type RtpPacket, parseRtp, writeRtp } from '../../src/media/rtp/packet.js';
 import { RtcpStats, parseRtcp, writeRtcp } from '../../src/media/rtp/rtcp.js';
-import { SrtpContext, parseCrypto } from '../../src/media/rtp/srtp.js';
+import { SrtpContext, type SrtpSuite, newCrypto, parseCrypto } from '../../src/media/rtp/srtp.js';
+import { SeededRandom } from '../../src/kernel/index.js';
+import type { RtpCodec } from '../../src/media/sdp/description.js';
+import { parseSdp } from '../../src/media/sdp/parse.js';
+import { SdpSession } from '../../src/media/sdp/session.js';
 
 const uint = (bits: number) => fc.integer({ min: 0, max: 2 ** bits - 1 });
 const octets = (maxLength: number) => fc.uint8Array({ maxLength }).map((data) => Buffer.from(data));
@@ -225,4 +229,141 @@ t.test('jitter buffer: no packets at all, in any order, with any field, break it
     { numRuns: 500 },
   );
   t.pass('whole');
+});
+
+interface End {
+  readonly codecs: readonly RtpCodec[] | undefined;
+  readonly srtp: 'off' | 'optional' | 'mandatory';
+  readonly dtmfPayloadType: number;
+  readonly ptimeMs: number | undefined;
+}
+
+const end = fc.record<End>({
+  codecs: fc.option(fc.shuffledSubarray<RtpCodec>(['PCMU', 'PCMA', 'L16'], { minLength: 1 }), { nil: undefined }),
+  srtp: fc.constantFrom('off', 'optional', 'mandatory'),
+  dtmfPayloadType: fc.integer({ min: 96, max: 127 }),
+  ptimeMs: fc.constantFrom(undefined, 10, 20, 30, 40, 60),
+});
+
+const sessionOf = (own: End, port: number): SdpSession => {
+  const random = new SeededRandom(port);
+  const keys = new Map<SrtpSuite, ReturnType<typeof newCrypto>>();
+  const keyFor = (tag: number, suite: SrtpSuite) => {
+    const key = keys.get(suite) ?? newCrypto(tag, suite, random);
+    keys.set(suite, key);
+    return { ...key, tag };
+  };
+  return new SdpSession({ ...own, address: '192.0.2.1', port, keyFor }, String(port));
+};
+
+t.test('two ends of ours agree on everything, or on nothing, and turn about as offerer', async () => {
+  fc.assert(
+    fc.property(end, end, fc.integer({ min: 1, max: 5 }), (one, other, rounds) => {
+      const ends = [sessionOf(one, 4000), sessionOf(other, 5000)] as const;
+      const listOf = ({ codecs }: End): readonly RtpCodec[] => codecs ?? ['PCMU', 'PCMA'];
+      const common = listOf(one).some((codec) => listOf(other).includes(codec));
+      const keyed =
+        !(one.srtp === 'off' && other.srtp === 'mandatory') && !(one.srtp === 'mandatory' && other.srtp === 'off');
+      for (let round = 0; round < rounds; round++) {
+        const [offerer, answerer] = round % 2 === 0 ? ends : [ends[1], ends[0]];
+        const answered = answerer.answerOffer(offerer.makeOffer());
+        if (!answered.ok) return !common || !keyed;
+        const settled = offerer.acceptAnswer(answered.value.sdp);
+        if (!settled.ok) return false;
+        const [a, b] = [settled.value, answered.value.negotiated];
+        if (a.codec !== b.codec || a.clockRate !== b.clockRate) return false;
+        if (a.receive.get(b.payloadType) !== b.codec || b.receive.get(a.payloadType) !== a.codec) return false;
+        if (a.sendEvents !== b.receiveEvents || b.sendEvents !== a.receiveEvents || a.sendEvents === undefined)
+          return false;
+        if (a.receive.has(b.sendEvents ?? -1) || b.receive.has(a.sendEvents)) return false;
+        if ((a.crypto === undefined) !== (b.crypto === undefined)) return false;
+        if (a.crypto !== undefined && b.crypto !== undefined && !a.crypto.local.key.equals(b.crypto.remote.key))
+          return false;
+        const bytes = (a.packetMs * a.clockRate * (a.codec === 'L16' ? 2 : 1)) / 1000;
+        if (bytes > 640 || a.packetMs < 10) return false;
+      }
+      return common && keyed;
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+t.test('an answer follows its offer section by section (RFC 3264 §6), whatever that offer is', async (t) => {
+  const attribute = fc.constantFrom(
+    'a=sendonly',
+    'a=recvonly',
+    'a=inactive',
+    'a=ptime:30',
+    'a=maxptime:20',
+    'a=rtcp-mux',
+    'a=rtcp:5001',
+    'a=rtcp:5001 IN IP4 192.0.2.7',
+    'a=rtpmap:96 L16/16000',
+    'a=rtpmap:97 telephone-event/16000',
+    'a=rtpmap:101 telephone-event/8000',
+    'a=rtpmap:8 PCMA/8000',
+    'a=fmtp:101 0-11,16',
+    'c=IN IP4 192.0.2.8',
+    'c=IN IP4 0.0.0.0',
+    'a=silenceSupp:off - - - -',
+    'a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj',
+  );
+  const media = fc.constantFrom(
+    'm=audio 4000 RTP/AVP 0 8 101',
+    'm=audio 4000 RTP/AVP 8 96 97 101',
+    'm=audio 0 RTP/AVP 0',
+    'm=audio 4000 RTP/SAVP 0 101',
+    'm=audio 4000 RTP/AVP 18',
+    'm=video 5000 RTP/AVP 96',
+    'm=image 5002 udptl t38',
+    'm=audio 4002 UDP/TLS/RTP/SAVPF 0',
+    'm=application 9 TCP/BFCP *',
+  );
+  const section = fc.tuple(media, fc.array(attribute, { maxLength: 6 })).map(([line, more]) => [line, ...more]);
+  const offer = fc
+    .tuple(fc.array(attribute, { maxLength: 2 }), fc.array(section, { maxLength: 5 }))
+    .map(([head, sections]) =>
+      ['v=0', 'o=- 1 1 IN IP4 192.0.2.9', 's=-', 'c=IN IP4 192.0.2.9', 't=0 0', ...head, ...sections.flat(), ''].join(
+        '\r\n',
+      ),
+    );
+  let accepted = 0;
+  fc.assert(
+    fc.property(end, fc.array(offer, { minLength: 1, maxLength: 4 }), (own, offers) => {
+      const one = sessionOf(own, 4000);
+      let version = 0;
+      for (const text of offers) {
+        const before = one.sdp;
+        const answered = one.answerOffer(Buffer.from(text));
+        if (!answered.ok) {
+          // RFC 3264 §8: an offer that is refused changes nothing.
+          if (one.sdp !== before || ![400, 488].includes(answered.error.sipStatus)) return false;
+          continue;
+        }
+        accepted++;
+        const [theirs, ours] = [parseSdp(Buffer.from(text)), parseSdp(answered.value.sdp)];
+        if (!theirs.ok || !ours.ok || theirs.value.sections.length !== ours.value.sections.length) return false;
+        const open = ours.value.sections.filter(({ port }) => port > 0);
+        if (open.length !== 1) return false;
+        const next = Number(ours.value.origin.sessionVersion);
+        if (next < version || next > version + 1) return false;
+        version = next;
+        for (const [index, mine] of ours.value.sections.entries()) {
+          const its = theirs.value.sections[index];
+          if (its === undefined || mine.kind !== its.kind || mine.protocol !== its.protocol) return false;
+          if (mine.port === 0) continue;
+          // Only formats that were offered, under the types that they were offered with.
+          const known = (type: number) => its.audio.some((format) => format.payloadType === type);
+          if (!mine.audio.every(({ payloadType }) => known(payloadType))) return false;
+          const silent = its.direction === 'recvonly' || its.direction === 'inactive';
+          if (silent && (mine.direction === 'sendrecv' || mine.direction === 'recvonly')) return false;
+          const deaf = its.direction === 'sendonly' || its.direction === 'inactive' || its.address === '0.0.0.0';
+          if (deaf && answered.value.negotiated.sends) return false;
+        }
+      }
+      return true;
+    }),
+    { numRuns: 2000 },
+  );
+  t.ok(accepted > 500, `${accepted} offers were accepted`);
 });

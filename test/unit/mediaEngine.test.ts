@@ -159,6 +159,93 @@ t.test('what the peer hears: keys before announcements before the bot before the
   t.same(told, ['finished']);
 });
 
+/** Two cores and a network between them that delays, loses, reorders and repeats. */
+const lossyCall = (path: { delayMs: number; spreadMs: number; loss: number; seconds: number }) => {
+  const random = new SeededRandom(11);
+  const air: { atMs: number; deliver: () => void }[] = [];
+  let nowMs = 0;
+  const lost = [0, 0];
+  const cores: EndpointCore[] = [];
+  const put = (to: number, kind: 'onRtp' | 'onRtcp') => (data: Buffer) => {
+    if (kind === 'onRtp' && random.float() < path.loss) return void (lost[to] = (lost[to] ?? 0) + 1);
+    const atMs = nowMs + path.delayMs + random.float() * path.spreadMs;
+    const copy = Buffer.from(data);
+    const port = kind === 'onRtp' ? 4000 : 4001;
+    air.push({ atMs, deliver: () => cores[to]?.[kind](copy, '192.0.2.9', port, nowMs) });
+  };
+  const listener = { onKey: () => {}, onPlayFinished: () => {}, onMediaTimeout: () => {} };
+  for (const to of [1, 0]) {
+    const shared = { nowMs: 0, comfortSilence: true, nat: false, mediaTimeoutMs: undefined };
+    const core = new EndpointCore(
+      { ...shared, random: new SeededRandom(to), wallOffsetMs: Date.UTC(2026, 0, 1) + to * 100_000 },
+      { sendRtp: put(to, 'onRtp'), sendRtcp: put(to, 'onRtcp') },
+      listener,
+    );
+    core.configure(AUDIO, undefined, 0);
+    cores.push(core);
+  }
+  for (; nowMs < path.seconds * 1000; nowMs++) {
+    for (let i = 0; i < air.length; i++) {
+      if ((air[i]?.atMs ?? 0) > nowMs) continue;
+      air.splice(i--, 1)[0]?.deliver();
+    }
+    // The two tick at different moments.
+    if (nowMs % 20 === 0) cores[0]?.tick(nowMs);
+    if (nowMs % 20 === 7) cores[1]?.tick(nowMs);
+  }
+  return cores.map((core, i) => ({ ...core.quality(), dropped: lost[i] ?? 0 }));
+};
+
+t.test('the quality that goes into the record is that of the path', async (t) => {
+  const seconds = 60;
+  const [clean] = lossyCall({ delayMs: 20, spreadMs: 0, loss: 0, seconds });
+  t.match(clean, { packetsLost: 0, packetsLate: 0, packetsRejected: 0, codec: 'PCMU' });
+  t.ok((clean?.jitterMs ?? 9) < 0.5, `jitter ${clean?.jitterMs} ms`);
+  t.ok(Math.abs((clean?.roundTripMs ?? 0) - 40) < 5, `round trip ${clean?.roundTripMs} ms of 40`);
+  t.ok((clean?.mos ?? 0) > 4.3, `MOS ${clean?.mos}`);
+  for (const one of lossyCall({ delayMs: 50, spreadMs: 30, loss: 0.05, seconds })) {
+    t.ok(Math.abs(one.packetsLost - one.dropped) <= 3, `${one.packetsLost} lost, ${one.dropped} dropped`);
+    t.ok(one.packetsSent >= seconds * 50 - 1);
+    // Uniform within 30 ms: two of them differ by 10 ms on average.
+    t.ok(one.jitterMs > 7 && one.jitterMs < 13, `jitter ${one.jitterMs} ms`);
+    t.ok(Math.abs((one.roundTripMs ?? 0) - 130) < 35, `round trip ${one.roundTripMs} ms of 130`);
+    t.ok(one.mos > 3 && one.mos < 4, `MOS ${one.mos} at 5 % loss`);
+  }
+  const [bad] = lossyCall({ delayMs: 300, spreadMs: 100, loss: 0.2, seconds });
+  t.ok((bad?.mos ?? 5) < 2.5, `MOS ${bad?.mos} at 20 % loss and 350 ms`);
+});
+
+t.test('comfort noise and a change of source are part of the stream: no loss, no words twice', async (t) => {
+  const { core, tick, say, now } = rig();
+  const heard: number[] = [];
+  core.record({ frame: (peer) => heard.push(...peer) });
+  tick(25, 3000);
+  const noise = Buffer.alloc(13);
+  // RFC 3389: the level of the noise, for as long as nothing else comes.
+  writeRtp(noise, { payloadType: 13, marker: false, sequence: 26, timestamp: 26 * 160, ssrc: 7 }, Uint8Array.of(60));
+  core.onRtp(noise, '192.0.2.9', 4000, now());
+  const quiet = heard.length;
+  tick(25);
+  t.ok(
+    heard.slice(quiet + 1600).every((sample) => sample === 0),
+    'silence where nobody speaks',
+  );
+  t.match(core.quality(), { packetsReceived: 26, packetsLost: 0, packetsRejected: 0 });
+  for (let i = 0; i < 25; i++) {
+    const payload = new Uint8Array(160);
+    encodeMulaw(level(5000), payload);
+    const packet = Buffer.alloc(172);
+    const header = { payloadType: 0, marker: i === 0, sequence: (40_000 + i) & 0xffff, timestamp: 9_000_000 + i * 160 };
+    writeRtp(packet, { ...header, ssrc: 8 }, payload);
+    core.onRtp(packet, '192.0.2.9', 4000, now());
+    tick();
+  }
+  t.ok(near(heard.at(-1) ?? 0, 5000), 'the new source is heard');
+  t.match(core.quality(), { packetsReceived: 51, packetsLost: 0 });
+  say(3000);
+  t.match(core.quality(), { packetsLost: 0 }, 'a late word of the old one');
+});
+
 t.test('a wide-band leg is joined to wide-band bots without loss, and to others at their rate', async (t) => {
   const wide = { codec: 'L16', clockRate: 16_000, payloadType: 96, receive: new Map([[96, 'L16' as const]]) } as const;
   const { core, sent, tick, now } = rig({ negotiated: { ...wide, sendEvents: 97, receiveEvents: 97 } });

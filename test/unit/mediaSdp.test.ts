@@ -231,6 +231,31 @@ t.test('RTCP goes where the peer says (RFC 3605)', async (t) => {
   t.match(answer(sdp([...plain, 'a=rtcp:5555 IN IP4 192.0.2.10'])), { remoteRtcpAddress: '192.0.2.10' });
 });
 
+t.test('RTCP has its own port: an offer to share the one of RTP is not taken up (RFC 5761 §5.1.1)', async (t) => {
+  const { text, remoteRtcpPort } = answer(sdp([...plain, 'a=rtcp-mux', 'a=rtcp:4000']));
+  t.notMatch(text, 'rtcp-mux');
+  t.equal(remoteRtcpPort, 4000, 'ours go where the peer hears them');
+});
+
+t.test('hold in every dialect, and back', async (t) => {
+  const one = session();
+  const states = [
+    [[], 'sendrecv'],
+    [['a=sendonly'], 'recvonly'],
+    [[], 'sendrecv'],
+    [['a=inactive'], 'inactive'],
+    [['c=IN IP4 0.0.0.0'], 'recvonly'],
+    [['c=IN IP4 0.0.0.0', 'a=inactive'], 'inactive'],
+    [['a=recvonly'], 'sendonly'],
+    [[], 'sendrecv'],
+  ] as const;
+  for (const [version, [lines, ours]] of states.entries()) {
+    const answered = one.answerOffer(sdp([...plain, ...lines]));
+    const text = answered.ok ? answered.value.sdp.toString() : '';
+    t.match(text, new RegExp(`^o=- 4711 ${version + 1} .*a=${ours}\r\n`, 'ms'), [...lines, ours].join(' '));
+  }
+});
+
 t.test('IPv6, and no talk between the families', async (t) => {
   const six = { address: '2001:db8::1' };
   const offer = sdp(plain, ['c=IN IP6 2001:DB8:0::9']);
