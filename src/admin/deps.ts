@@ -31,10 +31,6 @@ export interface NodeState {
 export interface AdminDeps {
   readonly config: Config;
   readonly version: string;
-  /** What an operator wants to know besides: what would be sent, room, money. */
-  explanation?(decision: Decision, request: CallRequest): Explanation;
-  /** A call that lives or has a record; undefined when none has this id. */
-  pastCall?(callId: string): Promise<PastCall | undefined>;
   readonly clock: Clock;
   readonly random: Random;
   /** The only way to change anything. */
@@ -42,6 +38,10 @@ export interface AdminDeps {
   state(): NodeState;
   /** The function that the call path runs. */
   explain(request: CallRequest): Decision;
+  /** What an operator wants to know besides: what would be sent, room, money. */
+  explanation?(decision: Decision, request: CallRequest): Explanation;
+  /** A call that lives or has a record; undefined when none has this id. */
+  pastCall?(callId: string): Promise<PastCall | undefined>;
   liveCalls(): Iterable<LiveCallView>;
   /** One live call in full; undefined when there is none of that id. */
   liveCall(callId: string): LiveCallView | undefined;

@@ -9,6 +9,7 @@ export const ErrorSchema = Type.Object({
     code: text('machine-readable'),
     message: text('what is wrong', 4096),
     remedy: text('what to do about it', 4096),
+    revision: orAbsent('the revision that is current'),
   }),
 });
 
@@ -46,7 +47,6 @@ export const ExplainRequestSchema = Type.Object(
     ),
     port: Type.Optional(Type.Integer({ description: 'Source port; default 5060', minimum: 0, maximum: 65_535 })),
     asserted: orAbsent('User part of P-Asserted-Identity'),
-  },
     diverting: orAbsent('User part of Diversion'),
     callId: Type.Optional(
       Type.String({ description: 'A call that was, in place of all else', minLength: 1, maxLength: 128 }),
@@ -58,6 +58,7 @@ export const ExplainRequestSchema = Type.Object(
       { required: ['from', 'to'], not: { required: ['callId'] } },
       { required: ['callId'], not: { anyOf: [{ required: ['from'] }, { required: ['to'] }] } },
     ],
+  },
 );
 
 export const ExplainQuerySchema = Type.Object(
@@ -91,14 +92,13 @@ export const DecisionSchema = Type.Object(
         gateway: text('as configured', 1024),
         priority: Type.Number(),
         weight: Type.Number(),
-      }),
         carrierId: orAbsent('carrier of the gateway'),
         rate: Type.Optional(Type.Object({}, { additionalProperties: true })),
         networkGroup: Type.Optional(text('carrier/country/name', 512)),
         prefix: orAbsent('digits that chose the group'),
         maxSeconds: Type.Optional(Type.Integer({ description: "what is left of today's money lasts so long" })),
+      }),
     ),
-    failover: Type.Object({}, { additionalProperties: true }),
     carriers: Type.Optional(
       Type.Array(
         Type.Object({
@@ -113,6 +113,7 @@ export const DecisionSchema = Type.Object(
     flow: Type.Optional(Type.Object({ id: text('flow'), version: Type.Integer() })),
     inbound: Type.Optional(Type.Object({}, { additionalProperties: true })),
     retryAfterSeconds: Type.Optional(Type.Integer()),
+    failover: Type.Object({}, { additionalProperties: true }),
     limits: Type.Array(
       Type.Object({
         key: text('trunk:<sid>, account:<sid> or carrier:<id>', 256),
@@ -132,10 +133,10 @@ export const DecisionSchema = Type.Object(
   { additionalProperties: false },
 );
 
-export const CallsQuerySchema = Type.Object(
 /** The decision, with what would be sent and the room that there is; for a past call, both of its decisions. */
 export const ExplanationSchema = Type.Object({}, { additionalProperties: true });
 
+export const CallsQuerySchema = Type.Object(
   {
     limit: Type.String({
       description: 'At most so many calls, up to 1000',
