@@ -55,7 +55,7 @@ for (const engine of ['embedded', 'drachtio'] as const) {
     t.teardown(() => bot.kill());
     const plan = { index, flows: flowsWith(bot.url) };
     const address = new FlowTown(plan).address('engine');
-    let target = '';
+    let target: string;
     let town: FlowTown;
     if (engine === 'drachtio') {
       const sip = await TandemNode.start({
