@@ -2,4 +2,4 @@ export type * from './port.js';
 export { type DirectSignalOptions, type EngineNeighbour, createDirectSignal } from './direct/adapter.js';
 export type { SourceGate } from './direct/gate.js';
 export { type SrfSignalOptions, createSrfSignal } from './srf/srfSignal.js';
-export { SrfAgent, type SrfAgentOptions } from './srf/srfAgent.js';
+export { SrfAgent, type SrfAgentOptions, type SrfAgentPlace } from './srf/srfAgent.js';

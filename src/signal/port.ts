@@ -186,6 +186,14 @@ export interface InviteSpec extends Content {
   readonly credentials?: Credentials | undefined;
 }
 
+/** A request of ours outside dialogs, other than INVITE, ACK, CANCEL. */
+export interface AskSpec {
+  readonly method: string;
+  /** Request-URI, and where it goes. */
+  readonly uri: string;
+  readonly headers?: readonly HeaderEntry[] | undefined;
+}
+
 /** A request outside dialogs, other than INVITE: OPTIONS, REGISTER, MESSAGE ... Answer it exactly once. */
 export interface OutOfDialogRequest {
   readonly message: SignalMessage;
@@ -211,6 +219,11 @@ export interface SignalPort {
   /** Resolves when calls can come in: to the addresses listened on, as `udp/127.0.0.1:5060`. */
   start(handlers: SignalHandlers): Promise<readonly string[]>;
   invite(spec: InviteSpec, events: OutgoingEvents): OutgoingLeg;
+  /**
+   * `done` is called once, never within this call, and at the latest when the transaction times out (64*T1, RFC 3261
+   * §17.1.2.2), unless the port is stopped before.
+   */
+  ask(spec: AskSpec, done: (outcome: RequestOutcome) => void): void;
   stop(): Promise<void>;
   dump(): object;
 }

@@ -4,6 +4,7 @@
  * the application are collected in `breaches`.
  */
 import type {
+  AskSpec,
   Content,
   HeaderEntry,
   InDialogRequest,
@@ -436,6 +437,13 @@ export class FakeSignal implements SignalPort {
     const leg = new FakeOutgoingLeg(this, `B${this.outgoing.length + 1}`, { spec, sink });
     this.outgoing.push(leg);
     return leg;
+  }
+
+  /** What was asked outside dialogs, and is not answered until the test says so. */
+  readonly asked: { readonly spec: AskSpec; readonly done: (outcome: RequestOutcome) => void }[] = [];
+
+  ask(spec: AskSpec, done: (outcome: RequestOutcome) => void): void {
+    this.asked.push({ spec, done });
   }
 
   /** The latest INVITE that we sent, or the one of this number. */

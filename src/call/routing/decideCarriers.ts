@@ -2,7 +2,7 @@
 import type { CarrierCandidate, DecideContext, Decision, Destination, LimitClaim, ReasonCode } from './decision.js';
 import { dialString } from './dialFormat.js';
 import type { Draft } from './draft.js';
-import { type LimitCode, checkLimits, exceeded, noteDestinations, rejectLimit } from './finish.js';
+import { type LimitCode, checkLimits, exceeded, rejectLimit, settleDestinations } from './finish.js';
 import { orderTargets } from './order.js';
 import { amountOf } from '../record/rating.js';
 import type { Quote, SpendCap } from './outboundPrice.js';
@@ -53,8 +53,7 @@ export function decideCarriers(call: Leaving): Decision {
   draft.failover = trunk.failover;
   const destinations: Destination[] = [];
   for (const one of all) addDestinations(call, one, destinations);
-  draft.destinations = destinations;
-  noteDestinations(destinations, draft);
+  draft.destinations = settleDestinations(destinations, call.context, draft);
   return checkLimits(draft, call.context, baseClaims(trunk, account));
 }
 

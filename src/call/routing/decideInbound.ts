@@ -70,7 +70,7 @@ function toTrunk(table: RoutingTable, request: CallRequest, { draft, context, tr
     draft.fail('destinations', { trunk: trunkSid }, (d) => `trunk ${d.trunk} has no destination URI`);
     return draft.reject('trunk_has_no_destination');
   }
-  draft.destinations = destinationsOf(trunk.targets, user, context.random, draft);
+  draft.destinations = destinationsOf(trunk.targets, user, context, draft);
   return checkLimits(draft, context, claims(table, trunk, draft.carrierId));
 }
 

@@ -90,6 +90,8 @@ export interface Destination extends Priced {
   readonly identity?: NonNullable<Carrier['identity']>;
   /** What is left of a day's money pays for so many seconds here. */
   readonly maxSeconds?: number;
+  /** It did not answer lately, and so comes after those that do. */
+  readonly down?: true;
 }
 
 /** A carrier that could take an outbound call, and what became of that. */
@@ -170,11 +172,19 @@ export interface SpendView {
   committedMicros(key: string, currency: string): number;
 }
 
+/** Which gateways answer; read by `decide`. */
+export interface GatewayView {
+  /** @param gateway as in `Destination.gateway` */
+  isDown(gateway: string): boolean;
+}
+
 /** What `decide` needs besides the table and the request. */
 export interface DecideContext {
   readonly limits: LimitsView;
   /** Absent where nothing is rated. */
   readonly spend?: SpendView | undefined;
+  /** Absent: every gateway is taken for well. */
+  readonly health?: GatewayView | undefined;
   /** Monotonic, the clock of the limiter. */
   readonly nowMs: number;
   /** Uniform in [0, 1): draws the order of targets of equal priority. */

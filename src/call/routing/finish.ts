@@ -9,24 +9,41 @@ import type { Target } from './table.js';
 export function destinationsOf(
   targets: readonly Target[],
   user: string,
-  random: () => number,
+  context: DecideContext,
   draft: Draft,
-): Destination[] {
+): readonly Destination[] {
   const destinations: Destination[] = [];
-  for (const target of orderTargets(targets, random)) {
+  for (const target of orderTargets(targets, context.random)) {
     const { text, priority, weight } = target;
     destinations.push({ uri: `sip:${dialString(user, target.dial)}@${text}`, gateway: text, priority, weight });
   }
-  noteDestinations(destinations, draft);
-  return destinations;
+  return settleDestinations(destinations, context, draft);
 }
 
-export function noteDestinations(destinations: readonly Destination[], draft: Draft): void {
-  draft.pass(
-    'destinations',
-    { count: destinations.length, first: destinations[0]?.gateway ?? '' },
-    (d) => `${d.count} in order, first ${d.first}`,
+/**
+ * The order as it will be tried: those that answer before those that did not lately. None is left out, as the news of a
+ * gateway may be old, and a call has nowhere else to go.
+ */
+export function settleDestinations(
+  destinations: readonly Destination[],
+  { health }: DecideContext,
+  draft: Draft,
+): readonly Destination[] {
+  const isDown = ({ gateway }: Destination): boolean => health?.isDown(gateway) === true;
+  const ailing = destinations.some(isDown);
+  const ordered = ailing
+    ? [
+        ...destinations.filter((destination) => !isDown(destination)),
+        ...destinations.filter(isDown).map((destination) => ({ ...destination, down: true as const })),
+      ]
+    : destinations;
+  const down = ailing ? ordered.filter((destination) => destination.down).length : 0;
+  draft.pass('destinations', { count: ordered.length, first: ordered[0]?.gateway ?? '', down }, (d) =>
+    d.down === 0
+      ? `${d.count} in order, first ${d.first}`
+      : `${d.count} in order, first ${d.first}, last ${d.down} down`,
   );
+  return ordered;
 }
 
 /** A rate refuses for part of a second; the header's unit is the second. */

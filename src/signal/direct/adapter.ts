@@ -11,16 +11,18 @@ import {
   createEngine,
 } from '../../sip/index.js';
 import type {
+  AskSpec,
   InviteSpec,
   OutgoingEvents,
   OutgoingLeg,
+  RequestOutcome,
   SignalCapabilities,
   SignalHandlers,
   SignalPort,
 } from '../port.js';
 import { type SourceGate, UnlistedSources } from './gate.js';
 import { DirectIncomingLeg } from './incomingLeg.js';
-import type { DirectLeg, LegHost } from './leg.js';
+import { type DirectLeg, type LegHost, outcomeOf } from './leg.js';
 import { DirectMessage, toFields } from './message.js';
 import { DirectOutgoingLeg, type Launch } from './outgoingLeg.js';
 
@@ -82,6 +84,21 @@ class DirectSignal implements SignalPort, EngineHandler, LegHost {
     const { headers, body } = toFields(spec);
     return this.#engine?.invite({ uri, nextHop, from, to, headers, body, ...again }, leg);
   };
+
+  ask({ method, uri, headers }: AskSpec, done: (outcome: RequestOutcome) => void): void {
+    const engine = this.#engine;
+    const settle = (outcome: RequestOutcome): void => this.soon(() => done(outcome));
+    if (engine === undefined) return settle({ kind: 'transport_error', code: 'engine_lost' });
+    const sent = engine.request(
+      { method, uri, headers },
+      {
+        onResponse: (response, origin) => {
+          if (response.status >= 200) settle(outcomeOf(response, origin));
+        },
+      },
+    );
+    if ('refusal' in sent) settle({ kind: 'transport_error', code: sent.refusal });
+  }
 
   async stop(): Promise<void> {
     const engine = this.#engine;

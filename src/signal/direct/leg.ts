@@ -197,7 +197,7 @@ export abstract class DirectLeg implements Leg, DialogListener {
   }
 }
 
-const outcomeOf = (response: SipResponse, origin: string): RequestOutcome => {
+export const outcomeOf = (response: SipResponse, origin: string): RequestOutcome => {
   if (origin === 'timeout') return { kind: 'timeout' };
   if (origin === 'transport' || origin === 'dns') return { kind: 'transport_error', code: origin };
   return { kind: 'response', message: new DirectMessage(response) };

@@ -269,10 +269,7 @@ export abstract class SrfLeg implements Leg {
   #onResponse(outstanding: Outstanding, response: SrfResponse): void {
     if (response.status < 200) return;
     const local = isLocal(response);
-    if (local && response.status === 408) outstanding.settle({ kind: 'timeout' });
-    else if (local)
-      outstanding.settle({ kind: 'transport_error', code: response.msg.reason || String(response.status) });
-    else outstanding.settle({ kind: 'response', message: readMessage(response.msg) });
+    outstanding.settle(outcomeOf(response));
     // RFC 3261 §12.2.1.2
     if (this.#ended || (response.status !== 481 && response.status !== 408)) return;
     this.end({ kind: 'dialog_lost', status: local ? undefined : response.status }, 'keep');
@@ -350,4 +347,11 @@ export abstract class SrfLeg implements Leg {
     this.#received.set(reinvite.cseq, reinvite);
     this.deliver(() => this.sink.onReinvite(this, reinvite));
   }
+}
+
+/** A response of the server's own making tells by status and phrase why the network gave none. */
+export function outcomeOf(response: SrfResponse): RequestOutcome {
+  if (!isLocal(response)) return { kind: 'response', message: readMessage(response.msg) };
+  if (response.status === 408) return { kind: 'timeout' };
+  return { kind: 'transport_error', code: response.msg.reason || String(response.status) };
 }

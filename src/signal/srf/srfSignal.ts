@@ -1,12 +1,20 @@
 import type { Clock, Random } from '../../kernel/index.js';
-import type { InviteSpec, OutgoingEvents, OutgoingLeg, SignalHandlers, SignalPort } from '../port.js';
+import type {
+  AskSpec,
+  InviteSpec,
+  OutgoingEvents,
+  OutgoingLeg,
+  RequestOutcome,
+  SignalHandlers,
+  SignalPort,
+} from '../port.js';
 import { SrfInDialogRequest, sendResponse } from './srfExchange.js';
 import { SrfIncomingLeg, sourceOf } from './srfIncomingLeg.js';
-import type { LegContext, SrfLeg } from './srfLeg.js';
-import { SrfLink, type SrfLogger } from './srfLink.js';
+import { type LegContext, type SrfLeg, outcomeOf } from './srfLeg.js';
+import { SrfLink, type SrfLogger, isFault } from './srfLink.js';
 import { type SrfMessage, readMessage } from './srfMessage.js';
 import { SrfOutgoingLeg } from './srfOutgoingLeg.js';
-import { dialogIdOf, fromSrf } from './srfText.js';
+import { dialogIdOf, fromSrf, headerObject, toSrf } from './srfText.js';
 import type { SrfRequest, SrfResponse } from './srfTypes.js';
 
 export interface SrfSignalOptions {
@@ -75,6 +83,15 @@ class SrfSignal implements SignalPort {
     leg.start(spec);
     queueMicrotask(() => leg.open());
     return leg;
+  }
+
+  ask({ method, uri, headers }: AskSpec, done: (outcome: RequestOutcome) => void): void {
+    this.#link.request(toSrf(uri), { method, headers: headerObject(headers) }, (sent) => {
+      if (isFault(sent)) return this.#tell(() => done({ kind: 'transport_error', code: sent.kind }));
+      sent.on('response', (response) => {
+        if (response.status >= 200) this.#tell(() => done(outcomeOf(response)));
+      });
+    });
   }
 
   async stop(): Promise<void> {

@@ -1,3 +1,5 @@
+import type { RequestOutcome } from '../../../src/signal/port.js';
+import { uriOfPeer } from '../../support/signalRig.js';
 import type { SipPeer } from '../../support/sipPeer.js';
 import {
   type Behaviour,
@@ -337,6 +339,25 @@ export const outgoingBehaviours: Behaviour[] = [
       t.equal(probe.count('answered'), 1);
       t.equal(leg.remoteTag, 'fork-1');
       await hangUp(stage, { leg, probe, dialog: invite.dialog(ok) });
+    },
+  },
+  {
+    name: 'a request outside dialogs ends in one outcome: <- OPTIONS, -> 200; nobody there',
+    run: async (stage) => {
+      const { peer, rig, t } = stage;
+      const ask = (uri: string): Promise<RequestOutcome> =>
+        new Promise((resolve) =>
+          rig.port.ask({ method: 'OPTIONS', uri, headers: [['Accept', 'application/sdp']] }, resolve),
+        );
+      const asked = ask(uriOfPeer(peer));
+      const options = await peer.expectRequest('OPTIONS');
+      t.equal(options.header('Accept'), 'application/sdp');
+      options.respond(100);
+      options.respond(483);
+      const outcome = await asked;
+      t.equal(outcome.kind === 'response' && outcome.message.status, 483);
+      t.equal((await ask('sip:127.0.35.250:9')).kind, 'transport_error', 'the port is closed');
+      t.equal((await ask('sip:unknown.invalid')).kind, 'transport_error', 'the name is unknown');
     },
   },
 ];
