@@ -23,6 +23,9 @@ export const END_REMEDIES = {
   ack_timeout: 'The answer does not reach the caller, or its ACK not us: look at NAT and Contact (`sip.advertise`).',
   leg_lost: 'That side restarted, or a device between has forgotten the call.',
   signalling_lost: 'The log says why.',
+  spend_cap_reached: 'Find out who calls; raise spend_per_day if the calls are wanted.',
+  credentials_refused:
+    'Compare `credentials` of the carrier with what it gave you; set their `realm` to the one that it challenges with.',
   max_duration: 'Raise it if such calls are wanted.',
   drain_limit: 'Raise it, or drain earlier.',
   answer_failed: "Compare the caller's SDP with what the media plane speaks: G.711, RTP/AVP.",

@@ -28,6 +28,10 @@ export class CallLog {
         return this.#ended(event.record, event.atMs);
       case 'call_fault':
         return this.#log.error({ callId: event.callId, where: event.where, err: event.error }, 'fault in a call');
+      case 'fraud_alarm': {
+        const { callId, alarm, key, untold } = event;
+        return this.#log.warn({ callId, alarm, key, untold }, 'a rule against toll fraud was broken');
+      }
       case 'signalling':
         if (event.up) return this.#log.info({ detail: event.detail }, 'signalling is up');
         // At the end of a drain that is the plan, and no alarm.

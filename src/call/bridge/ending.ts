@@ -35,6 +35,7 @@ export interface HangUpReason {
 
 export const INTERNAL_ERROR: HangUpReason = { sipStatus: 500, reasonCode: 'internal_error', q850: 41 };
 export const NODE_LOST: HangUpReason = { sipStatus: 500, reasonCode: 'node_lost', q850: 41 };
+export const SPEND_LIMIT: HangUpReason = { sipStatus: 403, reasonCode: 'spend_cap_reached', q850: 21 };
 export const DURATION_LIMIT: HangUpReason = { sipStatus: 408, reasonCode: 'max_duration', q850: 102 };
 
 /** Reason code of a lost or ended leg. */
@@ -178,6 +179,8 @@ const REASON_OF_CLASS: { readonly [digit: number]: EndingCode } = {
 };
 
 const REASON_OF_STATUS: { readonly [status: number]: EndingCode } = {
+  401: 'credentials_refused',
+  407: 'credentials_refused',
   404: 'callee_unknown',
   408: 'no_answer',
   410: 'callee_unknown',

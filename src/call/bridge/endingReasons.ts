@@ -7,6 +7,8 @@ const SENTENCES = {
   leg_lost: 'One side no longer knew the dialog, or its connection was gone.',
   signalling_lost: 'The SIP engine went away.',
   max_duration: 'The call reached the longest duration allowed (calls.maxCallMs).',
+  spend_cap_reached: 'What the trunk or the account may spend today (UTC) was spent while the call was up.',
+  credentials_refused: 'The destination asked for credentials, and was given none or did not take them.',
   drain_limit: 'The process was shutting down, and the time for live calls was up (calls.drainSeconds).',
   node_lost: 'The process died; the record was made when it started again.',
   internal_error: 'An error inside Tandem ended the call.',

@@ -159,6 +159,12 @@ export class RoutingTable {
     return this.#parts.accounts.get(sid);
   }
 
+  /** What the trunk and its account may spend a day; those that have no such limit are left out. */
+  capsOf(trunkSid: string | undefined, accountSid: string | undefined): SpendCap[] {
+    const caps = [this.trunk(trunkSid ?? '')?.cap, this.account(accountSid ?? '')?.cap];
+    return caps.filter((cap) => cap !== undefined);
+  }
+
   /** A flow, checked when the table was made. */
   flow(id: string): Flow | undefined {
     return this.#parts.flows.get(id);

@@ -1,4 +1,5 @@
 /** What happens to calls, as it happens. Logs, metrics, ladders and the live view subscribe; nobody is called. */
+import type { Alarm } from '../admission/alarms.js';
 import type { AttemptRecord, CallRecord } from '../record/cdr.js';
 import type { TraceStep } from '../flow/trace.js';
 import type { CallRequest, Decision, Priced } from '../routing/decision.js';
@@ -64,6 +65,8 @@ export type CallEvent =
     })
   /** An exception inside Tandem; the call was ended for it. Empty callId where no call was concerned. */
   | (OfCall & { readonly type: 'call_fault'; readonly where: string; readonly error: unknown })
+  /** A rule against toll fraud refused or ended a call: at most one a minute for a rule of a trunk or an account. */
+  | (OfCall & Alarm & { readonly type: 'fraud_alarm' })
   | { readonly type: 'drain_started'; readonly atMs: number; readonly liveCalls: number; readonly limitMs: number }
   | { readonly type: 'signalling'; readonly atMs: number; readonly up: boolean; readonly detail: string };
 

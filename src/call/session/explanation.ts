@@ -135,11 +135,8 @@ function limitState(claim: LimitClaim, { limits, nowMs }: ExplainView): LimitSta
 
 function spendStates(decision: Decision, table: RoutingTable, { spend }: ExplainView): SpendState[] {
   if (decision.direction !== 'outbound') return [];
-  const caps = [table.trunk(decision.trunkSid ?? '')?.cap, table.account(decision.accountSid ?? '')?.cap];
-  return caps.flatMap((cap) => {
-    if (cap === undefined) return [];
-    const { key, currency, limitMicros } = cap;
-    return [{ key, currency, limitMicros, committedMicros: spend?.committedMicros(key, currency) ?? 0 }];
+  return table.capsOf(decision.trunkSid, decision.accountSid).map(({ key, currency, limitMicros }) => {
+    return { key, currency, limitMicros, committedMicros: spend?.committedMicros(key, currency) ?? 0 };
   });
 }
 

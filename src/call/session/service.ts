@@ -8,9 +8,10 @@ import type {
   SignalHandlers,
   SignalPort,
 } from '../../signal/port.js';
+import { type Alarm, AlarmGate } from '../admission/alarms.js';
 import { Bridge } from '../bridge/bridge.js';
 import { CAPABILITY_HEADERS } from '../bridge/dialogRelay.js';
-import { endingOfRefusal } from '../bridge/ending.js';
+import { SPEND_LIMIT, endingOfRefusal } from '../bridge/ending.js';
 import { HeaderPolicy } from '../bridge/headerPolicy.js';
 import { commonInvite } from '../bridge/legHeaders.js';
 import { reasonHeader } from '../bridge/reason.js';
@@ -78,6 +79,7 @@ export class CallService implements SignalHandlers {
   readonly #world: CallWorld;
   readonly #bridgeWorld: BridgeWorld;
   readonly #ids: CallIds;
+  readonly #alarms = new AlarmGate();
   readonly #maxCalls: number;
   #draining = false;
 
@@ -190,11 +192,26 @@ export class CallService implements SignalHandlers {
     const headers: HeaderEntry[] = [reasonHeader('SIP', status, code)];
     // RFC 3261 §21.5.4: without Retry-After a 503 may take this node out of service for its sender.
     if (status === 503) headers.push(['Retry-After', String(decision.retryAfterSeconds ?? RETRY_AFTER_S)]);
+    this.#alarm(call, this.#alarms.refused(decision, this.#options.clock.nowMs()));
     // The record before the answer, as in the bridge.
     call.onOver(endingOfRefusal(status, code));
     call.aLeg.reject(status, { headers });
     call.onReleased(0);
     return DEAF;
+  }
+
+  /** Ends a call for want of money: what its trunk or account, `key`, may spend today is spent. */
+  endUnpaid(callId: string, key: string): void {
+    const call = this.registry.get(callId);
+    if (call === undefined || call.isOver) return;
+    this.#alarm(call, this.#alarms.raise('spend_cap_reached', key, this.#options.clock.nowMs()));
+    call.course?.hangUp(SPEND_LIMIT);
+  }
+
+  #alarm({ id: callId }: LiveCall, alarm: Alarm | undefined): void {
+    if (alarm === undefined) return;
+    const { events, clock } = this.#options;
+    events.emit({ type: 'fraud_alarm', callId, atMs: clock.wallMs(), ...alarm });
   }
 
   #respond(request: OutOfDialogRequest): void {
