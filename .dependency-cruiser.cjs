@@ -47,6 +47,7 @@ module.exports = {
     npmOnlyIn('libphonenumber-js', '^src/call/routing/possibleNumber'),
     npmOnlyIn('ioredis', '^src/store/redis/'),
     npmOnlyIn('fastify', '^src/admin/'),
+    npmOnlyIn('@fastify/swagger', '^src/admin/openapi'),
     npmOnlyIn('pino', '^src/(observe|main)'),
     npmOnlyIn('drachtio-fsmrf', '^src/media/freeswitch/'),
   ],

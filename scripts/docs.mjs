@@ -107,8 +107,10 @@ export const ADMIN_CODES = {
   credentials_wrong: [401, 'No account has this key and token.'],
   scope_missing: [403, 'The key may do less than this asks for.'],
   operator_only: [403, 'This is of the whole node: an admin key of an account in `admin.operators` is needed.'],
+  origin_not_allowed: [403, 'A web page of another origin may not change anything.'],
   host_not_allowed: [403, 'On loopback, the Host field must name the loopback address.'],
   not_found: [404, 'Nothing is served at this path.'],
+  resource_not_found: [404, 'There is no such resource, or it is of another account.'],
   call_not_found: [404, 'No live call has this id; for /api/explain, no record either.'],
   method_not_allowed: [405, 'The path is served with other methods, see Allow.'],
   body_too_large: [413, 'The body is longer than 64 kB.'],
@@ -116,7 +118,9 @@ export const ADMIN_CODES = {
   revision_not_found: [404, 'There is no such revision.'],
   history_trimmed: [410, 'The revision is so old that the history no longer has it.'],
   reference_missing: [422, 'The change refers to something that is not there.'],
+  too_many_keys: [409, 'An account has at most 100 keys.'],
   resource_in_use: [409, 'Something that stays refers to what would be deleted.'],
+  too_many_attempts: [429, 'Ten wrong credentials within a minute came from this address.'],
   internal_error: [500, 'An exception; the log has it.'],
 };
 

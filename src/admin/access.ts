@@ -3,6 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Account, ApiKey } from '../call/routing/resources.js';
 import { isLoopbackHost, parseHostPort } from '../config/index.js';
+import { Attempts } from './attempts.js';
 import type { AdminDeps } from './deps.js';
 import { ApiError } from './errors.js';
 import { LOCAL_OPERATOR, NOBODY, type Principal, type Scope, hasScope, principalOf } from './principal.js';
@@ -75,23 +76,39 @@ const hostOf = (request: FastifyRequest): string => {
  */
 export const installAccess = (app: FastifyInstance, deps: AdminDeps): void => {
   const loopback = isLoopbackHost(parseHostPort(deps.config.admin.listen)?.host ?? '');
+  const attempts = new Attempts(deps.clock);
   app.decorateRequest('principal', null as unknown as Principal);
   app.addHook('onRequest', async (request) => {
     request.principal = NOBODY;
     if (request.routeOptions.config.open === true) return;
     if (loopback) checkHost(request);
-    request.principal = identify(request, deps, loopback);
+    checkOrigin(request);
+    request.principal = loopback && needsNoKey(request) ? LOCAL_OPERATOR : identify(request, deps, attempts);
     authorise(request);
   });
 };
 
-const identify = (request: FastifyRequest, deps: AdminDeps, loopback: boolean): Principal => {
-  const { authorization } = request.headers;
-  // On loopback credentials are not needed, but those that come are heeded: their account is what the client means.
-  if (loopback && authorization === undefined && !ALWAYS_WITH_KEY.test(request.url)) return LOCAL_OPERATOR;
-  const credentials = credentialsOf(authorization);
+/** On loopback credentials are not needed, but those that come are heeded: their account is what the client means. */
+const needsNoKey = ({ headers, url }: FastifyRequest): boolean =>
+  headers.authorization === undefined && !ALWAYS_WITH_KEY.test(url);
+
+const identify = (request: FastifyRequest, deps: AdminDeps, attempts: Attempts): Principal => {
+  const credentials = credentialsOf(request.headers.authorization);
+  const waitSeconds = credentials && attempts.blockedSeconds(request.ip);
+  if (waitSeconds !== undefined) {
+    throw new ApiError(
+      {
+        status: 429,
+        code: 'too_many_attempts',
+        message: 'too many wrong credentials came from this address',
+        remedy: `wait ${waitSeconds} s`,
+      },
+      { 'retry-after': String(waitSeconds) },
+    );
+  }
   const principal = credentials && deps.authenticate(...credentials);
   if (principal !== undefined) return principal;
+  if (credentials !== undefined) attempts.failed(request.ip);
   throw new ApiError(
     {
       status: 401,
@@ -131,5 +148,25 @@ const checkHost = (request: FastifyRequest): void => {
     code: 'host_not_allowed',
     message: `"${host.slice(0, 100)}" is not a name of this machine's loopback address`,
     remedy: 'ask for http://127.0.0.1 or http://localhost',
+  });
+};
+
+const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS'];
+
+/**
+ * A browser sends what it knows - the address on loopback, Basic credentials elsewhere - on behalf of any page. Changes
+ * are taken from pages of this very origin only; clients that are no browsers send no Origin.
+ */
+const checkOrigin = ({ method, headers }: FastifyRequest): void => {
+  const { origin } = headers;
+  if (SAFE_METHODS.includes(method) || (origin === undefined && headers['sec-fetch-site'] === undefined)) return;
+  const site = headers['sec-fetch-site'] ?? 'same-origin';
+  const own = origin === undefined || origin.replace(/^https?:\/\//, '') === headers.host;
+  if (own && (site === 'same-origin' || site === 'none')) return;
+  throw new ApiError({
+    status: 403,
+    code: 'origin_not_allowed',
+    message: 'a web page of another origin may not change anything here',
+    remedy: 'ask from a page of this server, or without a browser',
   });
 };

@@ -6,13 +6,6 @@ import type { Control } from '../control/index.js';
 import type { Clock, Random } from '../kernel/index.js';
 import type { Principal } from './principal.js';
 
-declare module 'fastify' {
-  interface FastifySchema {
-    /** What the route does, in one line. */
-    readonly summary?: string;
-  }
-}
-
 /** A live call as it is shown: at least these members. */
 export interface LiveCallView {
   readonly callId: string;

@@ -7,9 +7,13 @@ export interface ApiFault {
   readonly code: string;
   readonly message: string;
   readonly remedy: string;
+  /** The revision that is current, where the request named another. */
+  readonly revision?: string;
 }
 
-export const envelope = ({ code, message, remedy }: ApiFault) => ({ error: { code, message, remedy } });
+export const envelope = ({ code, message, remedy, revision }: ApiFault) => ({
+  error: { code, message, remedy, ...(revision === undefined ? {} : { revision }) },
+});
 
 /** Thrown by handlers to answer with a fault. */
 export class ApiError extends Error {
@@ -36,7 +40,7 @@ const faultOf = (error: FastifyError): ApiFault => {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return { status: 415, code: 'unsupported_media_type', message, remedy: 'send Content-Type: application/json' };
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return { status: 413, code: 'body_too_large', message, remedy: 'send at most 64 kB' };
+      return { status: 413, code: 'body_too_large', message, remedy: 'send at most 64 kB, or 4 MB of changes' };
     default:
       return { status: error.statusCode ?? 400, code: 'bad_request', message, remedy: 'correct the request' };
   }

@@ -3,9 +3,14 @@ import { type FastifyInstance, type FastifyReply, type RouteOptions, fastify } f
 import { parseHostPort } from '../config/index.js';
 import { TandemError } from '../kernel/index.js';
 import { installAccess } from './access.js';
+import { documentRoutes } from './api/documentRoutes.js';
+import { keyRoutes } from './api/keyRoutes.js';
+import { resourceRoutes } from './api/resourceRoutes.js';
+import { revisionRoutes } from './api/revisionRoutes.js';
 import type { AdminDeps } from './deps.js';
 import { envelope, installErrors } from './errors.js';
 import { exotelRoutes, isExotelUrl, unreadableUrl } from './exotel/exotelApi.js';
+import { installOpenApi, openApiRoutes } from './openapi.js';
 import { explainRoutes, healthRoutes, liveRoutes } from './routes.js';
 import { IndexSchema } from './schemas.js';
 
@@ -82,9 +87,19 @@ const indexRoute = (app: FastifyInstance, deps: AdminDeps): void => {
 export const createAdmin = (deps: AdminDeps): Admin => {
   const app = createApp(deps);
   indexRoute(app, deps);
-  healthRoutes(app, deps);
-  explainRoutes(app, deps);
-  liveRoutes(app, deps);
+  installOpenApi(app, deps);
+  // Routes that are made before the plugin has begun would not be in the OpenAPI document.
+  void app.register((scope, _options, done) => {
+    healthRoutes(scope, deps);
+    explainRoutes(scope, deps);
+    liveRoutes(scope, deps);
+    resourceRoutes(scope, deps);
+    keyRoutes(scope, deps);
+    revisionRoutes(scope, deps);
+    documentRoutes(scope, deps);
+    openApiRoutes(scope);
+    done();
+  });
   exotelRoutes(app, { ...deps, trunkDomain: deps.config.admin.trunkDomain });
   return {
     app,

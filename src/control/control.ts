@@ -1,10 +1,13 @@
 import type { Resource, RoutingStore } from '../call/routing/resources.js';
 import { type Clock, type Result, type Timer, err, ok } from '../kernel/index.js';
+import type { ResourceChange, RevisionPage, RevisionRecord } from '../call/routing/history.js';
 import { type Author, type Change, authorText } from './change.js';
+import { changesBetween, difference, undo } from './difference.js';
 import type { Directory } from './directory.js';
 import type { DirectoryHolder } from './directoryHolder.js';
 import { type ControlProblem, controlProblem, storeProblem } from './problem.js';
 import { checkReferences } from './references.js';
+import { revisionNumber } from './revisionNumber.js';
 
 /** How often work is done anew because another writer was first. */
 const MAX_ATTEMPTS = 5;
@@ -62,20 +65,60 @@ export class Control {
     work: (directory: Directory) => Result<Decided<T>, F>,
     options: ChangeOptions = {},
   ): Promise<Result<Published<T>, F | ControlProblem>> {
-    const changed = this.#queue.then(() => this.#change(author, work, options));
-    this.#queue = changed.catch(() => undefined);
-    return changed;
+    return this.#inTurn(() => this.#change(author, work, options));
+  }
+
+  /** Newest first. */
+  revisions(query: {
+    readonly before?: string | undefined;
+    readonly limit: number;
+  }): Promise<Result<RevisionPage, ControlProblem>> {
+    return asked(() => this.#deps.store.history.list(query));
+  }
+
+  /** One revision with what it changed: secrets are in it, see `maskedChange`. */
+  revision(id: string): Promise<Result<RevisionRecord, ControlProblem>> {
+    return asked(() => this.#deps.store.history.get(id));
+  }
+
+  /** What leads from one revision to the other, each resource once. */
+  diff(from: string, to: string): Promise<Result<readonly ResourceChange[], ControlProblem>> {
+    return asked(() => difference(this.#deps.store.history, from, to));
+  }
+
+  /**
+   * A new revision that makes everything that changed since this one what it was then.
+   * @returns how many resources it wrote or deleted
+   */
+  rollback(
+    author: Author,
+    id: string,
+    options: ChangeOptions = {},
+  ): Promise<Result<Published<number>, ControlProblem>> {
+    const work = async (directory: Directory): Promise<Result<Decided<number>, ControlProblem>> => {
+      const since = await asked(() => changesBetween(this.#deps.store.history, id, directory.revision));
+      if (!since.ok) return since;
+      const back = undo(directory, since.value);
+      return ok({ ...back, note: `rollback to ${id}`, result: back.upserts.length + back.deletes.length });
+    };
+    return this.#inTurn(() => this.#change(author, work, options));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#queue.then(work);
+    this.#queue = done.catch(() => undefined);
+    return done;
   }
 
   async #change<T, F>(
     author: Author,
-    work: (directory: Directory) => Result<Decided<T>, F>,
+    work: (directory: Directory) => Result<Decided<T>, F> | Promise<Result<Decided<T>, F>>,
     { ifMatch, note }: ChangeOptions,
   ): Promise<Result<Published<T>, F | ControlProblem>> {
     for (let attempt = 1; ; attempt++) {
       const directory = this.directory();
       if (ifMatch !== undefined && ifMatch !== directory.revision) return err(conflict(ifMatch, directory.revision));
-      const decided = work(directory);
+      const decided = await work(directory);
       if (!decided.ok) return decided;
       const { result, upserts, deletes, note: own } = decided.value;
       if (upserts.length + deletes.length === 0) return ok({ revision: directory.revision, result });
@@ -130,10 +173,12 @@ export class Control {
   }
 }
 
-/** Revisions of every store begin with their count. */
-const revisionNumber = (revision: string): number => {
-  const number = Number.parseInt(revision, 10);
-  return Number.isNaN(number) ? -1 : number;
+const asked = async <T>(ask: () => Promise<T>): Promise<Result<T, ControlProblem>> => {
+  try {
+    return ok(await ask());
+  } catch (error) {
+    return err(storeProblem(error));
+  }
 };
 
 const conflict = (base: string, current: string): ControlProblem =>

@@ -22,7 +22,8 @@ export function checkReferences(directory: Directory, change: Change): ControlPr
     if (resource.type === 'phone_number') {
       const foreign = after.foreignCarrier(resource.value);
       if (foreign !== undefined) {
-        const message = `phone_number ${resource.value.phone_number}: the carrier '${foreign}' belongs to another account`;
+        // Nothing is learnt of carriers of others, not even that they are.
+        const message = `phone_number ${resource.value.phone_number} names the carrier '${foreign}', which does not exist`;
         return controlProblem('reference_missing', message);
       }
     }

@@ -107,7 +107,11 @@ t.test('what refers to nothing, or is referred to, is refused', async (t) => {
     ['reference_missing', /trunk 'none'/, upsert(number('+918040000009', { trunk_sid: 'none' }))],
     ['reference_missing', /flow 'none'/, upsert(number('+918040000009', { mode: 'flow', flow: 'none' }))],
     ['reference_missing', /carrier 'none'/, upsert(number('+918040000009', { carrier: 'none' }))],
-    ['reference_missing', /'own' belongs to/, upsert(number('+918040000009', { trunk_sid: 'trk_c', carrier: 'own' }))],
+    [
+      'reference_missing',
+      /carrier 'own', which does not/,
+      upsert(number('+918040000009', { trunk_sid: 'trk_c', carrier: 'own' })),
+    ],
     ['resource_in_use', /phone number \+918040000001/, remove('trunk', 'trk_a')],
     ['resource_in_use', /1 phone number/, remove('flow', 'flw')],
     ['resource_in_use', /1 phone number/, remove('carrier', 'telco')],

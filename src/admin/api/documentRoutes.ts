@@ -1,0 +1,129 @@
+/** `/api/document`: the whole routing document, as files have it. */
+import { Readable } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import { type TSchema, Type } from 'typebox';
+import type { Resource } from '../../call/routing/resources.js';
+import { DocumentSchema, flatten, resourceKey, validateDocument } from '../../call/routing/schema.js';
+import { type Directory, existing, masked, replacement, resourcesOf, unmasked } from '../../control/index.js';
+import { type Result, err, ok } from '../../kernel/index.js';
+import type { AdminDeps } from '../deps.js';
+import { ApiError, type ApiFault } from '../errors.js';
+import { ErrorSchema } from '../schemas.js';
+import { IfMatchSchema, publish, tagged } from './publishing.js';
+
+/** Some 60,000 numbers; parsing holds the process for about 100 ms. What is larger goes as changes of a transaction. */
+const BODY_LIMIT = 8 * 1024 * 1024;
+/** Numbers written at once. */
+const CHUNK = 200;
+const tags = ['document'];
+
+const faults = (...statuses: number[]): Record<string, TSchema> =>
+  Object.fromEntries([401, 403, ...statuses].map((status) => [status, ErrorSchema]));
+
+export const documentRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
+  app.get(
+    '/api/document',
+    {
+      schema: {
+        tags,
+        summary: "The routing document, or an account's part of it, as a file would hold it; secrets masked",
+        response: { 200: DocumentSchema, ...faults() },
+      },
+    },
+    async ({ principal }, reply) => {
+      const directory = deps.control.directory();
+      const account = principal.operator ? undefined : (principal.accountSid ?? '');
+      const text = Readable.from(documentText(directory, account));
+      return tagged(reply, directory.revision).type('application/json; charset=utf-8').send(text);
+    },
+  );
+  app.put<{ Body: object; Querystring: { note?: string } }>(
+    '/api/document',
+    {
+      bodyLimit: BODY_LIMIT,
+      schema: {
+        tags,
+        summary: 'Makes the document what the body says, as one revision. What it leaves out is deleted',
+        headers: IfMatchSchema,
+        querystring: Type.Object(
+          { note: Type.Optional(Type.String({ maxLength: 500 })) },
+          { additionalProperties: false },
+        ),
+        body: Type.Object({}, { additionalProperties: true, description: 'a routing document: see GET' }),
+        response: {
+          200: Type.Object({ revision: Type.String(), changes: Type.Integer() }),
+          ...faults(400, 404, 409, 412, 413, 415, 422, 503),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { principal, body } = request;
+      const account = principal.operator ? undefined : (principal.accountSid ?? '');
+      const checked = validateDocument(body);
+      if (!checked.ok) throw new ApiError(invalid(checked.error.map((one) => one.message).join('; ')));
+      const resources = flatten(checked.value);
+      const work = (directory: Directory) => {
+        const wanted = opened(directory, resources);
+        if (!wanted.ok) return wanted;
+        const change = replacement(directory, resourcesOf(directory, account), wanted.value);
+        return ok({ ...change, result: change.upserts.length + change.deletes.length });
+      };
+      const { revision, result } = await publish(deps, request, work, { note: request.query.note });
+      return tagged(reply, revision).send({ revision, changes: result });
+    },
+  );
+};
+
+const invalid = (message: string): ApiFault => ({
+  status: 422,
+  code: 'invalid_document',
+  message,
+  remedy: 'correct what the message names',
+});
+
+/** Masked secrets stand for those that are there. */
+const opened = (directory: Directory, resources: readonly Resource[]): Result<Resource[], ApiFault> => {
+  const all: Resource[] = [];
+  for (const resource of resources) {
+    const key = resourceKey(resource);
+    const value = unmasked(resource.value, existing(directory, key)?.value);
+    if (!value.ok) return err(invalid(`${key.type} ${key.id}: ${value.error} is masked, and stands for nothing`));
+    all.push({ type: resource.type, value: value.value } as Resource);
+  }
+  return ok(all);
+};
+
+/** JSON, piece by piece: a million numbers are never held as one text. */
+function* documentText(directory: Directory, account: string | undefined): Generator<string> {
+  const sections: Record<string, Resource['value'][]> = { accounts: [], carriers: [], flows: [], network_groups: [] };
+  const names = { account: 'accounts', carrier: 'carriers', flow: 'flows', network_group: 'network_groups' } as const;
+  yield '{';
+  let open = '';
+  for (const resource of resourcesOf(directory, account)) {
+    if (resource.type === 'trunk') break;
+    if (resource.type === 'phone_number') continue;
+    sections[names[resource.type]]?.push(masked(resource.value));
+  }
+  for (const [name, values] of Object.entries(sections)) yield `${JSON.stringify(name)}:${JSON.stringify(values)},\n`;
+  yield '"trunks":[';
+  for (const trunk of account === undefined ? directory.trunks() : directory.trunksOf(account)) {
+    const text = JSON.stringify(masked(trunk));
+    yield `${open}${text.slice(0, -1)},"phone_numbers":[`;
+    open = ',\n';
+    yield* numbersText(directory, trunk.trunk_sid);
+    yield ']}';
+  }
+  yield ']}\n';
+}
+
+function* numbersText(directory: Directory, trunkSid: string): Generator<string> {
+  let chunk: string[] = [];
+  let open = '';
+  for (const { trunk_sid: _trunk, ...number } of directory.numbersOf(trunkSid)) {
+    if (chunk.push(JSON.stringify(number)) < CHUNK) continue;
+    yield open + chunk.join(',');
+    open = ',';
+    chunk = [];
+  }
+  if (chunk.length > 0) yield open + chunk.join(',');
+}

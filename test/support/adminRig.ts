@@ -1,0 +1,82 @@
+/** The administration over a memory store, asked through `app.inject`. */
+import { type Admin, createAdmin, keyChecker } from '../../src/admin/index.js';
+import { loadConfig } from '../../src/config/index.js';
+import { ManualClock, SeededRandom } from '../../src/kernel/index.js';
+import { callRecord } from './callRecord.js';
+import { type ControlRig, controlRig } from './controlRig.js';
+
+export interface Asked {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly text: string;
+  /** Parsed body. */
+  readonly body: never;
+}
+
+export interface Question {
+  /** `key:token`; none: no credentials. */
+  readonly as?: string | undefined;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly from?: string;
+}
+
+export interface AdminRig extends ControlRig {
+  readonly admin: Admin;
+  readonly clock: ManualClock;
+  readonly errors: unknown[];
+  ask(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', url: string, question?: Question): Promise<Asked>;
+}
+
+/** @param listen an address that is not loopback makes every route ask for a key */
+export const adminRig = async (document: unknown, listen = '192.0.2.65:31000'): Promise<AdminRig> => {
+  const clock = new ManualClock();
+  const rig = await controlRig(document, clock);
+  const errors: unknown[] = [];
+  const admin = createAdmin({
+    config: loadConfig({ env: {}, flags: ['--admin.listen', listen, '--admin.operators', 'ops'] }),
+    version: '9.9.9',
+    clock,
+    random: new SeededRandom(7),
+    control: rig.control,
+    state: () => ({ tableLoaded: true, signallingUp: true, draining: false }),
+    explain: () => callRecord({}).decision,
+    liveCalls: () => [],
+    liveCall: () => undefined,
+    dump: () => ({}),
+    metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),
+    authenticate: keyChecker(rig.accounts, ['ops']),
+    onError: (error) => errors.push(error),
+  });
+  await admin.app.ready();
+  return {
+    ...rig,
+    admin,
+    clock,
+    errors,
+    ask: async (method, url, { as, body, headers = {}, from = '198.51.100.1' } = {}) => {
+      const response = await admin.app.inject({
+        method,
+        url,
+        remoteAddress: from,
+        headers: {
+          ...(as === undefined ? {} : { authorization: `Basic ${Buffer.from(as).toString('base64')}` }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
+      });
+      const json = /json/.test(String(response.headers['content-type']));
+      return {
+        status: response.statusCode,
+        headers: response.headers,
+        text: response.body,
+        body: (json ? response.json() : undefined) as never,
+      };
+    },
+    close: async () => {
+      await admin.close();
+      await rig.close();
+    },
+  };
+};
