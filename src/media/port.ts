@@ -142,7 +142,7 @@ export interface MediaEndpoint {
   answerOffer(offer: Buffer): Promise<Described>;
   /** Our (new) offer. */
   makeOffer(): Promise<Described>;
-  /** The peer's answer to our offer. */
+  /** The peer's answer to our offer. One that came early, in a provisional response, may be followed by another. */
   acceptAnswer(answer: Buffer): Promise<Described>;
   /** Replaces what is playing. @returns its id */
   play(spec: PlaySpec): string;

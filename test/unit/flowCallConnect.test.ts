@@ -500,7 +500,7 @@ t.test(
     const nodes = { first: greet('dial'), dial: connect({ record: true, to: ['sip:trk', 'sip:x@gw.example'] }) };
     const media = {
       carrier: { codecs: ['PCMA'], srtp: 'optional', nat: true, timeout_seconds: 20 },
-      trunk: { codecs: ['opus', 'L16', 'PCMU'], ptime_ms: 30, timeout_seconds: 0 },
+      trunk: { codecs: ['L16', 'PCMU'], ptime_ms: 30, timeout_seconds: 0 },
     };
     const rig = await FlowRig.create({ nodes, media });
     const a = await rig.answered();
@@ -517,7 +517,7 @@ t.test(
     const spec = rig.media.endpoints[1]?.spec;
     t.match(spec, {
       leg: 'b',
-      codecs: ['opus', 'L16', 'PCMU'],
+      codecs: ['L16', 'PCMU'],
       ptimeMs: 30,
       nat: undefined,
       mediaTimeoutMs: undefined,

@@ -88,6 +88,16 @@ t.test('problems name the place and the rule', async (t) => {
       (d) => (d['zzzzzzzzzz'] = 1),
       /the document has an unknown key 'zzzzzzzzzz' \(valid keys: accounts/,
     ],
+    [
+      'a codec that no engine speaks',
+      (d) => Object.assign(d.trunks[0] as object, { media: { codecs: ['PCMA', 'opus'] } }),
+      /^trunks\[0\]\.media\.codecs\[1\] names opus, which no media engine here speaks: name PCMU, PCMA or L16/,
+    ],
+    [
+      'a packet time',
+      (d) => Object.assign(d.trunks[0] as object, { media: { ptime_ms: 25 } }),
+      /^trunks\[0\]\.media\.ptime_ms must be multiple of 10/,
+    ],
     ['missing key', (d) => delete (d.trunks[0] as { trunk_sid?: string }).trunk_sid, 'trunks[0] must have trunk_sid'],
     [
       'number unquoted',

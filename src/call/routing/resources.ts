@@ -78,7 +78,7 @@ export interface Account extends Dates {
 
 /** Audio of a leg towards this trunk or carrier, where a flow answers or dials. */
 export interface MediaSettings {
-  /** In order of preference; `opus` is spoken by the FreeSWITCH engine alone, and never stands alone. */
+  /** In order of preference. `opus` is refused by name: no media engine here speaks it. */
   readonly codecs?: readonly ('PCMU' | 'PCMA' | 'L16' | 'opus')[];
   /** SDES (RFC 4568). `mandatory` refuses calls without it. */
   readonly srtp?: 'off' | 'optional' | 'mandatory';

@@ -92,12 +92,13 @@ export function checkTrunk(problems: Problems, path: string, trunk: Trunk): void
   if (alias !== undefined) checkE164(problems, `${path}.settings.trunk_external_alias`, alias);
 }
 
-/** The embedded engine has no Opus: a list of it alone would leave a leg without a codec. */
+/** Between two ends Opus passes like any codec; a leg of our own would be left without words. */
 function checkMedia(problems: Problems, path: string, media: MediaSettings | undefined): void {
-  if (media?.codecs?.every((codec) => codec === 'opus') === true)
-    problems.push(
-      problem(`${path}.codecs`, "must name PCMU, PCMA or L16 beside 'opus', which not every engine speaks"),
-    );
+  const index = media?.codecs?.indexOf('opus') ?? -1;
+  if (index < 0) return;
+  const rule =
+    'names opus, which no media engine here speaks: name PCMU, PCMA or L16 (direct media may have any codec)';
+  problems.push(problem(`${path}.codecs[${index}]`, rule));
 }
 
 export function checkNumber(problems: Problems, path: string, number: DocumentNumber): void {
