@@ -339,6 +339,22 @@ function renegotiating(t: Test, { call, port, newPeer }: Cases): void {
     t.equal(first?.payloadType, 8);
   });
 
+  t.test('an answer that came early may be followed by another one', async (t) => {
+    const [early, late] = [await newPeer(t), await newPeer(t, 3)];
+    const opened = await port.open({ callId: 'early', leg: 'b' }, new EventLog());
+    if (!opened.ok) return t.fail(opened.problem.message);
+    t.teardown(() => opened.endpoint.close());
+    t.ok((await opened.endpoint.acceptAnswer(early.sdp())).ok);
+    await early.next(3);
+    late.law = 'PCMA';
+    t.ok((await opened.endpoint.acceptAnswer(late.sdp())).ok);
+    const [first] = await late.next(3);
+    t.equal(first?.payloadType, 8);
+    late.pointAt(opened.sdp);
+    await late.say(sine(440, 1600));
+    t.ok((await opened.endpoint.quality()).packetsReceived >= 9, 'and is heard');
+  });
+
   t.test('what cannot be served is refused by name', async (t) => {
     const open = (offer: string | Buffer) =>
       port.open({ callId: 'bad', leg: 'a', offer: Buffer.from(offer) }, new EventLog());
