@@ -1,5 +1,7 @@
 /** Exotel's trunk API: what hangs on a trunk. */
 import t from 'tap';
+import { numberId } from '../../src/admin/exotel/data.js';
+import type { PhoneNumber } from '../../src/call/routing/resources.js';
 import { EXOTEL_DOCUMENT, type ExotelRig, NOW, exotelRig, isFault } from '../support/exotelRig.js';
 
 const LATER = '2026-01-23T09:25:09Z';
@@ -76,7 +78,11 @@ t.test('a number that is mapped already: 200 with a failure of 409 inside, whoev
 t.test('numbers: what is refused, and carrier, flow and name as additions', async (t) => {
   const rig = await exotelRig(t, {
     ...EXOTEL_DOCUMENT,
-    flows: [...EXOTEL_DOCUMENT.flows, { ...EXOTEL_DOCUMENT.flows[0], id: 'flw_two' }],
+    flows: [
+      ...EXOTEL_DOCUMENT.flows,
+      { ...EXOTEL_DOCUMENT.flows[0], id: 'flw_two', account_sid: 'acme' },
+      { ...EXOTEL_DOCUMENT.flows[0], id: 'flw_rival', account_sid: 'rival' },
+    ],
   });
   const post = (body: object) => rig.ask('POST', 'trunks/trk_hand/phone-numbers', body);
   isFault(t, await post({}), [400, 1001, 'phone_number']);
@@ -89,6 +95,8 @@ t.test('numbers: what is refused, and carrier, flow and name as additions', asyn
     1002,
     'no flow flw_no',
   ]);
+  for (const flow of ['flw_no', 'flw_rival'])
+    isFault(t, await post({ phone_number: '+919876543210', mode: 'flow', flow }), [400, 1002, `no flow ${flow}`]);
   const words = async (carrier: string) => {
     const answer = await post({ phone_number: '+919876543210', carrier });
     isFault(t, answer, [400, 1002, `no carrier ${carrier}`]);
@@ -357,6 +365,28 @@ t.test('settings: the alias and the additions, each by its name', async (t) => {
   isFault(t, await ask('DELETE', `${path}?name=limits`), [404, 1000]);
   isFault(t, await ask('DELETE', path), [400, 1001, 'name']);
   isFault(t, await ask('POST', path, { settings: 'x' }), [400, 1002, 'settings']);
+});
+
+t.test('a trunk with many numbers that were written by hand', async (t) => {
+  const [trunk] = EXOTEL_DOCUMENT.trunks;
+  const phone_numbers = Array.from({ length: 3000 }, (_, i) => ({
+    phone_number: `+91804${1_000_000 + i}`,
+    mode: 'pstn',
+  }));
+  const { ask, directory } = await exotelRig(t, { ...EXOTEL_DOCUMENT, trunks: [{ ...trunk, phone_numbers }] });
+  const last = await ask('GET', 'trunks/trk_hand/phone-numbers?page_size=10&offset=2990');
+  t.equal(last.json.metadata.next_page_uri, null);
+  t.equal(last.json.response.length, 10);
+  const { data } = last.json.response[9];
+  t.equal(data.phone_number, '+918041002999');
+  const derived = numberId(directory().number('+918041002500') as PhoneNumber);
+  t.match((await ask('GET', `trunks/trk_hand/phone-numbers/${derived}`)).json.response.data, {
+    phone_number: '+918041002500',
+  });
+  isFault(t, await ask('GET', 'trunks/trk_hand/phone-numbers/7'), [404, 1000]);
+  t.equal((await ask('DELETE', `trunks/trk_hand/phone-numbers?id=${data.id}`)).status, 200);
+  isFault(t, await ask('DELETE', `trunks/trk_hand/phone-numbers?id=${data.id}`), [404, 1000]);
+  t.equal(directory().countNumbersOf('trk_hand'), 2999);
 });
 
 t.test('a trunk has an end', async (t) => {

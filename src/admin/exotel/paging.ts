@@ -25,26 +25,29 @@ export interface Page<T> {
   readonly number: number;
 }
 
+export interface PageOptions {
+  /** Further query that the pages keep, such as `trunk_sid`. */
+  readonly filter?: { readonly [name: string]: string };
+  /** How many entries there are, where that is known: the rest is then not looked at. */
+  readonly total?: number;
+}
+
 /**
  * Cuts one page out of all entries.
  * @param path of the list, without a query
- * @param filter further query that the pages keep, such as `trunk_sid`
  */
-export const pageOf = <T>(
-  all: Iterable<T>,
-  query: PageQuery,
-  path: string,
-  filter: { readonly [name: string]: string } = {},
-): Page<T> => {
+export const pageOf = <T>(all: Iterable<T>, query: PageQuery, path: string, options: PageOptions = {}): Page<T> => {
   const size = Math.min(Number(query.page_size ?? DEFAULT_PAGE_SIZE), MAX_PAGE_SIZE);
   const offset = Number(query.offset ?? 0);
   const items: T[] = [];
-  let total = 0;
+  let counted = 0;
   for (const one of all) {
-    if (total >= offset && total < offset + size) items.push(one);
-    total++;
+    if (options.total !== undefined && counted >= Math.min(options.total, offset + size)) break;
+    if (counted >= offset && counted < offset + size) items.push(one);
+    counted++;
   }
-  const rest = Object.entries(filter).map(([name, value]) => `&${name}=${encodeURIComponent(value)}`);
+  const total = options.total ?? counted;
+  const rest = Object.entries(options.filter ?? {}).map(([name, value]) => `&${name}=${encodeURIComponent(value)}`);
   const uri = (from: number): string => `${path}?offset=${from}&page_size=${size}${rest.join('')}`;
   return {
     items,

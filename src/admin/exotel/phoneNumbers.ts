@@ -1,16 +1,17 @@
 /** `/trunks/{trunk_sid}/phone-numbers` and `/trunk-maps`: which numbers are a trunk's, and who answers them. */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { normaliseNumber } from '../../call/routing/numbers.js';
-import type { PhoneNumber, Trunk } from '../../call/routing/resources.js';
+import type { Carrier, Flow, PhoneNumber, Trunk } from '../../call/routing/resources.js';
 import type { Directory } from '../../control/index.js';
 import { err, ok } from '../../kernel/index.js';
 import { oneChanged, oneRead, pageRead } from './answers.js';
 import { type ExotelApi, type Outcome, type Path, numberOf } from './api.js';
-import { numberData, numberId, trunkMapData, trunkPath } from './data.js';
+import { numberData, trunkMapData, trunkPath } from './data.js';
 import { list, single } from './envelope.js';
 import { ExotelError, duplicateListed, echo, invalid, missing, notFound } from './faults.js';
 import { friendlyName, idQuery, numberMode, pageFields, phoneNumber, resourceId } from './fields.js';
+import { NumberIds, numberWithId } from './numberIds.js';
 import { type Page, pageOf } from './paging.js';
 import { LIST_BASE, entryPaths, idOfRequest } from './trunkLists.js';
 
@@ -32,10 +33,15 @@ const MapQuerySchema = Type.Object({
 type Further = Pick<Static<typeof CreateSchema>, 'flow' | 'carrier' | 'friendly_name'>;
 type IdQuery = Static<typeof idQuery>;
 
+/** Flows and carriers of one account are not there for the others. */
+const mayName = (named: Flow | Carrier | undefined, { account_sid }: Trunk): boolean =>
+  named !== undefined && (named.account_sid === undefined || named.account_sid === account_sid);
+
 /** The flow that a number in mode flow gets when the request names none. */
-const defaultFlow = (directory: Directory): string | undefined => {
+const defaultFlow = (directory: Directory, trunk: Trunk): string | undefined => {
   let only: string | undefined;
   for (const flow of directory.flows()) {
+    if (!mayName(flow, trunk)) continue;
     if (only !== undefined) return undefined;
     only = flow.id;
   }
@@ -51,15 +57,13 @@ const configured = (
 ): Outcome<PhoneNumber> => {
   const { mode, carrier, friendly_name } = asked;
   const wanted = asked.flow ?? number.flow;
-  const flow = mode === 'flow' ? (wanted ?? defaultFlow(directory)) : wanted;
+  const flow = mode === 'flow' ? (wanted ?? defaultFlow(directory, trunk)) : wanted;
   if (mode === 'flow' && flow === undefined)
     return err(invalid('flow must name the flow that answers, with mode flow'));
-  if (asked.flow !== undefined && directory.flow(asked.flow) === undefined) {
+  if (asked.flow !== undefined && !mayName(directory.flow(asked.flow), trunk)) {
     return err(invalid(`flow: there is no flow ${echo(asked.flow)}`));
   }
-  const owner = carrier === undefined ? undefined : directory.carrier(carrier);
-  const foreign = owner?.account_sid !== undefined && owner.account_sid !== trunk.account_sid;
-  if (carrier !== undefined && (owner === undefined || foreign)) {
+  if (carrier !== undefined && !mayName(directory.carrier(carrier), trunk)) {
     return err(invalid(`carrier: there is no carrier ${echo(carrier)}`));
   }
   return ok({
@@ -72,11 +76,12 @@ const configured = (
 };
 
 export const phoneNumberRoutes = (app: FastifyInstance, api: ExotelApi): void => {
+  const ids = new NumberIds();
   createRoute(app, api);
-  readRoutes(app, api);
-  updateRoutes(app, api);
-  deleteRoutes(app, api);
-  mapRoute(app, api);
+  readRoutes(app, api, ids);
+  updateRoutes(app, api, ids);
+  deleteRoutes(app, api, ids);
+  mapRoute(app, api, ids);
 };
 
 const createRoute = (app: FastifyInstance, api: ExotelApi): void => {
@@ -105,17 +110,23 @@ const createRoute = (app: FastifyInstance, api: ExotelApi): void => {
   );
 };
 
-/** The one of a trunk's numbers that has this id. */
-const numberById = (directory: Directory, trunk: Trunk, id: string): Outcome<PhoneNumber> => {
-  // Stored ids first: deriving one costs more than comparing all of them.
-  for (const number of directory.numbersOf(trunk.trunk_sid)) if (number.id === id) return ok(number);
-  for (const number of directory.numbersOf(trunk.trunk_sid)) {
-    if (number.id === undefined && numberId(number) === id) return ok(number);
-  }
-  return err(notFound(`There is no phone number ${echo(id)} on this trunk`));
+const noSuchNumber = (id: string) => notFound(`There is no phone number ${echo(id)} on this trunk`);
+
+/** The number of the path's trunk with this id. @throws ExotelError where there is none */
+const numberOfRequest = async (
+  ids: NumberIds,
+  api: ExotelApi,
+  request: FastifyRequest,
+  { directory, id }: { readonly directory: Directory; readonly id: string },
+): Promise<PhoneNumber> => {
+  const trunk = api.trunk(request, directory);
+  if (!trunk.ok) throw new ExotelError(trunk.error);
+  const number = await ids.find(directory, trunk.value.trunk_sid, id);
+  if (number === undefined) throw new ExotelError(noSuchNumber(id));
+  return number;
 };
 
-const readRoutes = (app: FastifyInstance, api: ExotelApi): void => {
+const readRoutes = (app: FastifyInstance, api: ExotelApi, ids: NumberIds): void => {
   app.get<{ Params: Path; Querystring: Static<typeof PageQuerySchema> }>(
     `${LIST_BASE}/phone-numbers`,
     { schema: { summary: 'Numbers of a trunk', querystring: PageQuerySchema, response: pageRead } },
@@ -125,7 +136,10 @@ const readRoutes = (app: FastifyInstance, api: ExotelApi): void => {
       if (!trunk.ok) throw new ExotelError(trunk.error);
       const { trunk_sid } = trunk.value;
       const path = `${trunkPath(trunk.value)}/phone-numbers`;
-      const page: Page<PhoneNumber> = pageOf(directory.numbersOf(trunk_sid), request.query, path);
+      const page: Page<PhoneNumber> = pageOf(directory.numbersOf(trunk_sid), request.query, path, {
+        total: directory.countNumbersOf(trunk_sid),
+      });
+      for (const number of page.items) ids.remember(number);
       return list(api.asked(request), page.metadata, page.items.map(numberData));
     },
   );
@@ -133,16 +147,14 @@ const readRoutes = (app: FastifyInstance, api: ExotelApi): void => {
     `${LIST_BASE}/phone-numbers/:id`,
     { schema: { summary: 'One number of a trunk', response: oneRead } },
     async (request, reply) => {
-      const directory = api.directory(reply);
-      const trunk = api.trunk(request, directory);
-      const number = trunk.ok ? numberById(directory, trunk.value, request.params.id) : trunk;
-      if (!number.ok) throw new ExotelError(number.error);
-      return single(api.asked(request), numberData(number.value));
+      const { id } = request.params;
+      const number = await numberOfRequest(ids, api, request, { directory: api.directory(reply), id });
+      return single(api.asked(request), numberData(number));
     },
   );
 };
 
-const updateRoutes = (app: FastifyInstance, api: ExotelApi): void => {
+const updateRoutes = (app: FastifyInstance, api: ExotelApi, ids: NumberIds): void => {
   for (const url of entryPaths('phone-numbers')) {
     app.put<{ Params: Path; Querystring: IdQuery; Body: Static<typeof UpdateSchema> }>(
       url,
@@ -158,14 +170,15 @@ const updateRoutes = (app: FastifyInstance, api: ExotelApi): void => {
         const { phone_number, ...asked } = request.body;
         const id = idOfRequest(request.params, request.query);
         const date_updated = api.now();
+        const found = await numberOfRequest(ids, api, request, { directory: api.deps.control.directory(), id });
+        if (found.phone_number !== phone_number) {
+          throw new ExotelError(invalid(`phone_number must be the number with the id ${echo(id)}`));
+        }
         const changed = await api.change(request, reply, (directory) => {
           const trunk = api.trunk(request, directory);
           if (!trunk.ok) return trunk;
-          const number = directory.number(phone_number);
-          if (number?.trunk_sid !== trunk.value.trunk_sid || numberId(number) !== id) {
-            const byId = numberById(directory, trunk.value, id);
-            return byId.ok ? err(invalid(`phone_number must be the number with the id ${echo(id)}`)) : byId;
-          }
+          const number = numberWithId(directory, phone_number, { trunkSid: trunk.value.trunk_sid, id });
+          if (number === undefined) return err(noSuchNumber(id));
           const next = configured(directory, trunk.value, { ...number, id, date_updated }, asked);
           if (!next.ok) return next;
           return ok({ upserts: [{ type: 'phone_number', value: next.value }], deletes: [], result: next.value });
@@ -176,19 +189,23 @@ const updateRoutes = (app: FastifyInstance, api: ExotelApi): void => {
   }
 };
 
-const deleteRoutes = (app: FastifyInstance, api: ExotelApi): void => {
+const deleteRoutes = (app: FastifyInstance, api: ExotelApi, ids: NumberIds): void => {
   for (const url of entryPaths('phone-numbers')) {
     app.delete<{ Params: Path; Querystring: IdQuery }>(
       url,
       { schema: { summary: 'Takes a number away from a trunk', querystring: idQuery, response: oneChanged } },
       async (request, reply) => {
         const id = idOfRequest(request.params, request.query);
+        const { phone_number } = await numberOfRequest(ids, api, request, {
+          directory: api.deps.control.directory(),
+          id,
+        });
         const gone = await api.change(request, reply, (directory) => {
           const trunk = api.trunk(request, directory);
-          const number = trunk.ok ? numberById(directory, trunk.value, id) : trunk;
-          if (!number.ok) return number;
-          const key = { type: 'phone_number', id: number.value.phone_number } as const;
-          return ok({ upserts: [], deletes: [key], result: number.value });
+          if (!trunk.ok) return trunk;
+          const number = numberWithId(directory, phone_number, { trunkSid: trunk.value.trunk_sid, id });
+          if (number === undefined) return err(noSuchNumber(id));
+          return ok({ upserts: [], deletes: [{ type: 'phone_number', id: phone_number }], result: number });
         });
         return single(api.asked(request), numberData(gone));
       },
@@ -196,7 +213,7 @@ const deleteRoutes = (app: FastifyInstance, api: ExotelApi): void => {
   }
 };
 
-const mapRoute = (app: FastifyInstance, api: ExotelApi): void => {
+const mapRoute = (app: FastifyInstance, api: ExotelApi, ids: NumberIds): void => {
   app.get<{ Params: Path; Querystring: Static<typeof MapQuerySchema> }>(
     '/accounts/:account_sid/trunk-maps',
     { schema: { summary: 'The trunk that a number is mapped to', querystring: MapQuerySchema, response: oneRead } },
@@ -208,7 +225,7 @@ const mapRoute = (app: FastifyInstance, api: ExotelApi): void => {
       if (!e164.ok) throw new ExotelError(invalid('exophone must be E.164'));
       const number = numberOf(api.directory(reply), request.params.account_sid, e164.value);
       if (number === undefined) throw new ExotelError(notFound(`${e164.value} is mapped to no trunk`));
-      return single(api.asked(request), trunkMapData(number));
+      return single(api.asked(request), trunkMapData(ids.remember(number)));
     },
   );
 };

@@ -124,8 +124,9 @@ const readRoutes = (app: FastifyInstance, api: ExotelApi): void => {
       const directory = api.directory(reply);
       const one = trunkOf(directory, account_sid, wanted);
       const trunks = wanted === '' ? directory.trunksOf(account_sid) : one.ok ? [one.value] : [];
-      const filter: { readonly trunk_sid?: string } = wanted === '' ? {} : { trunk_sid: wanted };
-      const page = pageOf(trunks, request.query, trunksPath(account_sid), { ...filter });
+      const page = pageOf(trunks, request.query, trunksPath(account_sid), {
+        filter: wanted === '' ? {} : { trunk_sid: wanted },
+      });
       return list(api.asked(request), page.metadata, page.items.map(trunkData));
     },
   );

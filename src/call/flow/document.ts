@@ -37,6 +37,12 @@ export const FlowDocumentSchema = Type.Object(
     id: Type.String({ pattern: '^[A-Za-z0-9_.:@-]{1,128}$', description: 'flow id' }),
     version: Type.Integer({ minimum: 0, maximum: 2 ** 31, default: 1 }),
     name: Type.Optional(Type.String({ maxLength: 128 })),
+    account_sid: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z0-9_.:@-]{1,128}$',
+        description: 'account whose numbers may name the flow; default: every account',
+      }),
+    ),
     start: nodeId,
     nodes: Type.Record(Type.String({ pattern: NODE_ID }), FlowNodeSchema, {
       ...closed,
