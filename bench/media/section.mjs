@@ -26,6 +26,7 @@ const here = new URL('.', import.meta.url).pathname;
 const SETTLE_MS = 3000;
 const DRAIN_MS = 1500;
 const SIGNALLING_RATE = 100;
+const TICKS_PER_SECOND = 100;
 const DIALECT_FRAME_MS = { exotel: 100, twilio: 20, plivo: 20, jambonz: 20 };
 
 const flowOf = (id, role, { dialect, frameMs }) => ({
@@ -91,7 +92,9 @@ const threadTimes = (pid) =>
     readdirSync(`/proc/${pid}/task`).flatMap((tid) => {
       try {
         const [ran, waited] = readFileSync(`/proc/${pid}/task/${tid}/schedstat`, 'latin1').split(' ').map(Number);
-        return [[Number(tid), { ran: ran / 1e9, waited: waited / 1e9 }]];
+        const text = readFileSync(`/proc/${pid}/task/${tid}/stat`, 'latin1');
+        const kernel = Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[12]) / TICKS_PER_SECOND;
+        return [[Number(tid), { ran: ran / 1e9, waited: waited / 1e9, kernel }]];
       } catch {
         return [];
       }
@@ -100,10 +103,11 @@ const threadTimes = (pid) =>
 
 /** The busiest thread but the first is the media worker; the rest collect garbage and compile for both. */
 const threadsBetween = (pid, before, after) => {
-  const spent = [...after].map(([tid, { ran, waited }]) => ({
+  const spent = [...after].map(([tid, { ran, waited, kernel }]) => ({
     tid,
     ran: ran - (before.get(tid)?.ran ?? 0),
     waited: waited - (before.get(tid)?.waited ?? 0),
+    kernel: kernel - (before.get(tid)?.kernel ?? 0),
   }));
   const main = spent.find(({ tid }) => tid === pid);
   const [media, ...others] = spent.filter(({ tid }) => tid !== pid).sort((a, b) => b.ran - a.ran);
@@ -197,6 +201,7 @@ const measure = async (node, { bot, caller }, options) => {
     signalling: await calls,
     perStream: per(threads.media.ran),
     perStreamAll: per(threads.media.ran + threads.others),
+    kernelShare: threads.media.kernel / threads.media.ran,
     mainCores: threads.main.ran / tookSeconds,
     mediaWaited: threads.media.waited / tookSeconds,
     botCpu,
@@ -235,12 +240,12 @@ const ms = ({ p50, p99, max }, less = 0) =>
 const print = (run) => {
   const framing = run.frameMs - FRAME_MS;
   const rows = {
-    'CPU of the media thread': `${(run.perStream * 100).toFixed(3)} % of a core a stream: ${(1 / run.perStream).toFixed(0)} streams a core`,
+    'CPU of the media thread': `${(run.perStream * 100).toFixed(3)} % of a core a stream: ${(1 / run.perStream).toFixed(0)} streams a core; ${(run.kernelShare * 100).toFixed(0)} % of it in the kernel`,
     'with garbage collectors': `${(run.perStreamAll * 100).toFixed(3)} %: ${(1 / run.perStreamAll).toFixed(0)} streams a core`,
     'main thread': `${(run.mainCores * 100).toFixed(1)} % of a core`,
     'frames sent, lost, twice': `${run.sent}, ${run.lost}, ${run.twice}; other audio ${run.foreign}; gaps in RTP ${run.gaps}; calls ended ${run.ended}`,
-    'mouth to ear': `${ms(run.mouthToEar, framing)} (p50 / p99 / max), framing of ${framing} ms taken off`,
-    'the same, tone bursts': `${ms(run.bursts, framing)}, ${run.bursts.count} bursts`,
+    'mouth to ear': `${ms(run.bursts, framing)} (p50 / p99 / max), ${run.bursts.count} tone bursts; framing of ${framing} ms taken off`,
+    'speech without a pause': `${ms(run.mouthToEar, framing)}, every frame of it`,
     pacing: `${ms(run.jitter)} off the grid`,
     'clear to silence': `${ms(run.clear)}, ${run.clear.count} times`,
     'signalling beside it':

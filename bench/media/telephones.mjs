@@ -7,8 +7,8 @@ const PCMU_LOUD = 0x90;
 /** Send times that are remembered per stream: 20 s of frames. */
 const REMEMBERED = 1024;
 /** Every so many-th stream sends bursts of tone instead of marked frames. */
-const BURST_EVERY = 20;
-const BURST_AT = 7;
+const BURST_EVERY = 5;
+const BURST_AT = 2;
 const BURST_FRAMES = 5;
 const BURST_PERIOD = 50;
 const PROBE_MS = 5;
