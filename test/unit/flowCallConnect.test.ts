@@ -644,6 +644,30 @@ t.test('a media worker dies under a bridge: the callee is let go, the caller hea
   t.same(rig.leftovers(), []);
 });
 
+t.test('a callee of whom nothing is heard for too long is hung up', async (t) => {
+  const nodes = { first: greet('dial'), dial: connect({ record: true }, { answered: 'bye' }), bye };
+  const rig = await FlowRig.create({ nodes, media: { trunk: { timeout_seconds: 15 } } });
+  const a = await rig.answered();
+  rig.media.last.playEnds();
+  await rig.turn();
+  const b = rig.signal.b(1);
+  b.answers('b answer');
+  await rig.turn();
+  t.equal(rig.media.endpoints[1]?.spec.mediaTimeoutMs, 15_000);
+  rig.media.endpoints[1]?.events.onMediaTimeout();
+  await rig.turn();
+  t.ok(
+    rig.signal.ladder.some((line) => line.startsWith('B1 <- BYE')),
+    'the callee gets BYE',
+  );
+  b.confirms();
+  await rig.turn();
+  a.confirms();
+  await rig.turn();
+  t.match(rig.record, { outcome: 'answered', flow: { path: [{}, { exit: 'answered' }, {}] } });
+  t.same(rig.leftovers(), []);
+});
+
 t.test('the caller is referred elsewhere, or handed to another flow', async (t) => {
   const refer = { applet: 'transfer', params: { refer: 'sip:other@pbx.example' }, exits: { failed: 'bye' } };
   const notify = (rig: FlowRig, a: FakeIncomingLeg, body: string, state = 'active'): number => {

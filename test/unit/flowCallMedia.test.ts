@@ -247,6 +247,24 @@ t.test('a media worker dies in mid-announcement: the fallback is heard over new 
   t.same(rig.leftovers(), []);
 });
 
+t.test('nothing heard from the caller for too long takes the fallback, as lost media do', async (t) => {
+  const nodes = { first: greet(), sorry: greet(), bye };
+  const rig = await FlowRig.create({ nodes, flow: { fallback: 'sorry' }, media: { carrier: { timeout_seconds: 30 } } });
+  const a = await rig.answered();
+  t.equal(rig.media.last.spec.mediaTimeoutMs, 30_000);
+  rig.media.last.events.onMediaTimeout();
+  await rig.turn();
+  t.equal(rig.signal.ladder.at(-1), 'A <- re-INVITE [m2 offer 1]', 'a caller who is there after all is asked again');
+  a.respondsReinvite({ kind: 'timeout' });
+  await over(rig, a);
+  t.match(rig.record.flow?.path, [
+    { node: 'first', exit: 'error', error: 'media_failed' },
+    { node: 'sorry', exit: 'error', error: 'play_failed' },
+  ]);
+  t.match(rig.record, { endedBy: 'tandem', outcome: 'answered' });
+  t.same(rig.leftovers(), []);
+});
+
 t.test('a media worker dies, and the caller refuses new media: the call ends', async (t) => {
   const rig = await FlowRig.create({ nodes: { first: greet(), sorry: greet(), bye }, flow: { fallback: 'sorry' } });
   const a = await rig.answered();
