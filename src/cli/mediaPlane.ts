@@ -75,6 +75,11 @@ export class MediaPlane {
     await this.#media.stop();
   }
 
+  /** Port pairs of the embedded engine; undefined where another one has them. */
+  get ports(): EmbeddedMedia['ports'] | undefined {
+    return this.#media instanceof EmbeddedMedia ? this.#media.ports : undefined;
+  }
+
   async dump(): Promise<object> {
     return { ...(await this.#media.dump()), http: this.#http.dump() };
   }

@@ -249,6 +249,8 @@ export class Node {
         recordsPending: () => this.#recorder.pending,
         store: () => this.#store.status(),
         draining: () => this.#service.draining,
+        streams: () => this.#service.registry.liveStreams,
+        mediaPorts: () => this.#media.ports,
       },
     });
   }

@@ -3,6 +3,7 @@ import { Counter, Histogram, Registry } from 'prom-client';
 import type { RecorderAlarm } from '../call/record/fileRecorder.js';
 import type { SinkAlarm } from '../call/record/sink/drain.js';
 import type { CallEvent } from '../call/session/events.js';
+import { FlowMetrics } from './flowMetrics.js';
 import { LoopLag } from './loopLag.js';
 import { processGauges } from './processGauges.js';
 import { type MetricsSources, sourceGauges } from './sourceGauges.js';
@@ -23,6 +24,7 @@ export class Metrics {
   readonly #ended = new Tally();
   readonly #attempts = new Tally();
   readonly #alarms = new Tally();
+  readonly #flows: FlowMetrics;
   readonly #setup: Histogram;
   readonly #ringing: Histogram;
   #started = 0;
@@ -45,6 +47,7 @@ export class Metrics {
       buckets: SETUP_BUCKETS,
       registers,
     });
+    this.#flows = new FlowMetrics(this.registry);
     this.#counters();
     this.#lag.register(this.registry);
     processGauges(this.registry, options);
@@ -66,11 +69,14 @@ export class Metrics {
       case 'call_answered':
         this.#setup.observe(event.setupMs / 1000);
         return;
+      case 'flow_step':
+        return this.#flows.observeStep(event.step);
       case 'call_ended': {
         const { direction, outcome, reasonCode, endedBy, talkMs } = event.record;
         this.#over++;
         this.#talkMs += talkMs;
         this.#ended.add(`${direction ?? 'none'} ${outcome} ${reasonCode} ${endedBy}`);
+        this.#flows.observeRecord(event.record);
         return;
       }
       case 'call_released':

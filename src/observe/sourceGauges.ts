@@ -12,6 +12,10 @@ export interface MetricsSources {
   readonly recordsPending?: () => number;
   readonly store?: () => { readonly connected: boolean; readonly stale: boolean };
   readonly draining?: () => boolean;
+  /** Streams to bots that are open or being opened. */
+  readonly streams?: () => number;
+  /** UDP port pairs of the embedded media engine; undefined where it does not run. */
+  readonly mediaPorts?: () => { readonly used: number; readonly resting: number; readonly free: number } | undefined;
 }
 
 /** `{transport: {hops: 3}}` -> `transport.hops` 3. */
@@ -67,6 +71,11 @@ export const sourceGauges = (registry: Registry, sources: MetricsSources): void 
   gauges.number('tandem_store_connected', '1 while the routing store is in reach', store && (() => store().connected));
   gauges.number('tandem_store_stale', '1 while an older routing document is served', store && (() => store().stale));
   gauges.number('tandem_routing_table_loaded', '1 once calls can be routed', table && (() => table().loaded));
+  gauges.number('tandem_streams_open', 'Streams to bots that are open or being opened', sources.streams);
+  gauges.family(
+    { name: 'tandem_media_ports', help: 'Port pairs for RTP: in use, in quarantine, free', label: 'state' },
+    sources.mediaPorts && (() => Object.entries(sources.mediaPorts?.() ?? {})),
+  );
   gauges.family(
     { name: 'tandem_routing_table_info', help: 'Revision of the routing table in use', label: 'revision' },
     table && (() => [[table().revision, 1]]),

@@ -7,8 +7,8 @@ import { Counter, type Registry } from 'prom-client';
 export class Tally {
   readonly #counts = new Map<string, number>();
 
-  add(key: string): void {
-    this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+  add(key: string, count = 1): void {
+    this.#counts.set(key, (this.#counts.get(key) ?? 0) + count);
   }
 
   /** @param spec as many label names as the keys have words. */

@@ -121,9 +121,11 @@ export class Phone {
   /** Resolves when a tone was heard for this long, among what came since `from`. */
   async hears(hz: number, ms: number, from = this.rtp.heard.length): Promise<void> {
     const samples = ms * 8;
+    // Each stretch is looked at once: with every packet only what that packet completes.
+    let at = 0;
     await this.rtp.until(() => {
       const pcm = this.rtp.audio(from);
-      for (let at = 0; at + samples <= pcm.length; at += 160) {
+      for (; at + samples <= pcm.length; at += 160) {
         if (amplitudeAt(pcm.subarray(at, at + samples), hz) > 3000) return true;
       }
       return false;

@@ -188,6 +188,73 @@ t.test('what lives is read when the page is asked for', async (t) => {
   t.notMatch(next, 'revision="r1"');
 });
 
+const REPORT = { streamSid: 's', durationMs: 1, framesSent: 1, framesReceived: 1 };
+
+t.test('flows, streams and audio are counted, by labels that tenants cannot multiply', async (t) => {
+  const metrics = createMetrics({
+    nodeId: 'n',
+    version: '1',
+    sources: { streams: () => 3, mediaPorts: () => ({ used: 2, resting: 1, free: 97 }) },
+  });
+  t.teardown(() => metrics.close());
+  const step = (applet: string, exit: string, code?: string): void => {
+    const error = code === undefined ? null : { code, message: 'm' };
+    const of = {
+      step: 1,
+      flowId: 'f',
+      flowVersion: 1,
+      nodeId: 'n',
+      inputs: {},
+      next: null,
+      enteredMs: 0,
+      durationMs: 1,
+    };
+    metrics.observe({ type: 'flow_step', callId: 'c', atMs: 0, step: { ...of, applet, exit, error } });
+  };
+  step('menu', '4');
+  step('menu', '*');
+  step('voicebot', 'failed');
+  step('greeting', 'error', 'speech_failed');
+  for (let i = 0; i < 1000; i++) {
+    step('switchcase', `tier_${i}`);
+    step(`applet_${i}`, 'error', `code_${i}`);
+  }
+  const quality = { packetsReceived: 1000, packetsSent: 990, packetsLost: 7, packetsLate: 2, packetsRejected: 1 };
+  const a = { ...quality, jitterMs: 1, roundTripMs: null, mos: 4, codec: 'PCMU' };
+  const details = [
+    ['failed', 'not a permitted address', 'egress_refused'],
+    ['rejected', 'the bot refused the handshake with 401', 'handshake_refused'],
+    ['failed', 'no answer to the handshake in 10000 ms', 'handshake_timeout'],
+    ['failed', 'getaddrinfo ENOTFOUND bot.example', 'unresolved'],
+    ['failed', 'connect ECONNREFUSED 192.0.2.1:80', 'unreachable'],
+    ['failed', 'closed with 1006: the bot has not answered for 1500 ms', 'silent'],
+    ['failed', 'closed with 1006', 'broke_off'],
+    ['failed', 'the bot reads too slowly', 'too_slow'],
+    ['failed', 'something new', 'other'],
+  ] as const;
+  const streams = details.map(([status, detail]) => ({ ...REPORT, status, detail, disconnectedBy: 'bot' as const }));
+  const path = { id: 'f', version: 1, steps: 1, path: [] };
+  metrics.observe(ended({ flow: { ...path, reasonCode: 'flow_hangup' }, media: { a, b: null }, streams }));
+  metrics.observe(ended({ flow: { ...path, reasonCode: 'of_a_tenant' }, media: { a, b: a }, streams: [] }));
+  const page = (await metrics.render()).body;
+  t.equal(value(page, 'tandem_flow_calls_total{reason="flow_hangup"}'), 1);
+  t.equal(value(page, 'tandem_flow_calls_total{reason="other"}'), 1);
+  t.equal(value(page, 'tandem_flow_steps_total{applet="menu",exit="key"}'), 2);
+  t.equal(value(page, 'tandem_flow_steps_total{applet="voicebot",exit="failed"}'), 1);
+  t.equal(value(page, 'tandem_flow_steps_total{applet="switchcase",exit="case"}'), 1000);
+  t.equal(value(page, 'tandem_flow_errors_total{applet="greeting",code="speech_failed"}'), 1);
+  t.equal(value(page, 'tandem_flow_errors_total{applet="other",code="other"}'), 1000);
+  t.equal(value(page, 'tandem_streams_ended_total{status="rejected",disconnected_by="bot"}'), 1);
+  for (const [, detail, reason] of details) {
+    t.equal(value(page, `tandem_stream_failures_total{reason="${reason}"}`), 1, detail);
+  }
+  t.equal(value(page, 'tandem_media_packets_total{leg="a",fate="received"}'), 2000);
+  t.equal(value(page, 'tandem_media_packets_total{leg="b",fate="lost"}'), 7);
+  t.equal(value(page, 'tandem_streams_open'), 3);
+  t.equal(value(page, 'tandem_media_ports{state="used"}'), 2);
+  t.ok(page.split('\n').filter((line) => /^tandem_(flow|stream)/.test(line)).length < 40);
+});
+
 t.test('observing a whole call costs microseconds', async (t) => {
   const metrics = createMetrics({ nodeId: 'n', version: '1' });
   t.teardown(() => metrics.close());

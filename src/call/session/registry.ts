@@ -25,6 +25,13 @@ export class CallRegistry {
     return this.#calls.get(callId);
   }
 
+  /** Streams to bots of all calls. */
+  get liveStreams(): number {
+    let streams = 0;
+    for (const { course } of this.#calls.values()) streams += course?.liveStreams ?? 0;
+    return streams;
+  }
+
   /** Resolves when no call lives. */
   whenEmpty(): Promise<void> {
     if (this.#calls.size === 0) return Promise.resolve();

@@ -113,6 +113,11 @@ export class EmbeddedMedia implements MediaPort {
     return refused(sdpProblem('no_port_free', 'all RTP ports are in use'));
   }
 
+  /** Port pairs in use, in quarantine and free. */
+  get ports(): { readonly used: number; readonly resting: number; readonly free: number } {
+    return this.#pool.dump();
+  }
+
   async dump(): Promise<object> {
     const workers = this.#workers.map(async (worker) => ({
       alive: worker.alive,
