@@ -95,7 +95,8 @@ export const ERROR_CODES = {
   bad_arguments: ['commands', 'The command line is not understood.', 'The message lists the options.'],
   invalid_routing_document: ['explain, lint', 'The document has faults.', 'Correct what the message names.'],
   call_not_found: ['explain', 'No call record has this id.', 'Look at `cdr.path`; ids stand in the log lines, too.'],
-  node_unreachable: ['dump', 'No running node answers.', 'Start one, or name its configuration with --config.'],
+  node_unreachable: ['commands', 'No running node answers.', 'Start one, or name its configuration with --config.'],
+  node_refused: ['commands', 'The node did not do it; the message is its own.', 'Do what the message says.'],
 };
 
 /** Codes in answers of the administration: code -> [HTTP status, sentence]. */

@@ -17,6 +17,12 @@ const USAGE = `tandem ${VERSION}
   tandem explain --from IP --to NUMBER [--caller NUMBER] [--format json] | --call ID
                                                    what would happen to such a call, and why
   tandem lint                                      find faults in the routing document
+  tandem revisions [--limit N]                     the history of the routing document, newest first
+  tandem diff A B                                  what leads from one revision to another
+  tandem rollback REVISION [--note TEXT]           a new revision that restores that one
+  tandem publish FILE [--note TEXT]                make the document what the file says, as one revision
+                                                   these four ask a running node: [--url URL] [--key KEY --token TOKEN]
+                                                   [--json]
   tandem dump [--key KEY --token TOKEN]            what lives in the running node
   tandem bot echo|tone [--listen HOST:PORT]        a bot to try streams out with
   tandem bot-check URL [--dialect exotel|twilio|plivo|jambonz] [--sample-rate HZ] [--seconds N] [--patience N]
@@ -39,6 +45,10 @@ const VERBS: { readonly [verb: string]: () => Promise<Verb> } = {
   explain: async () => (await import('./cli/explain.js')).explain,
   lint: async () => (await import('./cli/lint.js')).lint,
   dump: async () => (await import('./cli/dump.js')).dump,
+  revisions: async () => (await import('./cli/revisions.js')).revisions,
+  diff: async () => (await import('./cli/revisions.js')).diff,
+  rollback: async () => (await import('./cli/revisions.js')).rollback,
+  publish: async () => (await import('./cli/revisions.js')).publish,
 };
 
 /** The demonstration's configuration, beside dist/ in the package. */

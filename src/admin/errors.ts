@@ -40,7 +40,7 @@ const faultOf = (error: FastifyError): ApiFault => {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return { status: 415, code: 'unsupported_media_type', message, remedy: 'send Content-Type: application/json' };
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return { status: 413, code: 'body_too_large', message, remedy: 'send at most 64 kB, or 4 MB of changes' };
+      return { status: 413, code: 'body_too_large', message, remedy: 'send at most 64 kB, or 16 MB of changes' };
     default:
       return { status: error.statusCode ?? 400, code: 'bad_request', message, remedy: 'correct the request' };
   }

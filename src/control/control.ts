@@ -57,12 +57,12 @@ export class Control {
 
   /**
    * Reads, decides, publishes as one revision, and waits (2 s at most) until this process serves it.
-   * @param work without side effects: it runs again when another writer was first, unless `ifMatch` names a revision. Its
+   * @param work without side effects, at once or in turns of its own: it runs again when another writer was first, unless `ifMatch` names a revision. Its
    *   failure is the answer, and nothing is published.
    */
   change<T, F>(
     author: Author,
-    work: (directory: Directory) => Result<Decided<T>, F>,
+    work: (directory: Directory) => Result<Decided<T>, F> | Promise<Result<Decided<T>, F>>,
     options: ChangeOptions = {},
   ): Promise<Result<Published<T>, F | ControlProblem>> {
     return this.#inTurn(() => this.#change(author, work, options));

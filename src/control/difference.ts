@@ -2,7 +2,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ResourceChange, RoutingHistory } from '../call/routing/history.js';
 import type { Resource, ResourceKey } from '../call/routing/resources.js';
-import { resourceKey } from '../call/routing/schema.js';
 import { TandemError } from '../kernel/index.js';
 import type { Change } from './change.js';
 import type { Directory } from './directory.js';
@@ -58,23 +57,6 @@ export function undo(directory: Directory, changes: readonly ResourceChange[]): 
     if (isDeepStrictEqual(now, before)) continue;
     if (before === undefined) deletes.push(key);
     else upserts.push({ type: key.type, value: before } as Resource);
-  }
-  return { upserts, deletes };
-}
-
-/** The change that makes `wanted` of what is there: what is not among it goes. */
-export function replacement(directory: Directory, there: Iterable<Resource>, wanted: Iterable<Resource>): Change {
-  const upserts: Resource[] = [];
-  const kept = new Set<string>();
-  for (const resource of wanted) {
-    const key = resourceKey(resource);
-    kept.add(text(key));
-    if (!isDeepStrictEqual(existing(directory, key)?.value, resource.value)) upserts.push(resource);
-  }
-  const deletes: ResourceKey[] = [];
-  for (const resource of there) {
-    const key = resourceKey(resource);
-    if (!kept.has(text(key))) deletes.push(key);
   }
   return { upserts, deletes };
 }

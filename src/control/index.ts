@@ -3,7 +3,6 @@ export { type Author, type Change, authorText, dateText, removalOfTrunk } from '
 export { type ChangeOptions, Control, type ControlDeps, type Decided, type Published } from './control.js';
 export type { Directory, DirectorySize } from './directory.js';
 export { type DirectoryDraft, DirectoryHolder } from './directoryHolder.js';
-export { replacement } from './difference.js';
 export { listedId } from './listedId.js';
 export { CHANGED_MASK, MASK, masked, maskedChange, unmasked } from './masking.js';
 export { notOwned, ownerOf, resourcesOf } from './ownership.js';

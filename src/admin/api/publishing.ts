@@ -57,6 +57,8 @@ export const ifMatchOf = (request: FastifyRequest): string | undefined => {
 
 export const tagged = (reply: FastifyReply, revision: string): FastifyReply => reply.header('etag', `"${revision}"`);
 
+type Decision<T> = Result<Decided<T>, ApiFault>;
+
 export interface PublishOptions {
   readonly note?: string | undefined;
   /** The route itself has seen to it that nothing of others is touched. */
@@ -70,12 +72,12 @@ export interface PublishOptions {
 export const publish = async <T>(
   deps: AdminDeps,
   request: FastifyRequest,
-  work: (directory: Directory) => Result<Decided<T>, ApiFault>,
+  work: (directory: Directory) => Decision<T> | Promise<Decision<T>>,
   { note, checked = false }: PublishOptions = {},
 ): Promise<Answer<T>> => {
   const ifMatch = ifMatchOf(request);
-  const guarded = (directory: Directory): Result<Decided<T>, ApiFault> => {
-    const decided = work(directory);
+  const guarded = async (directory: Directory): Promise<Decision<T>> => {
+    const decided = await work(directory);
     if (!decided.ok || checked) return decided;
     const foreign = foreignKey(request.principal, directory, decided.value);
     return foreign === undefined ? decided : err(notFoundFault(foreign));

@@ -9,6 +9,7 @@ import type { AdminDeps } from '../deps.js';
 import { ApiError, type ApiFault } from '../errors.js';
 import { ErrorSchema } from '../schemas.js';
 import { COLLECTIONS, type Collection } from './collections.js';
+import { invalid } from './documentBody.js';
 import { IfMatchSchema, notFoundFault, publish, tagged } from './publishing.js';
 
 const PAGE = '100';
@@ -102,13 +103,6 @@ const readRoute = (app: FastifyInstance, deps: AdminDeps, collection: Collection
     },
   );
 };
-
-const invalid = (message: string): ApiFault => ({
-  status: 422,
-  code: 'invalid_document',
-  message,
-  remedy: 'correct what the message names',
-});
 
 /**
  * The resource that a body means: ids from the path, secrets that are masked from what is there, dates from the clock.
