@@ -1,11 +1,11 @@
 import { CallHold } from '../call/admission/callHold.js';
-import { CallLimiter } from '../call/admission/limiter.js';
+import { CallLimiter, type Limiter } from '../call/admission/limiter.js';
 import { UnlistedLog, screenSource } from '../call/admission/sourceGate.js';
 import type { HeaderPolicy } from '../call/bridge/headerPolicy.js';
 import type { HuntPlan } from '../call/bridge/hunt.js';
 import { decide, refuse } from '../call/routing/decide.js';
 import { decideDial } from '../call/routing/decideDial.js';
-import type { CallRequest, DecideContext, Decision } from '../call/routing/decision.js';
+import type { CallRequest, DecideContext, Decision, GatewayView, SpendView } from '../call/routing/decision.js';
 import { mediaSettingsOf } from '../call/routing/mediaSettings.js';
 import { limitCode } from '../call/routing/finish.js';
 import type { RoutingTable } from '../call/routing/table.js';
@@ -31,7 +31,9 @@ const credentialsOf = (table: RoutingTable, carrierId: string | undefined): Cred
 
 /** Admission and routing on the live table: what the call path, the source gate and `explain` share. */
 export class LiveAdmission implements Admission, SourceGate {
-  readonly limiter = new CallLimiter();
+  readonly limiter: Limiter;
+  readonly #spend: SpendView | undefined;
+  readonly #health: GatewayView | undefined;
   readonly unlisted: 'reject' | 'drop';
   readonly #holder: TableHolder;
   readonly #clock: Clock;
@@ -40,12 +42,23 @@ export class LiveAdmission implements Admission, SourceGate {
 
   constructor(
     holder: TableHolder,
-    deps: { readonly clock: Clock; readonly random: Random; readonly unlisted: 'reject' | 'drop' },
+    deps: {
+      readonly clock: Clock;
+      readonly random: Random;
+      readonly unlisted: 'reject' | 'drop';
+      /** Default: one of this node alone. */
+      readonly limiter?: Limiter;
+      readonly spend?: SpendView;
+      readonly health?: GatewayView;
+    },
   ) {
     this.#holder = holder;
     this.#clock = deps.clock;
     this.#random = deps.random;
     this.unlisted = deps.unlisted;
+    this.limiter = deps.limiter ?? new CallLimiter();
+    this.#spend = deps.spend;
+    this.#health = deps.health;
   }
 
   get revision(): string {
@@ -111,7 +124,8 @@ export class LiveAdmission implements Admission, SourceGate {
   }
 
   #context(): DecideContext {
-    return { limits: this.limiter, nowMs: this.#clock.nowMs(), random: this.#draw };
+    const nowMs = this.#clock.nowMs();
+    return { limits: this.limiter.at(nowMs), spend: this.#spend, health: this.#health, nowMs, random: this.#draw };
   }
 
   readonly #draw = (): number => this.#random.float();

@@ -1,22 +1,24 @@
 import { type Admin, createAdmin, keyChecker } from '../admin/index.js';
 import { HeaderPolicy } from '../call/bridge/headerPolicy.js';
-import { FileCallRecorder } from '../call/record/fileRecorder.js';
 import { findRecord } from '../call/record/findRecord.js';
 import { TableHolder } from '../call/routing/compile.js';
 import type { RoutingStore } from '../call/routing/resources.js';
 import type { CallEvent } from '../call/session/events.js';
 import { type PastCall, pastCallOf } from '../call/session/pastCall.js';
 import { CallService } from '../call/session/service.js';
-import { type Config, assertSafeExposure, parseHostPort, sipListeners } from '../config/index.js';
+import { SpendWatch } from '../call/session/spendWatch.js';
+import { type Config, assertSafeExposure, sipListeners } from '../config/index.js';
 import { Control, DirectoryHolder } from '../control/index.js';
-import { DrachtioServer } from '../drachtio/index.js';
-import { EventChannel, SystemClock, SystemRandom, TandemError } from '../kernel/index.js';
+import { EventChannel, SystemClock, SystemRandom } from '../kernel/index.js';
 import { NodeNetwork, SystemResolver, TlsIdentity } from '../net/index.js';
 import { CallLog, type LogSink, type Metrics, createLogger, createMetrics } from '../observe/index.js';
-import { type SignalPort, createDirectSignal, createSrfSignal } from '../signal/index.js';
+import { type SignalPort, type SrfAgent, createDirectSignal, createSrfSignal } from '../signal/index.js';
 import { type StoreConfig, openStore } from '../store/index.js';
+import { Accounting } from './accounting.js';
 import { LiveAdmission } from './admission.js';
+import { GatewayWatch } from './gateways.js';
 import { MediaPlane, type MediaPlaneDeps } from './mediaPlane.js';
+import { type Neighbour, agentPlace, createMediaAgent, createNeighbour } from './mediaSignal.js';
 import { numberFormat, pause } from './table.js';
 import { VERSION } from './version.js';
 
@@ -36,12 +38,15 @@ export class Node {
   readonly #store: RoutingStore;
   readonly #directory = new DirectoryHolder(pause);
   readonly #control: Control;
-  readonly #recorder: FileCallRecorder;
+  readonly #accounting: Accounting;
+  readonly #gateways: GatewayWatch;
+  readonly #spendWatch: SpendWatch;
   readonly #metrics: Metrics;
   readonly #admission: LiveAdmission;
   readonly #tls: TlsIdentity | undefined;
   readonly #network: NodeNetwork;
-  readonly #neighbour: DrachtioServer | undefined;
+  readonly #neighbour: Neighbour | undefined;
+  readonly #mediaAgent: SrfAgent | undefined;
   readonly #signal: SignalPort;
   readonly #media: MediaPlane;
   readonly #service: CallService;
@@ -61,27 +66,27 @@ export class Node {
     this.#control = new Control({ store: this.#store, directory: this.#directory, clock: this.#clock });
     const calls = new CallLog(logger);
     this.#metrics = this.#createMetrics();
-    this.#recorder = new FileCallRecorder({
-      folder: config.cdr.path,
-      rotateBytes: config.cdr.rotateBytes,
-      rotateDaily: config.cdr.rotateDaily,
+    this.#accounting = new Accounting(config, {
       clock: this.#clock,
+      random: this.#random,
+      logger,
       onAlarm: (alarm) => {
         calls.observeRecorder(alarm);
         this.#metrics.observeRecorder(alarm);
       },
     });
-    const events = new EventChannel<CallEvent>((error) => logger.error({ err: error }, 'fault in an observer'));
-    events.subscribe(calls.observe);
-    events.subscribe(this.#metrics.observe);
-    events.subscribe((event) => {
-      if (event.type === 'signalling') this.#signallingUp = event.up;
-    });
+    this.#accounting.follow(this.#holder);
+    this.#gateways = this.#createGateways();
+    const events = this.#createEvents(calls);
+    this.#spendWatch = this.#watchSpend(events);
     const { clock } = this;
     this.#admission = new LiveAdmission(this.#holder, {
       clock,
       random: this.#random,
       unlisted: config.calls.unlistedSources,
+      limiter: this.#accounting.limiter,
+      spend: this.#accounting.spend,
+      health: this.#gateways.health,
     });
     this.#tls = this.#createTls();
     this.#network = new NodeNetwork({
@@ -92,9 +97,11 @@ export class Node {
         origins: config.sip.webSocket.origins?.map((origin) => origin.toLowerCase()),
       },
     });
-    this.#neighbour = this.#createNeighbour();
+    const dialling = { network: this.#network, clock, random: this.#random, logger };
+    this.#neighbour = createNeighbour(config, dialling);
+    this.#mediaAgent = createMediaAgent(config, dialling);
     this.#signal = this.#createSignal();
-    this.#media = new MediaPlane(config, { clock, random: this.#random, logger, ...parts });
+    this.#media = new MediaPlane(config, { clock, random: this.#random, logger, dialer: this.#mediaAgent, ...parts });
     this.#service = this.#createService(events);
     this.#admin = this.#createAdmin();
   }
@@ -106,9 +113,12 @@ export class Node {
   /** @returns addresses of SIP, and the URL of the administration. */
   async start(): Promise<{ readonly sip: readonly string[]; readonly admin: string }> {
     await this.#followStore();
+    await this.#accounting.start(this.#holder);
     await this.#media.start();
     const sip = await this.#signal.start(this.#service);
-    await this.#neighbour?.listen();
+    const bound = await this.#neighbour?.server.listen();
+    await this.#mediaAgent?.connect(agentPlace(this.#config, bound, this.#neighbour));
+    this.#gateways.start();
     const admin = await this.#admin.listen();
     this.#log.logger.info({ sip, admin, revision: this.#holder.current.revision, version: VERSION }, 'tandem is up');
     return { sip, admin };
@@ -120,11 +130,16 @@ export class Node {
 
   async stop(): Promise<void> {
     await this.#admin.close();
-    this.#neighbour?.stop();
+    this.#gateways.stop();
+    this.#spendWatch.close();
+    // Channels of media servers are dialogs themselves: they go while signalling is there.
+    if (this.#mediaAgent !== undefined) await this.#media.stop();
+    await this.#mediaAgent?.close();
+    this.#neighbour?.server.stop();
     await this.#signal.stop();
     this.#tls?.close();
     await this.#media.stop();
-    await this.#recorder.close();
+    await this.#accounting.stop();
     await Promise.race([
       this.#store.close(),
       new Promise<void>((resolve) => this.#clock.setTimer('store_close', STORE_CLOSE_MS, resolve)),
@@ -149,6 +164,17 @@ export class Node {
     );
     const status = this.#store.status();
     if (status.stale) logger.warn(status, 'serving from the last known routing document');
+  }
+
+  #watchSpend(events: EventChannel<CallEvent>): SpendWatch {
+    const watch = new SpendWatch({
+      clock: this.#clock,
+      spend: this.#accounting.spend,
+      capsOf: (trunkSid, accountSid) => this.#holder.current.capsOf(trunkSid, accountSid),
+      end: (callId, key) => this.#service.endUnpaid(callId, key),
+    });
+    events.subscribe(watch.observe);
+    return watch;
   }
 
   #createSignal(): SignalPort {
@@ -178,13 +204,36 @@ export class Node {
       limits: { maxMessageBytes: sip.maxMessageBytes, maxHeaders: sip.maxHeaders },
       userAgent: `tandem/${VERSION}`,
       gate: this.#admission,
-      neighbour: this.#neighbour,
+      neighbour: this.#neighbour?.server,
       onEvent: (event) => {
         if (event.type === 'user_error') logger.error({ err: event.error }, 'fault in the call path');
         else if (event.type === 'malformed')
           logger.debug({ source: event.source.address, reason: event.reason }, 'malformed message');
       },
     });
+  }
+
+  #createGateways(): GatewayWatch {
+    const { logger } = this.#log;
+    return new GatewayWatch(this.#config.calls.health, {
+      clock: this.#clock,
+      signal: () => this.#signal,
+      table: () => this.#holder.current,
+      onChange: (change) => logger[change.state === 'down' ? 'warn' : 'info'](change, `gateway is ${change.state}`),
+    });
+  }
+
+  #createEvents(calls: CallLog): EventChannel<CallEvent> {
+    const { logger } = this.#log;
+    const events = new EventChannel<CallEvent>((error) => logger.error({ err: error }, 'fault in an observer'));
+    events.subscribe(calls.observe);
+    events.subscribe(this.#metrics.observe);
+    events.subscribe(this.#accounting.observe);
+    events.subscribe(this.#gateways.observe);
+    events.subscribe((event) => {
+      if (event.type === 'signalling') this.#signallingUp = event.up;
+    });
+    return events;
   }
 
   #createTls(): TlsIdentity | undefined {
@@ -195,26 +244,6 @@ export class Node {
     });
   }
 
-  #createNeighbour(): DrachtioServer | undefined {
-    const { listen, secret } = this.#config.drachtio;
-    if (listen === undefined || this.#config.sip.engine !== 'embedded') return undefined;
-    const place = parseHostPort(listen);
-    if (place === undefined || secret === undefined) {
-      throw new TandemError({
-        code: 'drachtio_listen_invalid',
-        message: 'drachtio.listen needs host:port and drachtio.secret a value',
-      });
-    }
-    return new DrachtioServer({
-      network: this.#network,
-      clock: this.#clock,
-      random: this.#random,
-      listen: { address: place.host, port: place.port },
-      secret,
-      onError: (error) => this.#log.logger.error({ err: error }, 'fault in the drachtio server'),
-    });
-  }
-
   #createService(events: EventChannel<CallEvent>): CallService {
     const { calls, node } = this.#config;
     return new CallService({
@@ -222,7 +251,7 @@ export class Node {
       clock: this.#clock,
       random: this.#random,
       admission: this.#admission,
-      recorder: this.#recorder,
+      recorder: this.#accounting.recorder,
       events,
       nodeId: node.id,
       policy: this.#policy,
@@ -246,7 +275,7 @@ export class Node {
         engine: () => this.#signal.dump(),
         timers: () => this.#clock.dump(),
         table: () => this.#holder.current.dump(),
-        recordsPending: () => this.#recorder.pending,
+        recordsPending: () => this.#accounting.recorder.pending,
         store: () => this.#store.status(),
         draining: () => this.#service.draining,
         streams: () => this.#service.registry.liveStreams,
@@ -281,6 +310,7 @@ export class Node {
       explain: (request) => this.#admission.explain(request),
       explanation: (decision, request) => this.#admission.explanation(decision, request, this.#policy),
       pastCall: (callId) => this.#pastCall(callId),
+      searchRecords: (query) => this.#accounting.queries.query(query),
       liveCalls: () => this.#service.registry.dump(),
       liveCall: (callId) => this.#service.registry.get(callId)?.dump(),
       dump: async () => ({
@@ -292,7 +322,9 @@ export class Node {
         timers: this.#clock.dump(),
         network: this.#network.dump(),
         media: await this.#media.dump(),
-        recordsPending: this.#recorder.pending,
+        accounting: this.#accounting.dump(),
+        gateways: this.#gateways.dump(),
+        recordsPending: this.#accounting.recorder.pending,
       }),
       metrics: () => this.#metrics.render(),
       authenticate: keyChecker(() => this.#directory.current.accounts(), this.#config.admin.operators),

@@ -166,6 +166,12 @@ const calls = section('Bounds and rules of a call', {
       'Rules over the built-in ones on what a failed attempt leads to, by status (503), class (5xx) or event (transport_error, unresolved_host, silence, ring_timeout). Trunks may have their own',
     default: {},
   }),
+  health: section('What is thought of gateways that did not answer: calls try the others first', {
+    quarantineMs: milliseconds('How long, at first; each further failure doubles it', 5_000),
+    maxQuarantineMs: milliseconds('The longest quarantine; also the most of a Retry-After that is believed', 60_000),
+    probeDownMs: milliseconds('OPTIONS to each gateway that is down, this often; 0: a call tries it', 2_000, 0),
+    probeAllMs: milliseconds('OPTIONS to every gateway, this often; 0: never', 0, 0),
+  }),
   unlistedSources: Type.Enum(['reject', 'drop'], {
     description: 'Requests from addresses that no trunk or carrier lists: reject answers 403, drop stays silent',
     default: 'reject',
@@ -197,6 +203,30 @@ const headers = section('Header fields that cross from one leg to the other', {
     default: true,
   }),
 });
+
+const mediaServer = Type.Object(
+  {
+    address: Type.String({ description: 'Host of the event socket', minLength: 1 }),
+    port: Type.Integer({ description: 'Port of the event socket', minimum: 1, maximum: 65_535, default: 8021 }),
+    secret: Type.String({ description: 'Password of the event socket', minLength: 1 }),
+    profile: Type.String({
+      description: 'SIP profile whose dialplan connects calls to us',
+      pattern: '^[A-Za-z0-9_-]{1,64}$',
+      default: 'drachtio_mrf',
+    }),
+    listenAddress: Type.Optional(
+      Type.String({
+        description:
+          'Numeric address of ours that the server connects to. Default: 127.0.0.1 for a server on loopback, else media.bindAddress or media.address',
+        minLength: 2,
+      }),
+    ),
+    advertisedAddress: Type.Optional(
+      Type.String({ description: 'What the server is told instead, where it knows us by another name', minLength: 1 }),
+    ),
+  },
+  { additionalProperties: false },
+);
 
 export const configSchema = Type.Object(
   {
@@ -233,9 +263,49 @@ export const configSchema = Type.Object(
         default: 67_108_864,
       }),
       rotateDaily: Type.Boolean({ description: 'A new file each day (UTC)', default: true }),
+      redis: section('Records to a Redis stream, besides the files. Off unless stream is set', {
+        stream: Type.Optional(
+          Type.String({ description: 'Name of the stream: entries {callId, record}', pattern: '^[^\\s]{1,256}$' }),
+        ),
+        url: Type.Optional(
+          Type.String({
+            description: 'redis://[USER:PASSWORD@]HOST[:PORT][/DB]; default: store.url',
+            pattern: '^rediss?://.',
+          }),
+        ),
+        maxLength: Type.Integer({
+          description: 'Entries kept, about: the oldest go, read or not',
+          minimum: 1000,
+          maximum: 100_000_000,
+          default: 1_000_000,
+        }),
+      }),
+      webhook: section('Records to a web server, besides the files. Off unless url is set', {
+        url: Type.Optional(
+          Type.String({ description: 'https, or http on this machine; one POST a record', pattern: '^https?://.' }),
+        ),
+        secret: Type.Optional(
+          Type.String({ description: 'Signs each request: HMAC-SHA256, header Tandem-Signature', minLength: 16 }),
+        ),
+        batch: Type.Integer({
+          description: 'Records of one request; more than 1 come as lines (NDJSON)',
+          minimum: 1,
+          maximum: 500,
+          default: 1,
+        }),
+        timeoutMs: milliseconds('For one request', 5000),
+      }),
     }),
     media: section('Media plane', {
-      engine: Type.Enum(['embedded', 'freeswitch'], { description: 'Where audio is handled', default: 'embedded' }),
+      engine: Type.Enum(['embedded', 'freeswitch'], {
+        description: 'Where audio is handled: in this process, or by the media servers of media.freeswitch',
+        default: 'embedded',
+      }),
+      freeswitch: Type.Array(mediaServer, {
+        description:
+          'Media servers: {address, port, secret, profile, listenAddress, advertisedAddress}. They read and write soundsPath and recordingsPath by the same names as this process',
+        default: [],
+      }),
       rtpPorts: Type.Unsafe<readonly [number, number]>({
         type: 'array',
         description: 'First and last UDP port for audio',

@@ -5,6 +5,7 @@ import { decide } from '../../src/call/routing/decide.js';
 import type { RoutingTable } from '../../src/call/routing/table.js';
 import { flatten, validateDocument } from '../../src/call/routing/schema.js';
 import type { CallEvent } from '../../src/call/session/events.js';
+import { GatewayWatch } from '../../src/cli/gateways.js';
 import { CallService } from '../../src/call/session/service.js';
 import { EventChannel } from '../../src/kernel/index.js';
 import { SimResolver } from '../../src/net/index.js';
@@ -55,6 +56,7 @@ export class SimExchange {
   readonly events: CallEvent[] = [];
   readonly service: CallService;
   readonly port: SignalPort;
+  readonly gateways: GatewayWatch;
   readonly #table: RoutingTable;
 
   private constructor(sim: SimEngines, table: RoutingTable) {
@@ -75,6 +77,11 @@ export class SimExchange {
       this.events.push(event);
       if (event.type === 'call_fault') sim.errors.push(event.error);
     });
+    this.gateways = new GatewayWatch(
+      { quarantineMs: 5_000, maxQuarantineMs: 60_000, probeDownMs: 2_000, probeAllMs: 0 },
+      { clock, signal: () => this.port, table: () => table, onChange: () => {} },
+    );
+    events.subscribe(this.gateways.observe);
     this.service = new CallService({
       port: this.port,
       clock,
@@ -86,7 +93,8 @@ export class SimExchange {
         revision: table.revision,
         isListed: (address) => table.matchSource(address) !== undefined,
         admit: (request) => {
-          const context = { limits: this.limiter, nowMs: clock.nowMs(), random: () => random.float() };
+          const { health } = this.gateways;
+          const context = { limits: this.limiter, health, nowMs: clock.nowMs(), random: () => random.float() };
           const decision = decide(table, request, context);
           const held = decision.accepted ? this.limiter.claim(decision.limits, clock.nowMs()) : undefined;
           return { decision, release: () => (held?.ok === true ? this.limiter.release(held.value) : undefined) };

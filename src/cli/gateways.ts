@@ -1,0 +1,81 @@
+import { GatewayHealth, type HealthChange } from '../call/health/gatewayHealth.js';
+import { GatewayProber } from '../call/health/prober.js';
+import type { Encounter } from '../call/health/states.js';
+import type { RoutingTable } from '../call/routing/table.js';
+import type { CallEvent } from '../call/session/events.js';
+import type { Config } from '../config/index.js';
+import type { Clock } from '../kernel/index.js';
+import type { RequestOutcome, SignalPort } from '../signal/index.js';
+
+/** A probe is for finding out quickly: what has not answered by then has not answered. */
+const PROBE_MS = 3_000;
+
+export interface GatewayWatchDeps {
+  readonly clock: Clock;
+  readonly signal: () => Pick<SignalPort, 'ask'>;
+  readonly table: () => RoutingTable;
+  readonly onChange: (change: HealthChange) => void;
+}
+
+/** What a node knows of the gateways it calls: from its calls, and from OPTIONS that it sends. */
+export class GatewayWatch {
+  readonly health: GatewayHealth;
+  readonly #prober: GatewayProber;
+  readonly #deps: GatewayWatchDeps;
+
+  constructor(settings: Config['calls']['health'], deps: GatewayWatchDeps) {
+    this.#deps = deps;
+    const { quarantineMs, maxQuarantineMs, probeDownMs: downMs, probeAllMs: allMs } = settings;
+    const { clock } = deps;
+    this.health = new GatewayHealth(clock, { quarantineMs, maxQuarantineMs, probed: downMs > 0 }, deps.onChange);
+    this.#prober = new GatewayProber(this.health, {
+      clock,
+      settings: { downMs, allMs },
+      ask: (gateway, done) => this.#ask(gateway, done),
+      all: () => gatewaysOf(deps.table()),
+    });
+  }
+
+  /** Passive health: each attempt of each call. */
+  readonly observe = (event: CallEvent): void => {
+    if (event.type === 'attempt_ended') this.health.met(event.gateway, event.record);
+  };
+
+  start(): void {
+    this.#prober.start();
+  }
+
+  stop(): void {
+    this.#prober.stop();
+    this.health.close();
+  }
+
+  dump(): object {
+    return { ailing: this.health.dump(), probes: this.#prober.dump() };
+  }
+
+  #ask(gateway: string, done: (encounter: Encounter) => void): void {
+    let told = false;
+    const tell = (encounter: Encounter): void => {
+      if (told) return;
+      told = true;
+      timer.cancel();
+      done(encounter);
+    };
+    const timer = this.#deps.clock.setTimer('health.probe', PROBE_MS, () => tell({ result: 'timeout', sipStatus: 0 }));
+    this.#deps.signal().ask({ method: 'OPTIONS', uri: `sip:${gateway}` }, (outcome) => tell(encounterOf(outcome)));
+  }
+}
+
+const encounterOf = (outcome: RequestOutcome): Encounter =>
+  outcome.kind === 'response'
+    ? { result: 'response', sipStatus: outcome.message.status ?? 0 }
+    : { result: outcome.kind, sipStatus: 0 };
+
+/** Every place that calls may go to, each once. */
+export function gatewaysOf(table: RoutingTable): Set<string> {
+  const gateways = new Set<string>();
+  for (const { targets } of table.carriers()) for (const { text } of targets) gateways.add(text);
+  for (const { targets } of table.trunks()) for (const { text } of targets) gateways.add(text);
+  return gateways;
+}
