@@ -284,7 +284,7 @@ t.test('two ends of ours agree on everything, or on nothing, and turn about as o
       }
       return common && keyed;
     }),
-    { numRuns: 2000 },
+    { numRuns: 400 },
   );
 });
 
@@ -363,7 +363,7 @@ t.test('an answer follows its offer section by section (RFC 3264 §6), whatever 
       }
       return true;
     }),
-    { numRuns: 2000 },
+    { numRuns: 400 },
   );
-  t.ok(accepted > 500, `${accepted} offers were accepted`);
+  t.ok(accepted > 100, `${accepted} offers were accepted`);
 });
