@@ -160,7 +160,11 @@ export class Node {
         // Whoever publishes the demonstration's keys to a node that others can reach is told at once.
         assertSafeExposure(this.#config, { accounts: this.#holder.current.accounts() });
       },
-      (problem) => logger.error(problem, 'routing document refused; the last good one stays'),
+      (problem) => {
+        const refused = problem.code === 'invalid_document';
+        const what = refused ? 'routing document refused' : 'trouble with the routing store';
+        logger.error(problem, `${what}; the last good one stays`);
+      },
     );
     const status = this.#store.status();
     if (status.stale) logger.warn(status, 'serving from the last known routing document');

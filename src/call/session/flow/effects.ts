@@ -305,7 +305,9 @@ export class Effects implements AnchorSink {
 
   #setTimer(timerId: string, ms: number): void {
     this.#timers.get(timerId)?.cancel();
-    const timer = this.#call.world.clock.setTimer(`flow.${timerId}`, ms, () => {
+    // Without its node and step: names of timers are labels of metrics.
+    const name = timerId.slice(timerId.lastIndexOf(':') + 1);
+    const timer = this.#call.world.clock.setTimer(`flow.${name}`, ms, () => {
       this.#timers.delete(timerId);
       this.#call.deliver({ type: 'timer', timerId });
     });
