@@ -2,6 +2,7 @@ import type { CallRequest, Decision } from '../call/routing/decision.js';
 import type { Explanation } from '../call/session/explanation.js';
 import type { PastCall } from '../call/session/pastCall.js';
 import type { Config } from '../config/index.js';
+import type { QueryAnswer, RecordQuery } from '../call/record/query/filter.js';
 import type { Control } from '../control/index.js';
 import type { Clock, Random } from '../kernel/index.js';
 import type { Principal } from './principal.js';
@@ -35,6 +36,8 @@ export interface AdminDeps {
   explanation?(decision: Decision, request: CallRequest): Explanation;
   /** A call that lives or has a record; undefined when none has this id. */
   pastCall?(callId: string): Promise<PastCall | undefined>;
+  /** Absent where no records are kept. */
+  searchRecords?(query: RecordQuery): Promise<QueryAnswer>;
   liveCalls(): Iterable<LiveCallView>;
   /** One live call in full; undefined when there is none of that id. */
   liveCall(callId: string): LiveCallView | undefined;

@@ -7,6 +7,7 @@ import { documentRoutes } from './api/documentRoutes.js';
 import { keyRoutes } from './api/keyRoutes.js';
 import { resourceRoutes } from './api/resourceRoutes.js';
 import { revisionRoutes } from './api/revisionRoutes.js';
+import { cdrRoutes } from './cdrs.js';
 import type { AdminDeps } from './deps.js';
 import { envelope, installErrors } from './errors.js';
 import { exotelRoutes, isExotelUrl, unreadableUrl } from './exotel/exotelApi.js';
@@ -93,6 +94,7 @@ export const createAdmin = (deps: AdminDeps): Admin => {
     healthRoutes(scope, deps);
     explainRoutes(scope, deps);
     liveRoutes(scope, deps);
+    cdrRoutes(scope, deps);
     resourceRoutes(scope, deps);
     keyRoutes(scope, deps);
     revisionRoutes(scope, deps);

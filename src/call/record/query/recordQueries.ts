@@ -1,0 +1,90 @@
+/** Asks the thread that searches records. Nothing is searched, parsed or built on the thread of the calls. */
+import { Worker } from 'node:worker_threads';
+import type { Clock, Timer } from '../../../kernel/index.js';
+import type { QueryAnswer, RecordQuery } from './filter.js';
+
+const TIMEOUT_MS = 30_000;
+/** Questions that may wait: a search takes milliseconds. */
+const MOST_WAITING = 32;
+/** Indexes of files that were closed are made without being asked for. */
+const FIRST_PREPARE_MS = 60_000;
+const PREPARE_MS = 600_000;
+
+interface Waiting {
+  readonly done: (answer: QueryAnswer) => void;
+  readonly timer: Timer;
+}
+
+const failed = (message: string): QueryAnswer => ({ ok: false, code: 'query_failed', message });
+
+export class RecordQueries {
+  readonly #folder: string;
+  readonly #clock: Clock;
+  readonly #waiting = new Map<number, Waiting>();
+  #worker: Worker | undefined;
+  #nextId = 1;
+  #prepare: Timer | undefined;
+  #closed = false;
+
+  constructor(folder: string, clock: Clock) {
+    this.#folder = folder;
+    this.#clock = clock;
+  }
+
+  /** Keeps the indexes up to date in the background. */
+  start(): void {
+    const arm = (delayMs: number): void => {
+      this.#prepare = this.#clock.setTimer('cdr.index', delayMs, () => {
+        this.#thread().postMessage({ id: 0, query: null });
+        arm(PREPARE_MS);
+      });
+    };
+    arm(FIRST_PREPARE_MS);
+  }
+
+  query(query: RecordQuery): Promise<QueryAnswer> {
+    if (this.#closed) return Promise.resolve(failed('the records are closed'));
+    if (this.#waiting.size >= MOST_WAITING) return Promise.resolve(failed('too many searches wait'));
+    return new Promise((done) => {
+      const id = this.#nextId++;
+      // A search that does not end is ended with its thread: others that wait are told as well.
+      const timer = this.#clock.setTimer('cdr.query', TIMEOUT_MS, () => this.#drop('the search took too long'));
+      this.#waiting.set(id, { done, timer });
+      this.#thread().postMessage({ id, query });
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#prepare?.cancel();
+    const worker = this.#worker;
+    this.#drop('the records are closed');
+    await worker?.terminate();
+  }
+
+  #thread(): Worker {
+    if (this.#worker !== undefined) return this.#worker;
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: { folder: this.#folder } });
+    worker.unref();
+    worker.on('message', ({ id, answer }: { readonly id: number; readonly answer: QueryAnswer }) => {
+      const waiting = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      waiting?.timer.cancel();
+      waiting?.done(answer);
+    });
+    worker.on('error', (error) => this.#drop(error.message, worker));
+    this.#worker = worker;
+    return worker;
+  }
+
+  #drop(reason: string, worker = this.#worker): void {
+    if (worker !== this.#worker) return;
+    this.#worker = undefined;
+    void worker?.terminate();
+    for (const { done, timer } of this.#waiting.values()) {
+      timer.cancel();
+      done(failed(reason));
+    }
+    this.#waiting.clear();
+  }
+}

@@ -1,0 +1,20 @@
+/** The thread that searches records. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { RecordArchive } from './archive.js';
+import type { QueryAnswer, RecordQuery } from './filter.js';
+
+const archive = new RecordArchive((workerData as { readonly folder: string }).folder);
+
+const answerOf = (query: RecordQuery): QueryAnswer => {
+  try {
+    return archive.query(query);
+  } catch (error) {
+    return { ok: false, code: 'query_failed', message: error instanceof Error ? error.message : String(error) };
+  }
+};
+
+parentPort?.on('message', ({ id, query }: { readonly id: number; readonly query: RecordQuery | null }) => {
+  if (query === null) return archive.prepare();
+  const answer = answerOf(query);
+  parentPort?.postMessage({ id, answer });
+});
