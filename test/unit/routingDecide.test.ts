@@ -315,3 +315,21 @@ t.test('every reason has a sentence, and every refusal a status and a remedy', a
     t.match(remedy, /\.$/, code);
   }
 });
+
+t.test('a trunk that lists an address within the network of another takes no calls away from it', async (t) => {
+  const nested = structuredClone(document);
+  (nested.trunks[3] as { whitelisted_ips: object[] }).whitelisted_ips.push(
+    { ip: '10.0.9.9' },
+    { ip: '10.0.9.0', mask: 25 },
+  );
+  const checked = validateDocument(nested);
+  if (!checked.ok) throw new Error('document');
+  const on = await new TableBuilder().compile({ kind: 'full', revision: 'r8', batches: [flatten(checked.value)] });
+  t.match(ask(on, { sourceAddress: '10.0.9.9' }), { accepted: true, trunkSid: 'trk_a' });
+  t.match(ask(on, { sourceAddress: '10.0.9.9', callerNumber: '+918050000001' }), { accepted: true, trunkSid: 'trk_b' });
+  const unmapped = ask(on, { sourceAddress: '10.0.9.9', callerNumber: '+14155550199' });
+  t.equal(outcome(unmapped), '403 caller_id_not_mapped', 'the alias of none speaks for the others');
+  t.equal(on.ownersOf('10.0.9.9').length, 3);
+  t.equal(on.ownersOf('10.0.9.200').length, 2);
+  t.same(on.ownersOf('nonsense'), []);
+});

@@ -114,6 +114,18 @@ export class Acl {
     return source.family === 4 ? this.#match4(source.words[3] as number) : this.#match6(source.words);
   }
 
+  /** Everybody who lists the address, by whatever length of prefix: those of the longest first, each once. */
+  ownersOf(address: string): readonly AclOwner[] {
+    if (!parseAddress(address, source)) return [];
+    let all: readonly AclOwner[] = [];
+    for (const length of source.family === 4 ? this.#lengths4 : this.#lengths6) {
+      const owners = this.#ownersAt(length);
+      if (owners === undefined) continue;
+      all = all.length === 0 ? owners : [...all, ...owners.filter((owner) => !all.some((one) => isSame(one, owner)))];
+    }
+    return all;
+  }
+
   /** @param self a list of one owner, shared by all networks that are this owner's alone. */
   add(network: Network, self: readonly [AclOwner]): void {
     const owners = this.#ownersOf(network);
@@ -140,6 +152,13 @@ export class Acl {
     const rest = owners.filter((other) => other.kind !== owner.kind || other.id !== owner.id);
     if (rest.length === owners.length) return;
     this.#put(network, rest.length === 0 ? undefined : rest);
+  }
+
+  /** Of the network of this length that holds the address just parsed. */
+  #ownersAt(length: number): readonly AclOwner[] | undefined {
+    if (source.family === 6) return this.#find6(source.words, length)?.owners;
+    const prefix = ((source.words[3] as number) & wordMask(length, 0)) >>> 0;
+    return this.#ipv4.get(ipv4Key(prefix, length));
   }
 
   #match4(address: number): AclMatch | undefined {
@@ -195,6 +214,8 @@ export class Acl {
 }
 
 const source = newAddressWords();
+
+const isSame = (a: AclOwner, b: AclOwner): boolean => a.kind === b.kind && a.id === b.id;
 
 function lengthsInUse(counts: Int32Array): number[] {
   const lengths: number[] = [];

@@ -38,7 +38,8 @@ export function decide(table: RoutingTable, request: CallRequest, context: Decid
   }
   draft.direction = 'outbound';
   draft.info('direction', {}, () => 'outbound: the source is a trunk');
-  return decideOutbound({ table, request, draft, context }, trunkIds(match.owners));
+  // A network within another trunk's network takes nothing away from that trunk: the calling number tells them apart.
+  return decideOutbound({ table, request, draft, context }, trunkIds(table.ownersOf(request.sourceAddress)));
 }
 
 /** A refusal that does not come from the table, such as `draining`. */

@@ -1,5 +1,5 @@
 /** The compiled routing table: what the call path reads. Immutable; a change is a new table that shares the rest. */
-import { Acl, type AclMatch } from './acl.js';
+import { Acl, type AclMatch, type AclOwner } from './acl.js';
 import { DigitTrie, type PrefixMatch } from './digitTrie.js';
 import { type NumberFormat, e164Key } from './numbers.js';
 import type { DialFormat } from './dialFormat.js';
@@ -133,6 +133,11 @@ export class RoutingTable {
   /** Longest-prefix match of a socket's address over carriers' and trunks' networks. */
   matchSource(address: string): AclMatch | undefined {
     return this.#parts.acl.match(address);
+  }
+
+  /** Everybody who lists a socket's address, those of the longest prefix first. */
+  ownersOf(address: string): readonly AclOwner[] {
+    return this.#parts.acl.ownersOf(address);
   }
 
   /** @param e164 `+` and digits; anything else finds nothing */
