@@ -6,6 +6,7 @@ import { SpendLedger } from '../call/admission/spend.js';
 import { chargesOf } from '../call/record/chargesToday.js';
 import { FileCallRecorder, type RecorderAlarm } from '../call/record/fileRecorder.js';
 import { type SinkAlarm, SinkDrain } from '../call/record/sink/drain.js';
+import { RecordQueries } from '../call/record/query/recordQueries.js';
 import { WebhookSink } from '../call/record/sink/webhook.js';
 import type { TableHolder } from '../call/routing/compile.js';
 import type { LimitClaim } from '../call/routing/decision.js';
@@ -40,6 +41,7 @@ export class Accounting {
   readonly limiter: Limiter;
   readonly spend: SpendLedger;
   readonly recorder: FileCallRecorder;
+  readonly queries: RecordQueries;
   readonly #config: Config;
   readonly #deps: AccountingDeps;
   readonly #leases: LimitLeases | undefined;
@@ -57,6 +59,7 @@ export class Accounting {
     this.#deps = deps;
     const { clock } = deps;
     this.spend = new SpendLedger(clock);
+    this.queries = new RecordQueries(config.cdr.path, clock);
     const shared = config.store.kind === 'redis' ? new SharedLimiter() : undefined;
     this.limiter = shared ?? new CallLimiter();
     this.#leases = shared && this.#createLeases(shared);
@@ -93,6 +96,7 @@ export class Accounting {
   /** With the table in place, before the first call. */
   async start(holder: TableHolder): Promise<void> {
     for (const drain of this.#drains) await drain.start();
+    this.queries.start();
     this.#leases?.prepare(limitsOf(holder));
     await this.#leases?.start(JOIN_MS);
     this.#rebuilding = this.#rebuildSpend();
@@ -129,6 +133,7 @@ export class Accounting {
     await this.#rebuilding;
     await this.#leases?.close();
     await this.recorder.close();
+    await this.queries.close();
     for (const drain of this.#drains) await drain.close();
     this.#http.close();
     this.#spendStore?.close();

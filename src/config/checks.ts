@@ -1,6 +1,6 @@
 /** Rules that look at more than one key, or deeper into a value than a schema can. */
 import { isIP } from 'node:net';
-import { isWildcard, parseAdvertised, parseHostPort, parseListener } from './address.js';
+import { isLoopbackHost, isWildcard, parseAdvertised, parseHostPort, parseListener } from './address.js';
 import type { ConfigProblem } from './problems.js';
 import type { Config } from './schema.js';
 
@@ -106,9 +106,57 @@ const media = (config: Config): ConfigProblem[] => {
       remedy: 'write, for example, 10.1.0.0/16',
     });
   });
-  if (config.media.engine === 'freeswitch') {
-    const message = 'this build does not serve freeswitch yet';
-    problems.push({ path: 'media.engine', rule: 'media_engine_served', message, remedy: 'use embedded' });
+  return problems;
+};
+
+/** Paths as FreeSWITCH takes them: it gives a meaning of its own to other characters. */
+const PLAIN_PATH = /^[A-Za-z0-9._~+=,/-]+$/;
+
+const freeswitch = (config: Config): ConfigProblem[] => {
+  const { media } = config;
+  if (media.engine !== 'freeswitch') return [];
+  const problems: ConfigProblem[] = [];
+  if (media.freeswitch.length === 0) {
+    const message = 'media.engine is freeswitch, and no media server is named';
+    const remedy = 'write, for example, freeswitch: [{address: 127.0.0.1, secret: ...}]';
+    problems.push({ path: 'media.freeswitch', rule: 'media_server_named', message, remedy });
+  }
+  media.freeswitch.forEach(({ listenAddress }, index) => {
+    if (listenAddress === undefined || isIP(listenAddress) > 0) return;
+    const path = `media.freeswitch.${index}.listenAddress`;
+    const message = `"${listenAddress}" is not a numeric address`;
+    problems.push({ path, rule: 'numeric_address', message, remedy: 'write, for example, 192.0.2.10' });
+  });
+  for (const key of ['soundsPath', 'recordingsPath'] as const) {
+    if (PLAIN_PATH.test(media[key])) continue;
+    const message = `FreeSWITCH would read "${media[key]}" as something else than a path`;
+    const remedy = 'use a folder whose path has letters, digits and . _ ~ + = , - / alone';
+    problems.push({ path: `media.${key}`, rule: 'plain_path', message, remedy });
+  }
+  return problems;
+};
+
+/** Records hold numbers and prices: they leave the machine only within TLS, and signed. */
+const records = (config: Config): ConfigProblem[] => {
+  const problems: ConfigProblem[] = [];
+  const { redis, webhook } = config.cdr;
+  if (redis.stream !== undefined && redis.url === undefined && config.store.kind !== 'redis') {
+    const message = 'the stream of records needs a Redis, and the store is none';
+    problems.push({ path: 'cdr.redis.url', rule: 'required', message, remedy: 'set cdr.redis.url' });
+  }
+  if (webhook.url === undefined) return problems;
+  const url = URL.canParse(webhook.url) ? new URL(webhook.url) : undefined;
+  const remedy = 'write https://HOST/PATH';
+  if (url === undefined) {
+    const message = `"${webhook.url}" is not a URL`;
+    problems.push({ path: 'cdr.webhook.url', rule: 'url', message, remedy });
+  } else if (url.protocol !== 'https:' && !isLoopbackHost(url.hostname.replace(/^\[|\]$/g, ''))) {
+    const message = `call records would cross the network in clear to ${url.hostname}`;
+    problems.push({ path: 'cdr.webhook.url', rule: 'https', message, remedy });
+  }
+  if (webhook.secret === undefined) {
+    const message = 'a webhook without a signature can be forged';
+    problems.push({ path: 'cdr.webhook.secret', rule: 'required', message, remedy: 'set cdr.webhook.secret' });
   }
   return problems;
 };
@@ -123,4 +171,6 @@ export const checkConfig = (config: Config): ConfigProblem[] => [
   ...drachtioSecret(config),
   ...failover(config),
   ...media(config),
+  ...records(config),
+  ...freeswitch(config),
 ];

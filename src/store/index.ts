@@ -5,6 +5,8 @@ import { MemoryDocument, MemoryStore } from './memory/memoryStore.js';
 import { RedisStore, type RedisStoreOptions } from './redis/redisStore.js';
 import type { StoreDeps } from './timeSlice.js';
 
+export { RedisRecordStream } from './redis/recordStream.js';
+export { RedisSpendStore } from './redis/spendStore.js';
 export { RedisLimitExchange, type LimitExchangeOptions } from './redis/limitExchange.js';
 export type { Pause, StoreDeps } from './timeSlice.js';
 export { MemoryDocument, MemoryStore } from './memory/memoryStore.js';
