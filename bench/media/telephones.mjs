@@ -11,6 +11,8 @@ const BURST_EVERY = 5;
 const BURST_AT = 2;
 const BURST_FRAMES = 5;
 const BURST_PERIOD = 50;
+/** Who heard its bot within this time is in talk: bursts come once a second, on a busy machine later. */
+const IN_TALK_MS = 5000;
 const PROBE_MS = 5;
 const PROBE = Buffer.from('bench probe');
 
@@ -69,7 +71,7 @@ export class Telephones {
 
   /** Streams that have heard themselves (the one that talks: the bot) just now. */
   get hearing() {
-    const since = nowMs() - 1000;
+    const since = nowMs() - IN_TALK_MS;
     return this.#streams.filter((stream) => stream.heard > since).length;
   }
 
