@@ -177,7 +177,15 @@ t.test('rules between keys', async (t) => {
   t.match(problemsOf({ flags: ['--admin.listen', '8080'] }), [{ path: 'admin.listen', rule: 'host_port' }]);
   t.match(problemsOf({ flags: ['--set', 'calls.failover.77=next'] }), [{ rule: 'failover_key' }]);
   t.match(problemsOf({ flags: ['--media.rtpPorts', '2000,1999'] }), [{ rule: 'port_range' }]);
-  t.match(problemsOf({ flags: ['--media.engine', 'freeswitch'] }), [{ rule: 'media_engine_served' }]);
+  const freeswitch = (more: object) => [
+    ...['--media.engine', 'freeswitch', '--set'],
+    `media.freeswitch=${JSON.stringify([{ address: '127.0.0.1', secret: 's', ...more }])}`,
+  ];
+  t.match(problemsOf({ flags: ['--media.engine', 'freeswitch'] }), [{ rule: 'media_server_named' }]);
+  t.match(problemsOf({ flags: freeswitch({ listenAddress: 'here' }) }), [{ rule: 'numeric_address' }]);
+  t.match(problemsOf({ flags: [...freeswitch({}), '--media.recordingsPath', '/var/${x}'] }), [{ rule: 'plain_path' }]);
+  t.match(load({ flags: freeswitch({}) }).media.freeswitch, [{ port: 8021, profile: 'drachtio_mrf' }]);
+  t.match(redactedConfig(load({ flags: freeswitch({}) })), { media: { freeswitch: [{ secret: /^\*+$/ }] } });
 });
 
 t.test('a file that is missing or is no YAML says so', async (t) => {
