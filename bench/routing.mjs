@@ -1,4 +1,4 @@
-/** Routing on a table of 1,000,000 numbers and 100,000 networks. Runs on the build: `npm run build && node bench/routing.mjs`. */
+/** Routing on a table of 1,000,000 numbers, 500,000 prefixes and 100,000 networks. Runs on the build: `npm run build && node bench/routing.mjs`. */
 import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { TableHolder, applyPatch } from '../dist/call/routing/compile.js';
@@ -6,6 +6,8 @@ import { NO_LIMITS, decide } from '../dist/call/routing/decide.js';
 
 const NUMBERS = Number(process.env.NUMBERS ?? 1_000_000);
 const NETWORKS = Number(process.env.NETWORKS ?? 100_000);
+const PREFIXES = Number(process.env.PREFIXES ?? 500_000);
+const PER_GROUP = 100;
 const TRUNKS = 10_000;
 const PER_TRUNK = NETWORKS / TRUNKS;
 
@@ -43,10 +45,38 @@ const carrier = {
   ],
 };
 
+/** Carriers of an account that calls by price: between them they have every prefix of the deck. */
+const ROUTES = ['r0', 'r1', 'r2', 'r3'].map((id, i) => ({
+  id,
+  kind: 'plivo',
+  source_acl: [],
+  gateways: [{ uri: `sip:203.0.113.${i + 1}:5060`, priority: 0, weight: 1 }],
+  account_sid: 'acc',
+}));
+const account = { sid: 'acc', carrier_order: 'least_cost', carriers: ROUTES.map(({ id }) => id) };
+/** Seven digits, so that the tree is as deep as a real deck's. */
+const deckPrefix = (i) => String(2_000_000 + i * 13);
+const deckGroup = (id, start) => ({
+  type: 'network_group',
+  value: {
+    carrier: id,
+    country_iso: 'XX',
+    name: `${id}-${start}`,
+    prefixes: Array.from({ length: PER_GROUP }, (_, i) => deckPrefix(start + i)),
+    enabled: true,
+    outbound_price: (0.001 + ((start * 7 + id.charCodeAt(1)) % 997) / 10_000).toFixed(4),
+    currency: 'USD',
+  },
+});
+
 function* batches() {
   yield [{ type: 'carrier', value: carrier }];
   for (let start = 0; start < TRUNKS; start += 500) {
     yield Array.from({ length: 500 }, (_, i) => ({ type: 'trunk', value: trunk(start + i) }));
+  }
+  yield [...ROUTES.map((value) => ({ type: 'carrier', value })), { type: 'account', value: account }];
+  for (const { id } of ROUTES) {
+    for (let start = 0; start < PREFIXES / ROUTES.length; start += PER_GROUP) yield [deckGroup(id, start)];
   }
   const groups = Array.from({ length: 1000 }, (_, i) => ({
     type: 'network_group',
@@ -66,7 +96,8 @@ function* batches() {
         phone_number: number(start + i),
         trunk_sid: `trk_${(start + i) % TRUNKS}`,
         mode: 'pstn',
-        carrier: 'telco',
+        // One in ten names no carrier: its calls go by price.
+        ...((start + i) % 10 === 0 ? {} : { carrier: 'telco' }),
       },
     }));
   }
@@ -136,8 +167,40 @@ const outbound = Array.from({ length: KEYS }, (_, i) => {
     callerNumber: number(t),
   };
 });
+const byPrice = Array.from({ length: KEYS }, (_, i) => {
+  const t = (pick(i) % (TRUNKS / 10)) * 10;
+  return {
+    sourceAddress: range(t * PER_TRUNK).ip,
+    sourcePort: 5060,
+    transport: 'udp',
+    calledNumber: `+${deckPrefix(pick(i * 3) % (PREFIXES / 4))}12345`,
+    callerNumber: number(t),
+  };
+});
 const unlisted = stranger.map((sourceAddress) => ({ ...inbound[0], sourceAddress }));
 const context = { limits: NO_LIMITS, nowMs: 0, random: () => 0.4 };
+
+/** CPU of single decisions, so that the slowest of a hundred is seen; the clock of the CPU itself is read in between. */
+function percentiles(requests, count = 200_000) {
+  for (let i = 0; i < 100_000; i++) decide(table, requests[i & mask], context);
+  const took = new Float64Array(count);
+  for (let i = 0; i < count; i++) {
+    const from = process.hrtime.bigint();
+    found += decide(table, requests[i & mask], context).accepted ? 1 : 0;
+    took[i] = Number(process.hrtime.bigint() - from);
+  }
+  took.sort();
+  return `${(took[count >> 1] / 1000).toFixed(1)} / ${(took[Math.floor(count * 0.99)] / 1000).toFixed(1)}`;
+}
+
+/** Octets that a decision leaves behind. */
+function bytesPerDecision(requests, count = 2000) {
+  for (let i = 0; i < count; i++) decide(table, requests[i & mask], context);
+  globalThis.gc?.();
+  const from = process.memoryUsage().heapUsed;
+  for (let i = 0; i < count; i++) found += decide(table, requests[i & mask], context).accepted ? 1 : 0;
+  return (process.memoryUsage().heapUsed - from) / count;
+}
 
 const sorted = loads.sort((a, b) => a - b);
 const patch = (i) => ({
@@ -183,6 +246,16 @@ const rows = {
   ),
   'decide inbound, ns': perOp(500_000, (i) => (found += decide(table, inbound[i & mask], context).accepted ? 1 : 0)),
   'decide outbound, ns': perOp(500_000, (i) => (found += decide(table, outbound[i & mask], context).accepted ? 1 : 0)),
+  'decide by price of four carriers, ns': perOp(
+    300_000,
+    (i) => (found += decide(table, byPrice[i & mask], context).accepted ? 1 : 0),
+  ),
+  'decide inbound, µs: median / p99': percentiles(inbound),
+  'decide outbound, µs: median / p99': percentiles(outbound),
+  'decide by price, µs: median / p99': percentiles(byPrice),
+  'octets of a decision: inbound': bytesPerDecision(inbound),
+  'octets of a decision: outbound': bytesPerDecision(outbound),
+  'octets of a decision: by price': bytesPerDecision(byPrice),
   'decide unlisted, ns': perOp(500_000, (i) => (found += decide(table, unlisted[i & mask], context).accepted ? 1 : 0)),
   'decision to JSON, ns': perOp(
     100_000,
@@ -192,6 +265,9 @@ const rows = {
   'worst patch of one number, ms': worstPatch,
   'patch of one trunk, µs': trunkPatchNs / 1000,
 };
-console.log(`${table.size().numbers} numbers, ${table.size().aclNetworks} networks (${found})`);
+const size = table.size();
+console.log(
+  `${size.numbers} numbers, ${PREFIXES} prefixes, ${size.trunks} trunks, ${size.aclNetworks} networks (${found})`,
+);
 for (const [name, value] of Object.entries(rows))
   console.log(`${name.padEnd(40)} ${typeof value === 'number' ? value.toFixed(1) : value}`);

@@ -147,9 +147,9 @@ function broughtAlong({ account, draft }: Leaving, { carrier }: CarrierRecord): 
 /** The longest prefix decides. Destinations that no group of the carrier names are open, and carriers without groups. */
 function groupRule({ table, draft, account, called }: Leaving, one: Weighing): ReasonCode | undefined {
   const { id } = one.record.carrier;
-  if (!table.hasNetworkGroups(id)) return undefined;
   const match = table.networkGroups(id, called);
   if (match === undefined) {
+    if (!table.hasNetworkGroups(id)) return undefined;
     const data = { carrier: id, number: called };
     draft.info('network_group', data, (d) => `no network group of ${d.carrier} names ${d.number}`);
     return undefined;
@@ -262,14 +262,19 @@ const UNPRICED = 2 ** 52;
 
 function noteOrder({ draft }: Leaving, ordered: readonly Weighing[], byCost: boolean): void {
   const first = ordered[0] as Weighing;
-  const { price: found } = first.quote;
-  const price = found === undefined ? '' : `${amountOf(found.perMinuteMicros)} ${found.currency} a minute`;
-  const data = { by: byCost ? 'least_cost' : 'priority', first: first.record.carrier.id, price, count: ordered.length };
-  draft.info('order', data, (d) =>
-    d.by === 'least_cost'
-      ? `by price: ${d.first} first${d.price === '' ? ', no carrier has a price' : `, ${d.price}`}`
-      : `by priority and weight: ${d.first} first of ${d.count}`,
-  );
+  const { price } = first.quote;
+  const data = {
+    by: byCost ? 'least_cost' : 'priority',
+    first: first.record.carrier.id,
+    perMinuteMicros: price?.perMinuteMicros ?? null,
+    currency: price?.currency ?? null,
+    count: ordered.length,
+  };
+  draft.info('order', data, (d) => {
+    if (d.by !== 'least_cost') return `by priority and weight: ${d.first} first of ${d.count}`;
+    if (d.perMinuteMicros === null) return `by price: no carrier has one, ${d.first} first`;
+    return `by price: ${d.first} first, ${amountOf(d.perMinuteMicros)} ${d.currency ?? ''} a minute`;
+  });
 }
 
 /** Every candidate failed: the reason that passes soonest is told. */
@@ -308,33 +313,21 @@ function nearestGroup({ table, account }: Leaving, { record, group, prefix = '' 
   return `${text}; prefix ${shorter.prefix}, ${wider.name}, is ${wider.enabled ? 'enabled' : 'disabled, too'}`;
 }
 
+/** One shape for all, whatever is known: half the time of a decision is spent on making objects. */
 function candidate({ record, reasonCode, prefix, quote }: Weighing): CarrierCandidate {
-  return {
-    carrierId: record.carrier.id,
-    reasonCode,
-    ...quote.priced,
-    ...(prefix === undefined ? {} : { prefix }),
-    priority: record.priority,
-    weight: record.weight,
-    claim: record.claim,
-  };
+  const { rate, networkGroup } = quote.priced;
+  const { priority, weight, claim } = record;
+  return { carrierId: record.carrier.id, reasonCode, rate, networkGroup, prefix, priority, weight, claim };
 }
 
 function addDestinations({ called, context }: Leaving, one: Weighing, into: Destination[]): void {
   const { record, quote, prefix, maxSeconds } = one;
   const { id: carrierId, identity } = record.carrier;
   for (const { text, priority, weight, dial } of orderTargets(record.targets, context.random)) {
-    into.push({
-      uri: `sip:${dialString(called, dial)}@${text}`,
-      gateway: text,
-      priority,
-      weight,
-      carrierId,
-      ...quote.priced,
-      ...(prefix === undefined ? {} : { prefix }),
-      ...(record.failover === undefined ? {} : { failover: record.failover }),
-      ...(identity === undefined ? {} : { identity }),
-      ...(maxSeconds === undefined ? {} : { maxSeconds }),
-    });
+    const uri = `sip:${dialString(called, dial)}@${text}`;
+    const { failover } = record;
+    const { rate, networkGroup } = quote.priced;
+    // prettier-ignore
+    into.push({ uri, gateway: text, priority, weight, carrierId, rate, networkGroup, prefix, failover, identity, maxSeconds });
   }
 }

@@ -68,11 +68,11 @@ export interface DecisionStep {
 
 /** What a call costs, and which rule of the document says so. */
 export interface Priced {
-  readonly rate?: Rate;
+  readonly rate?: Rate | undefined;
   /** `carrier/country/name` of the network group that the rate is of; absent for a carrier's flat rate. */
-  readonly networkGroup?: string;
+  readonly networkGroup?: string | undefined;
   /** Digits of the number that chose the group. */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
 }
 
 export interface Destination extends Priced {
@@ -83,13 +83,13 @@ export interface Destination extends Priced {
   readonly priority: number;
   readonly weight: number;
   /** Of a carrier's gateway. Its limits are taken when it is tried, see `Decision.carriers`. */
-  readonly carrierId?: string;
+  readonly carrierId?: string | undefined;
   /** The carrier's own policy; absent: `Decision.failover`. */
-  readonly failover?: FailoverPolicy;
+  readonly failover?: FailoverPolicy | undefined;
   /** What this carrier is told of identities. */
-  readonly identity?: NonNullable<Carrier['identity']>;
+  readonly identity?: NonNullable<Carrier['identity']> | undefined;
   /** What is left of a day's money pays for so many seconds here. */
-  readonly maxSeconds?: number;
+  readonly maxSeconds?: number | undefined;
   /** It did not answer lately, and so comes after those that do. */
   readonly down?: true;
 }
@@ -132,19 +132,19 @@ export interface Decision {
     readonly e164: string | undefined;
     readonly sent: string | undefined;
     /** What we vouch for to carriers that ask: a number of the trunk. */
-    readonly asserted?: string;
+    readonly asserted?: string | undefined;
   };
   /** A number of the trunk that sent the call on, for carriers that ask. */
-  readonly diverting?: string;
+  readonly diverting?: string | undefined;
   /** In the order in which they are to be tried. */
   readonly destinations: readonly Destination[];
   /** Outbound: every carrier that was looked at, in the order of the destinations, then those that were left out. */
-  readonly carriers?: readonly CarrierCandidate[];
+  readonly carriers?: readonly CarrierCandidate[] | undefined;
   readonly failover: FailoverPolicy;
   /** The flow that answers, in the version that the call keeps; mode `flow` only. */
   readonly flow?: { readonly id: string; readonly version: number } | undefined;
   /** Inbound calls: the price of being called. Outbound calls have it on the destinations. */
-  readonly inbound?: Priced;
+  readonly inbound?: Priced | undefined;
   /** Taken for as long as the call lasts. Those of an outbound call's carriers are taken as each is tried. */
   readonly limits: readonly LimitClaim[];
   /** For a call refused by a rate: the value of a Retry-After header. */
