@@ -66,6 +66,10 @@ const createApp = (deps: AdminDeps): FastifyInstance => {
   // Fastify reads text/plain by default; here it is refused like any other type but JSON.
   app.removeContentTypeParser('text/plain');
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  // Answers hold keys when they are made, and what belongs to one account: no cache keeps them, no browser guesses.
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+  });
   installErrors(app, deps);
   installAccess(app, deps);
   return app;

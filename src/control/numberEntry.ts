@@ -41,6 +41,8 @@ export class NumberProfile {
 
 export type NumberEntry = NumberProfile | PhoneNumber;
 
+const MAX_ALIKE = 32;
+
 const SHARED = new Set(['phone_number', 'trunk_sid', 'mode', 'flow', 'carrier', 'status']);
 
 const isPlain = (number: PhoneNumber, key: number): boolean => {
@@ -50,16 +52,21 @@ const isPlain = (number: PhoneNumber, key: number): boolean => {
 
 /** Makes entries: one profile for all numbers of a load that are set alike. */
 export class NumberPacker {
-  readonly #profiles = new Map<string, NumberProfile>();
+  /** By trunk: the numbers of one are set in few ways. */
+  readonly #profiles = new Map<string, NumberProfile[]>();
   #last: NumberProfile | undefined;
 
   pack(number: PhoneNumber, key: number): NumberEntry {
     if (!isPlain(number, key)) return number;
     if (this.#last?.fits(number) === true) return this.#last;
-    const { trunk_sid, mode, flow, carrier, status } = number;
-    const name = JSON.stringify([trunk_sid, mode, flow, carrier, status]);
-    let profile = this.#profiles.get(name);
-    if (profile === undefined) this.#profiles.set(name, (profile = new NumberProfile(number)));
+    let ofTrunk = this.#profiles.get(number.trunk_sid);
+    if (ofTrunk === undefined) this.#profiles.set(number.trunk_sid, (ofTrunk = []));
+    let profile = ofTrunk.find((one) => one.fits(number));
+    if (profile === undefined) {
+      profile = new NumberProfile(number);
+      // Where they are set in many ways, looking for one alike would cost more than it saves.
+      if (ofTrunk.length < MAX_ALIKE) ofTrunk.push(profile);
+    }
     return (this.#last = profile);
   }
 }

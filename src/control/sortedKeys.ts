@@ -32,7 +32,7 @@ export class SortedKeys<K extends string | number> {
   }
 
   with(edit: object, key: K): SortedKeys<K> {
-    if (this.has(key)) return this;
+    if (edit !== this.#edit && this.has(key)) return this;
     const own = this.#owned(edit);
     own.#insert(key);
     return own;
@@ -84,6 +84,7 @@ export class SortedKeys<K extends string | number> {
     const index = this.#chunkOf(key);
     const keys = this.#writable(index);
     const place = lowerBound(keys, key);
+    if (keys[place] === key) return;
     this.#size++;
     if (keys.length < CHUNK_KEYS) {
       keys.splice(place, 0, key);
@@ -108,6 +109,9 @@ export class SortedKeys<K extends string | number> {
 
 /** Index of the first key that is not below `key`. */
 function lowerBound<K extends string | number>(keys: readonly K[], key: K): number {
+  // Documents are mostly in order.
+  const last = keys[keys.length - 1];
+  if (last === undefined || last < key) return keys.length;
   let low = 0;
   let high = keys.length;
   while (low < high) {

@@ -231,6 +231,7 @@ t.test('keys are shown once, kept as hashes, rotated and deleted', async (t) => 
     body: { scope: 'read', friendly_name: 'grafana' },
   });
   t.equal(made.status, 201);
+  t.match(made.headers, { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
   const { key, token } = made.body as { key: string; token: string };
   t.match(token, /^[0-9a-f]{64}$/);
   const stored = JSON.stringify([...document.table.resources()]);
