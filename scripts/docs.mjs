@@ -59,6 +59,7 @@ export const ERROR_CODES = {
   admin_listen_failed: ['start', '`admin.listen` cannot be opened.', 'Use a free address and port.'],
   cdr_path_unusable: ['start', 'Call records cannot be written to `cdr.path`.', 'Use a folder this process may write.'],
   cdr_not_written: ['stop', 'Records are still in memory, or may not be on disk.', 'Look at the disk.'],
+  cdr_stream_refused: ['records', 'Redis takes no entry for the stream of records. Retried.', 'See the message.'],
   no_routing_document: [
     'start',
     'There is neither a valid document nor a snapshot.',
@@ -109,6 +110,9 @@ export const ADMIN_CODES = {
   scope_missing: [403, 'The key may do less than this asks for.'],
   operator_only: [403, 'This is of the whole node: an admin key of an account in `admin.operators` is needed.'],
   origin_not_allowed: [403, 'A web page of another origin may not change anything.'],
+  cursor_unknown: [400, 'The cursor is not one of this node, or its file is gone.'],
+  cdr_not_found: [404, 'No record is of this call, or it is of another account.'],
+  records_not_searched: [503, 'The search failed or took too long.'],
   host_not_allowed: [403, 'On loopback, the Host field must name the loopback address.'],
   not_found: [404, 'Nothing is served at this path.'],
   resource_not_found: [404, 'There is no such resource, or it is of another account.'],

@@ -1,4 +1,4 @@
-import type { Logger } from 'pino';
+import { join } from 'node:path';
 import { LimitLeases } from '../call/admission/limitLeases.js';
 import { CallLimiter, type Limiter } from '../call/admission/limiter.js';
 import { SharedLimiter } from '../call/admission/sharedLimiter.js';
@@ -15,15 +15,15 @@ import { type Config, isLoopbackHost } from '../config/index.js';
 import { type Clock, type Random, TandemError, type Timer } from '../kernel/index.js';
 import { egressPolicy } from '../media/stream/egress.js';
 import { HttpClient } from '../net/index.js';
+import type { LogSink } from '../observe/index.js';
 import { RedisLimitExchange, RedisRecordStream, RedisSpendStore } from '../store/index.js';
-import { join } from 'node:path';
 import { pause } from './table.js';
 import { VERSION } from './version.js';
 
 export interface AccountingDeps {
   readonly clock: Clock;
   readonly random: Random;
-  readonly logger: Logger;
+  readonly logger: LogSink['logger'];
   readonly onAlarm: (alarm: RecorderAlarm | SinkAlarm) => void;
 }
 
