@@ -1,9 +1,9 @@
-/** Whose a resource is. Network groups, flows and shared carriers are the operator's. */
+/** Whose a resource is. Network groups, and carriers and flows that name no account, are the operator's. */
 import type { Resource, ResourceKey } from '../call/routing/resources.js';
 import { resourceKey } from '../call/routing/schema.js';
 import type { Change } from './change.js';
 import type { Directory } from './directory.js';
-import { existing } from './references.js';
+import { existing, flowsOf } from './references.js';
 
 /** Account that a resource belongs to; undefined: to the operator. */
 export const ownerOf = (directory: Directory, resource: Resource): string | undefined => {
@@ -12,16 +12,19 @@ export const ownerOf = (directory: Directory, resource: Resource): string | unde
       return resource.value.sid;
     case 'trunk':
     case 'carrier':
+    case 'flow':
       return resource.value.account_sid;
     case 'phone_number':
       return directory.trunk(resource.value.trunk_sid)?.account_sid;
     case 'network_group':
-    case 'flow':
       return undefined;
   }
 };
 
-/** What an account may write itself. Its carriers come through the API for numbers brought along, which checks them. */
+/**
+ * What an account may write itself. Its carriers come through the API for numbers brought along, which checks them; flows
+ * may dial trunks, and are the operator's to write.
+ */
 const OWN_TYPES: readonly Resource['type'][] = ['trunk', 'phone_number'];
 
 /** The first thing in a change that this account may not touch: to it, that thing does not exist. */
@@ -51,8 +54,10 @@ export function* resourcesOf(directory: Directory, accountSid: string | undefine
   for (const value of accountSid === undefined ? directory.carriers() : directory.carriersOf(accountSid)) {
     yield { type: 'carrier', value };
   }
+  for (const value of accountSid === undefined ? directory.flows() : flowsOf(directory, accountSid)) {
+    yield { type: 'flow', value };
+  }
   if (accountSid === undefined) {
-    for (const value of directory.flows()) yield { type: 'flow', value };
     for (const value of directory.groups()) yield { type: 'network_group', value };
   }
   for (const trunk of accountSid === undefined ? directory.trunks() : directory.trunksOf(accountSid)) {

@@ -1,5 +1,5 @@
 /** What binds resources to one another, checked before a change goes to any store. */
-import type { Resource, ResourceKey } from '../call/routing/resources.js';
+import type { Flow, PhoneNumber, Resource, ResourceKey } from '../call/routing/resources.js';
 import { resourceKey } from '../call/routing/schema.js';
 import type { Change } from './change.js';
 import type { Directory } from './directory.js';
@@ -20,10 +20,10 @@ export function checkReferences(directory: Directory, change: Change): ControlPr
       return controlProblem('reference_missing', message);
     }
     if (resource.type === 'phone_number') {
-      const foreign = after.foreignCarrier(resource.value);
+      const foreign = after.foreign(resource.value);
       if (foreign !== undefined) {
-        // Nothing is learnt of carriers of others, not even that they are.
-        const message = `phone_number ${resource.value.phone_number} names the carrier '${foreign}', which does not exist`;
+        // Nothing is learnt of what others have, not even that they have it.
+        const message = `phone_number ${resource.value.phone_number} names the ${foreign}, which does not exist`;
         return controlProblem('reference_missing', message);
       }
     }
@@ -71,18 +71,20 @@ class After {
       case 'account':
         return resource.value.carriers?.map((id) => miss('carrier', id)).find((missing) => missing !== undefined);
       case 'flow':
-        return undefined;
+        return miss('account', resource.value.account_sid);
     }
   }
 
-  /** A carrier that one account brought along takes no number of another. */
-  foreignCarrier(number: Extract<Resource, { type: 'phone_number' }>['value']): string | undefined {
-    if (number.carrier === undefined) return undefined;
-    const carrier = this.#get('carrier', number.carrier);
-    const trunk = this.#get('trunk', number.trunk_sid);
-    const owner = carrier?.type === 'carrier' ? carrier.value.account_sid : undefined;
+  /** A carrier that one account brought along, or a flow of its own, is for no number of another. */
+  foreign({ trunk_sid, carrier, flow }: PhoneNumber): string | undefined {
+    const trunk = this.#get('trunk', trunk_sid);
     const account = trunk?.type === 'trunk' ? trunk.value.account_sid : undefined;
-    return owner === undefined || owner === account ? undefined : number.carrier;
+    for (const [type, id] of [['carrier', carrier] as const, ['flow', flow] as const]) {
+      const named = id === undefined ? undefined : this.#get(type, id);
+      const owned = named?.type === 'carrier' || named?.type === 'flow' ? named.value.account_sid : undefined;
+      if (owned !== undefined && owned !== account) return `${type} '${id}'`;
+    }
+    return undefined;
   }
 
   /** Something that stays and refers to what is gone. */
@@ -92,7 +94,8 @@ class After {
       case 'account':
         return (
           this.#first('trunk', directory.trunksOf(id), (trunk) => trunk.trunk_sid) ??
-          this.#first('carrier', directory.carriersOf(id), (carrier) => carrier.id)
+          this.#first('carrier', directory.carriersOf(id), (carrier) => carrier.id) ??
+          this.#first('flow', flowsOf(directory, id), (flow) => flow.id)
         );
       case 'trunk':
         return this.#first('phone_number', directory.numbersOf(id), (number) => number.phone_number);
@@ -141,6 +144,11 @@ class After {
   #get(type: ResourceKey['type'], id: string): Resource | undefined {
     return this.#upserts.get(text({ type, id })) ?? existing(this.#directory, { type, id });
   }
+}
+
+/** Flows of an account's own: of the few that there are. */
+export function* flowsOf(directory: Directory, accountSid: string): Generator<Flow> {
+  for (const flow of directory.flows()) if (flow.account_sid === accountSid) yield flow;
 }
 
 /** One resource of the directory by its key. */

@@ -36,7 +36,15 @@ const DOCUMENT = {
   ],
   carriers: [acme.carrier, other.carrier, { id: 'shared', kind: 'byo', gateways: [] }],
   trunks: [acme.trunk, other.trunk],
-  flows: [{ id: `flw_${OTHER}`, start: 'end', nodes: { end: { applet: 'hangup' } } }],
+  flows: [
+    {
+      id: `flw_${OTHER}`,
+      account_sid: OTHER,
+      name: `${OTHER} desk`,
+      start: 'end',
+      nodes: { end: { applet: 'hangup' } },
+    },
+  ],
   network_groups: [{ carrier: `car_${OTHER}`, country_iso: 'GB', name: OTHER, prefixes: ['44'] }],
 };
 
@@ -240,5 +248,9 @@ t.test('whole and well-formed changes of what is not theirs are refused as if it
   });
   t.equal(carrier.status, 422);
   t.equal(carrier.text.replaceAll(`car_${OTHER}`, 'car_none'), missing.text, 'carriers of others do not exist');
+  const [flow, none] = [`flw_${OTHER}`, 'flw_none'].map((id) =>
+    put('/api/numbers/%2B447000000001', { trunk_sid: 'trk_acme', mode: 'flow', flow: id }),
+  ) as [ReturnType<typeof put>, ReturnType<typeof put>];
+  t.equal((await flow).text.replaceAll(`flw_${OTHER}`, 'flw_none'), (await none).text, 'nor do flows');
   t.equal(rig.document.revision, '0');
 });

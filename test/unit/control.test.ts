@@ -26,7 +26,10 @@ const DOCUMENT = {
     { trunk_sid: 'trk_b', account_sid: 'acme', trunk_name: 'b', date_created: '2026-01-01T00:00:00Z' },
     { trunk_sid: 'trk_c', account_sid: 'other', trunk_name: 'c' },
   ],
-  flows: [{ id: 'flw', start: 'end', nodes: { end: { applet: 'hangup' } } }],
+  flows: [
+    { id: 'flw', start: 'end', nodes: { end: { applet: 'hangup' } } },
+    { id: 'mine', account_sid: 'acme', start: 'end', nodes: { end: { applet: 'hangup' } } },
+  ],
   network_groups: [{ carrier: 'telco', country_iso: 'IN', name: 'all', prefixes: ['91'] }],
 };
 
@@ -96,7 +99,7 @@ t.test('the directory lists by owner, in order, and follows patches', async (t) 
     [...after.numbersOfAccount('acme')].map((one) => one.phone_number),
     ['+918040000002', '+918040000001'],
   );
-  t.same(after.size, { accounts: 2, trunks: 3, numbers: 2, carriers: 2, flows: 1, networkGroups: 1 });
+  t.same(after.size, { accounts: 2, trunks: 3, numbers: 2, carriers: 2, flows: 2, networkGroups: 1 });
 });
 
 t.test('what refers to nothing, or is referred to, is refused', async (t) => {
@@ -111,6 +114,11 @@ t.test('what refers to nothing, or is referred to, is refused', async (t) => {
       'reference_missing',
       /carrier 'own', which does not/,
       upsert(number('+918040000009', { trunk_sid: 'trk_c', carrier: 'own' })),
+    ],
+    [
+      'reference_missing',
+      /flow 'mine', which does not/,
+      upsert(number('+918040000009', { trunk_sid: 'trk_c', mode: 'flow', flow: 'mine' })),
     ],
     ['resource_in_use', /phone number \+918040000001/, remove('trunk', 'trk_a')],
     ['resource_in_use', /1 phone number/, remove('flow', 'flw')],

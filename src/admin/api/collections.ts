@@ -10,7 +10,7 @@ import {
   PhoneNumberSchema,
   TrunkSchema,
 } from '../../call/routing/shapes.js';
-import type { Directory } from '../../control/index.js';
+import { type Directory, flowsOf } from '../../control/index.js';
 import type { Principal } from '../principal.js';
 
 export interface Collection {
@@ -114,7 +114,11 @@ export const COLLECTIONS: readonly Collection[] = [
     one: 'flow',
     schema: FlowSchema,
     idOf: (id) => ({ id }),
-    list: (directory, { operator }, after) => (operator ? directory.flows(after) : []),
+    list: (directory, principal, after) => {
+      const account = accountOf(principal);
+      if (account === undefined) return directory.flows(after);
+      return own(flowsOf(directory, account), (one) => one.id, after);
+    },
     cursor: byId,
     dated: false,
   },
