@@ -14,6 +14,9 @@ const MAX_ATTEMPTS = 5;
 /** Reading one's own writes: how long a publication may take to come back to this process. */
 const SERVED_MS = 2_000;
 
+/** Changes that wait for their turn; a store that is slow must not pile up more. */
+const MAX_WAITING = 200;
+
 export interface ControlDeps {
   readonly store: RoutingStore;
   readonly directory: DirectoryHolder;
@@ -45,6 +48,7 @@ export interface Published<T> {
 export class Control {
   readonly #deps: ControlDeps;
   #queue: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
 
   constructor(deps: ControlDeps) {
     this.#deps = deps;
@@ -104,8 +108,12 @@ export class Control {
     return this.#inTurn(() => this.#change(author, work, options));
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#queue.then(work);
+  #inTurn<T, E>(work: () => Promise<Result<T, E>>): Promise<Result<T, E | ControlProblem>> {
+    if (this.#waiting >= MAX_WAITING) {
+      return Promise.resolve(err(controlProblem('store_busy', `${MAX_WAITING} changes wait already`)));
+    }
+    this.#waiting++;
+    const done = this.#queue.then(work).finally(() => this.#waiting--);
     this.#queue = done.catch(() => undefined);
     return done;
   }

@@ -174,6 +174,16 @@ t.test('two processes write at once: both succeed, unless they name a revision',
   t.same(raced.map((one) => one.ok).sort(), [false, true]);
 });
 
+t.test('changes wait for one another, but not without bound', async (t) => {
+  const rig = await controlRig(DOCUMENT);
+  t.teardown(() => rig.close());
+  const nothing = () => ok({ upserts: [], deletes: [], result: undefined });
+  const all = await Promise.all(Array.from({ length: 250 }, () => rig.control.change(AUTHOR, nothing)));
+  t.equal(all.filter((one) => one.ok).length, 200);
+  t.match(all.at(-1), { ok: false, error: { kind: 'control', code: 'store_busy' } });
+  t.match(await rig.control.change(AUTHOR, nothing), { ok: true });
+});
+
 t.test('ids of entries without one come from what they are', async (t) => {
   const id = listedId({}, 'trk_a', 'whitelisted_ip', '203.0.113.7/32');
   t.match(id, /^[0-9]{1,15}$/);
