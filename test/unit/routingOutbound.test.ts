@@ -9,7 +9,8 @@ import { dialFormatOf, dialString } from '../../src/call/routing/dialFormat.js';
 import { orderTargets } from '../../src/call/routing/order.js';
 import { outboundPrice } from '../../src/call/routing/outboundPrice.js';
 import { PrefixRules } from '../../src/call/routing/prefixRules.js';
-import { flatten, validateDocument } from '../../src/call/routing/schema.js';
+import { lintDocument } from '../../src/call/routing/lint.js';
+import { flatten, validateDocument, validateShape } from '../../src/call/routing/schema.js';
 import type { RoutingTable } from '../../src/call/routing/table.js';
 
 const PBX = '10.0.0.1';
@@ -350,4 +351,45 @@ t.test('a call holds the limits of the carrier that it tries, and of no other', 
   t.equal(hold.enter(first), undefined, 'after the end nothing is taken');
   t.same(up(), [0, 0, 0]);
   t.same(limiter.dump().calls, 0);
+});
+
+t.test('lint finds what only calls out would show', async (t) => {
+  const shape = validateShape({
+    accounts: [
+      {
+        sid: 'acc',
+        carriers: ['a', 'x', 'gone'],
+        disabled_network_groups: ['a/XX/a-44', 'a/XX/none'],
+        spend_per_day: { amount: '5', currency: 'EUR' },
+      },
+    ],
+    carriers: [
+      carrier('a', {
+        flat_rate: { outbound_price: '1' },
+        gateways: [{ uri: 'sip:g', number_style: 'national' }, { uri: 'sip:h', tech_prefix: '9' }, { uri: 'sip:i' }],
+      }),
+      carrier('x', { account_sid: 'other' }),
+    ],
+    trunks: [
+      {
+        trunk_sid: 'trk',
+        account_sid: 'acc',
+        trunk_name: 'pbx',
+        settings: { caller_id: 'replace' },
+        spend_per_day: { amount: '5', currency: 'USD' },
+        phone_numbers: [{ phone_number: '+918040000001' }, { phone_number: '+4477' }, { phone_number: '+9991234567' }],
+      },
+    ],
+    network_groups: [group('a', ['44'])],
+  });
+  if (!shape.ok) throw new Error(JSON.stringify(shape.error));
+  const findings = lintDocument(shape.value);
+  const at = (code: string) => findings.filter((finding) => finding.code === code).map(({ path }) => path);
+  t.same(at('unknown_carrier_listed'), ['accounts[0].carriers[1]', 'accounts[0].carriers[2]']);
+  t.same(at('unknown_network_group'), ['accounts[0].disabled_network_groups[1]']);
+  t.same(at('national_without_country'), ['carriers[0].gateways[0]']);
+  t.same(at('prefix_before_plus'), ['carriers[0].gateways[1]']);
+  t.same(at('replace_without_alias'), ['trunks[0].settings']);
+  t.same(at('spend_without_price'), ['accounts[0].spend_per_day'], 'prices without a currency are USD');
+  t.same(at('impossible_number'), ['trunks[0].phone_numbers[1]', 'trunks[0].phone_numbers[2]']);
 });

@@ -2,6 +2,7 @@
 import { parseEndpoint } from './endpoint.js';
 import type { Finding, Report } from './finding.js';
 import { checkOverlaps, coversAddress } from './lintAcl.js';
+import { checkOutbound } from './lintOutbound.js';
 import { isE164, normaliseNumber } from './numbers.js';
 import type { DocumentNumber, DocumentTrunk, RoutingDocument } from './shapes.js';
 
@@ -22,6 +23,7 @@ export function lintDocument(document: RoutingDocument): Finding[] {
   checkNumbers(document, report);
   checkGroups(document, report);
   checkOverlaps(document, report);
+  checkOutbound(document, report);
   return findings;
 }
 
@@ -158,8 +160,8 @@ function checkReferences(
     const message = `the number ${text} names carrier ${number.carrier}, which does not exist`;
     report('error', 'unknown_carrier', path, [message, 'Add the carrier, or correct the name.']);
   } else if (number.carrier === undefined && known.carriers.size > 1) {
-    const message = `the number ${text} names no carrier, and there are ${known.carriers.size}: calls from it fail`;
-    report('warning', 'number_without_carrier', path, [message, 'Set carrier.']);
+    const message = `the number ${text} names no carrier: calls from it may leave through any of ${known.carriers.size}`;
+    report('info', 'number_without_carrier', path, [message, 'Set carrier, or carriers of the account.']);
   }
   if (number.mode !== 'flow') return;
   if (number.flow === undefined || !known.flows.has(number.flow)) {
