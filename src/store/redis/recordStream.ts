@@ -1,6 +1,7 @@
 import type { RecordSink, SinkRecord } from '../../call/record/sink/drain.js';
 import { TandemError, type Clock } from '../../kernel/index.js';
 import { RedisConnection } from './connection.js';
+import { sendAll } from './pipeline.js';
 
 const CONNECT_MS = 1_000;
 const ANSWER_MS = 2_000;
@@ -41,10 +42,10 @@ export class RedisRecordStream implements RecordSink {
       for (const { callId, json } of records) {
         pipeline.xadd(stream, 'MAXLEN', '~', maxLength, '*', 'callId', callId, 'record', json);
       }
-      return pipeline.exec();
+      return sendAll(pipeline);
     });
-    const refused = (replies ?? []).find(([error]) => error !== null)?.[0];
-    if (refused !== undefined && refused !== null) {
+    const refused = replies.find((reply) => reply instanceof Error);
+    if (refused instanceof Error) {
       const message = `${stream}: ${refused.message}`;
       throw new TandemError({ code: 'cdr_stream_refused', message, retryable: true, cause: refused });
     }

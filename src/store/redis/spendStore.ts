@@ -2,6 +2,7 @@ import type { SpendAmount } from '../../call/admission/spend.js';
 import type { Clock } from '../../kernel/index.js';
 import { RedisConnection } from './connection.js';
 import { hashTagged } from './hashTag.js';
+import { sendAll } from './pipeline.js';
 
 const CONNECT_MS = 1_000;
 const ANSWER_MS = 2_000;
@@ -52,11 +53,13 @@ export class RedisSpendStore {
       const pipeline = client.pipeline();
       for (const amount of own) pipeline.hset(name(amount), nodeId, amount.micros).expire(name(amount), KEEP_SECONDS);
       for (const one of asked) pipeline.hgetall(name(one));
-      return pipeline.exec();
+      return sendAll(pipeline);
     });
     return asked.map((one, i) => {
-      const [, nodes] = replies?.[2 * own.length + i] ?? [];
-      const sums = Object.entries((nodes ?? {}) as Record<string, string>).filter(([node]) => node !== nodeId);
+      const nodes = replies[2 * own.length + i];
+      const sums = Object.entries(nodes instanceof Error ? {} : (nodes as Record<string, string>)).filter(
+        ([node]) => node !== nodeId,
+      );
       return { ...one, micros: sums.reduce((sum, [, micros]) => sum + Number(micros), 0) };
     });
   }
