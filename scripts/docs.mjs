@@ -95,6 +95,12 @@ export const ERROR_CODES = {
   ],
   bad_arguments: ['commands', 'The command line is not understood.', 'The message lists the options.'],
   invalid_routing_document: ['explain, lint', 'The document has faults.', 'Correct what the message names.'],
+  unreadable_deck: [
+    'import',
+    'The price deck cannot be read, or its first row names no prefix or price.',
+    'See the message.',
+  ],
+  unknown_carrier: ['import', 'The carrier of --carrier does not exist.', 'Create it first.'],
   call_not_found: ['explain', 'No call record has this id.', 'Look at `cdr.path`; ids stand in the log lines, too.'],
   node_unreachable: ['commands', 'No running node answers.', 'Start one, or name its configuration with --config.'],
   node_refused: ['commands', 'The node did not do it; the message is its own.', 'Do what the message says.'],

@@ -23,6 +23,9 @@ const USAGE = `tandem ${VERSION}
   tandem publish FILE [--note TEXT]                make the document what the file says, as one revision
                                                    these four ask a running node: [--url URL] [--key KEY --token TOKEN]
                                                    [--json]
+  tandem import rates FILE --carrier ID [--currency INR] [--dry-run] [--skip-bad] [--note TEXT] [--json]
+                                                   a carrier's price deck (CSV) becomes its network groups, as one
+                                                   revision of the store, or of a node with [--url URL] [--key KEY ...]
   tandem dump [--key KEY --token TOKEN]            what lives in the running node
   tandem bot echo|tone [--listen HOST:PORT]        a bot to try streams out with
   tandem bot-check URL [--dialect exotel|twilio|plivo|jambonz] [--sample-rate HZ] [--seconds N] [--patience N]
@@ -48,6 +51,7 @@ const VERBS: { readonly [verb: string]: () => Promise<Verb> } = {
   revisions: async () => (await import('./cli/revisions.js')).revisions,
   diff: async () => (await import('./cli/revisions.js')).diff,
   rollback: async () => (await import('./cli/revisions.js')).rollback,
+  import: async () => (await import('./cli/importRates.js')).importRates,
   publish: async () => (await import('./cli/revisions.js')).publish,
 };
 

@@ -63,12 +63,21 @@ export class AdminClient {
   }
 
   /** @throws TandemError `node_unreachable`, or `node_refused` with what the node says */
-  async ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+  async ask<T>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<T> {
     let response: Response;
     try {
       response = await fetch(this.#base + path, {
         method,
-        headers: { ...this.#headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        headers: {
+          ...this.#headers,
+          ...headers,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
     } catch (error) {
