@@ -1,10 +1,11 @@
 import type { CallRequest, Decision } from '../call/routing/decision.js';
 import type { Explanation } from '../call/session/explanation.js';
 import type { PastCall } from '../call/session/pastCall.js';
+import type { OriginateOrder, OriginateRefusal } from '../call/session/originate/order.js';
 import type { Config } from '../config/index.js';
 import type { QueryAnswer, RecordQuery } from '../call/record/query/filter.js';
 import type { Control } from '../control/index.js';
-import type { Clock, Random } from '../kernel/index.js';
+import type { Clock, Random, Result } from '../kernel/index.js';
 import type { Principal } from './principal.js';
 
 /** A live call as it is shown: at least these members. */
@@ -41,6 +42,10 @@ export interface AdminDeps {
   liveCalls(): Iterable<LiveCallView>;
   /** One live call in full; undefined when there is none of that id. */
   liveCall(callId: string): LiveCallView | undefined;
+  /** Places a call; absent where none can be placed. */
+  originate?(order: OriginateOrder): Result<{ readonly callId: string; readonly decision: Decision }, OriginateRefusal>;
+  /** @returns false when no live call has this id */
+  hangUp?(callId: string): boolean;
   dump(): object | Promise<object>;
   metrics(): Promise<{ readonly contentType: string; readonly body: string }>;
   /** Whom the key and token belong to; undefined when they do not fit. See `keyChecker`. */

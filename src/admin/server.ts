@@ -12,6 +12,7 @@ import type { AdminDeps } from './deps.js';
 import { envelope, installErrors } from './errors.js';
 import { exotelRoutes, isExotelUrl, unreadableUrl } from './exotel/exotelApi.js';
 import { installOpenApi, openApiRoutes } from './openapi.js';
+import { placeCallRoutes } from './placeCalls.js';
 import { explainRoutes, healthRoutes, liveRoutes } from './routes.js';
 import { IndexSchema } from './schemas.js';
 
@@ -98,6 +99,7 @@ export const createAdmin = (deps: AdminDeps): Admin => {
     healthRoutes(scope, deps);
     explainRoutes(scope, deps);
     liveRoutes(scope, deps);
+    placeCallRoutes(scope, deps);
     cdrRoutes(scope, deps);
     resourceRoutes(scope, deps);
     keyRoutes(scope, deps);

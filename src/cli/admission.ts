@@ -4,7 +4,7 @@ import { UnlistedLog, screenSource } from '../call/admission/sourceGate.js';
 import type { HeaderPolicy } from '../call/bridge/headerPolicy.js';
 import type { HuntPlan } from '../call/bridge/hunt.js';
 import { decide, refuse } from '../call/routing/decide.js';
-import { decideDial } from '../call/routing/decideDial.js';
+import { type DialWish, decideDial } from '../call/routing/decideDial.js';
 import type { CallRequest, DecideContext, Decision, GatewayView, SpendView } from '../call/routing/decision.js';
 import { mediaSettingsOf } from '../call/routing/mediaSettings.js';
 import { limitCode } from '../call/routing/finish.js';
@@ -13,9 +13,10 @@ import type { TableHolder } from '../call/routing/compile.js';
 import type { PinnedFlows } from '../call/session/flow/world.js';
 import { type Explanation, explainDecision } from '../call/session/explanation.js';
 import type { AdmittedCall } from '../call/session/liveCall.js';
+import type { AdmittedOrigin, OriginateOrder, OriginateRefusal } from '../call/session/originate/order.js';
 import type { Admission } from '../call/session/service.js';
 import { plainAddress } from '../call/session/request.js';
-import type { Clock, Random } from '../kernel/index.js';
+import { type Clock, type Random, type Result, err, ok } from '../kernel/index.js';
 import type { Credentials, SourceGate } from '../signal/index.js';
 
 const NOTHING_HELD = (): void => {};
@@ -93,6 +94,36 @@ export class LiveAdmission implements Admission, SourceGate {
       },
     };
     return { ...admitted, flows };
+  }
+
+  /** A call that an account has placed: its caller ID decides the trunk, and that all else. */
+  originate(order: OriginateOrder): Result<AdmittedOrigin, OriginateRefusal> {
+    const table = this.#holder.current;
+    const trunkSid = table.number(order.from)?.trunkSid;
+    if (trunkSid === undefined || table.trunk(trunkSid)?.trunk.account_sid !== order.accountSid)
+      return err('caller_number_unknown');
+    const flow = typeof order.flow === 'string' ? table.flow(order.flow) : order.flow;
+    if (flow === undefined || (flow.account_sid ?? order.accountSid) !== order.accountSid) return err('flow_unknown');
+    const { address: sourceAddress, port: sourcePort } = order.source;
+    const caller = { sourceAddress, sourcePort, transport: 'api', callerNumber: order.from };
+    const request: CallRequest = { ...caller, calledNumber: order.to };
+    const base = { ...refuse(table, request, 'internal_error'), trunkSid, accountSid: order.accountSid };
+    const dialled = (wish: DialWish, decision: Decision): Admitted =>
+      this.#take(table, request, () => decideDial(table, { decision, request }, wish, this.#context()));
+    const first = dialled({ target: { kind: 'number', number: order.to }, callerId: order.from }, base);
+    const decision = { ...first.decision, mode: 'flow', flow: { id: flow.id, version: flow.version } } as const;
+    const media = mediaSettingsOf(table, first.decision, 'callee');
+    const flows: PinnedFlows = {
+      flow,
+      media,
+      find: (flowId) => table.flow(flowId),
+      dial: (wish) => {
+        // Whoever was called is no number of ours: further calls leave in the name of the first.
+        const dial = dialled({ ...wish, callerId: wish.callerId ?? order.from }, decision);
+        return { ...dial, media: mediaSettingsOf(table, dial.decision, 'callee') };
+      },
+    };
+    return ok({ request, dial: { ...first, decision, media }, flows });
   }
 
   isListed(address: string): boolean {

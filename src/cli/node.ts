@@ -315,6 +315,8 @@ export class Node {
       explanation: (decision, request) => this.#admission.explanation(decision, request, this.#policy),
       pastCall: (callId) => this.#pastCall(callId),
       searchRecords: (query) => this.#accounting.queries.query(query),
+      originate: (order) => this.#service.originate(order),
+      hangUp: (callId) => this.#service.endByApi(callId),
       liveCalls: () => this.#service.registry.dump(),
       liveCall: (callId) => this.#service.registry.get(callId)?.dump(),
       dump: async () => ({

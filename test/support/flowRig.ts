@@ -1,5 +1,5 @@
 /** A flow call on fake legs and fake media, a manual clock, and a routing table that the test writes. */
-import type { CallLimiter } from '../../src/call/admission/limiter.js';
+import { CallLimiter } from '../../src/call/admission/limiter.js';
 import type { BridgeSettings } from '../../src/call/bridge/world.js';
 import type { CallRecord } from '../../src/call/record/cdr.js';
 import { MemoryCallRecorder } from '../../src/call/record/memoryRecorder.js';
@@ -57,7 +57,7 @@ export class FlowRig {
   readonly recorder = new MemoryCallRecorder();
   readonly events: CallEvent[] = [];
   readonly admission: LiveAdmission;
-  readonly limiter: CallLimiter;
+  readonly limiter = new CallLimiter();
   readonly service: CallService;
   /** Faults that the test expects. */
   readonly faults: unknown[] = [];
@@ -67,8 +67,8 @@ export class FlowRig {
 
   private constructor(holder: TableHolder, options: FlowRigOptions) {
     const random = new SeededRandom(1);
-    this.admission = new LiveAdmission(holder, { clock: this.clock, random, unlisted: 'reject' });
-    this.limiter = this.admission.limiter;
+    const { clock, limiter } = this;
+    this.admission = new LiveAdmission(holder, { clock, random, unlisted: 'reject', limiter });
     const events = new EventChannel<CallEvent>((error) => {
       throw error;
     });

@@ -9,6 +9,7 @@ const SENTENCES = {
   max_duration: 'The call reached the longest duration allowed (calls.maxCallMs).',
   spend_cap_reached: 'What the trunk or the account may spend today (UTC) was spent while the call was up.',
   credentials_refused: 'The destination asked for credentials, and was given none or did not take them.',
+  ended_by_api: 'The call was ended over the administration.',
   drain_limit: 'The process was shutting down, and the time for live calls was up (calls.drainSeconds).',
   node_lost: 'The process died; the record was made when it started again.',
   internal_error: 'An error inside Tandem ended the call.',

@@ -64,6 +64,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   readonly #onReleased: (call: LiveCall) => void;
   readonly #started: Moment;
   readonly #attempts: AttemptRecord[] = [];
+  readonly #placed: boolean;
   #admitted: AdmittedCall | undefined;
   #ringing: Moment | undefined;
   #answered: Moment | undefined;
@@ -79,12 +80,18 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     world: CallWorld,
     id: string,
     leg: IncomingLeg,
-    events: { request: CallRequest; onReleased: (call: LiveCall) => void },
+    events: {
+      readonly request: CallRequest;
+      /** Tandem called whoever is on this leg. */
+      readonly placed?: boolean;
+      readonly onReleased: (call: LiveCall) => void;
+    },
   ) {
     this.#world = world;
     this.id = id;
     this.aLeg = leg;
     this.request = events.request;
+    this.#placed = events.placed === true;
     this.#onReleased = events.onReleased;
     this.#started = this.#now();
     const { request } = this;
@@ -275,7 +282,11 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     const accepted = ending.reasonCode === 'internal_error' || (decision.accepted && asked);
     return {
       outcome: outcomeOf({ answered, cancelled, accepted, sipStatus, lastResult }),
-      endedBy: endedByOf({ leg: ending.side, direction: decision.direction, deliberate }),
+      endedBy: endedByOf({
+        leg: this.#placed && ending.side === 'a' ? 'b' : ending.side,
+        direction: decision.direction,
+        deliberate,
+      }),
       q850: ending.q850 ?? (answered ? 16 : q850OfStatus(sipStatus)),
     };
   }

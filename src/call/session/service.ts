@@ -1,5 +1,5 @@
 /** The application behind the signal port: every INVITE becomes a call with one record, whatever happens. */
-import type { Clock, EventChannel, Random } from '../../kernel/index.js';
+import { type Clock, type EventChannel, type Random, type Result, err, ok } from '../../kernel/index.js';
 import type {
   HeaderEntry,
   IncomingLeg,
@@ -11,7 +11,7 @@ import type {
 import { type Alarm, AlarmGate } from '../admission/alarms.js';
 import { Bridge } from '../bridge/bridge.js';
 import { CAPABILITY_HEADERS } from '../bridge/dialogRelay.js';
-import { SPEND_LIMIT, endingOfRefusal } from '../bridge/ending.js';
+import { ENDED_BY_API, SPEND_LIMIT, endingOfRefusal } from '../bridge/ending.js';
 import { HeaderPolicy } from '../bridge/headerPolicy.js';
 import { commonInvite } from '../bridge/legHeaders.js';
 import { reasonHeader } from '../bridge/reason.js';
@@ -25,6 +25,9 @@ import type { CallEvent } from './events.js';
 import { FlowCall } from './flow/flowCall.js';
 import type { FlowPlane } from './flow/world.js';
 import { type AdmittedCall, type CallWorld, LiveCall } from './liveCall.js';
+import { CalledLeg } from './originate/calledLeg.js';
+import type { AdmittedOrigin, OriginateOrder, OriginateRefusal } from './originate/order.js';
+import { OriginCall } from './originate/originCall.js';
 import { CallRegistry } from './registry.js';
 import { callRequestOf, plainAddress } from './request.js';
 
@@ -32,6 +35,8 @@ import { callRequestOf, plainAddress } from './request.js';
 export interface Admission {
   /** A refused call has `accepted` false, and nothing to release. */
   admit(request: CallRequest): AdmittedCall;
+  /** Decides on a placed call, by the live table too; absent where none are placed. */
+  originate?(order: OriginateOrder): Result<AdmittedOrigin, OriginateRefusal>;
   /** Whether any trunk or carrier lists this address. */
   isListed(address: string): boolean;
   /** Revision of the live table, for calls that are refused before a decision. */
@@ -112,6 +117,37 @@ export class CallService implements SignalHandlers {
       if (course instanceof Bridge || course instanceof FlowCall) return course;
       return this.#refuse(call, call.decision, 'internal_error');
     }
+  }
+
+  /**
+   * Places a call and runs a flow with whoever answers. Whatever becomes of it is in the call's record and events.
+   * @returns the call's id; or why there is no call at all
+   */
+  originate(order: OriginateOrder): Result<{ readonly callId: string; readonly decision: Decision }, OriginateRefusal> {
+    const { admission, plane } = this.#options;
+    if (this.#draining) return err('draining');
+    if (this.registry.size >= this.#maxCalls) return err('node_full');
+    if (plane === undefined) return err('flow_not_available');
+    const admitted = admission.originate?.(order) ?? err('flow_not_available');
+    if (!admitted.ok) return admitted;
+    const { request, dial, flows } = admitted.value;
+    const callId = this.#ids.next();
+    const leg = new CalledLeg(`origin-${callId}`, order);
+    const call = new LiveCall(this.#world, callId, leg, {
+      request,
+      placed: true,
+      onReleased: (gone) => this.registry.remove(gone),
+    });
+    call.decided({ decision: dial.decision, flows, release: () => dial.release() });
+    const course = new OriginCall(
+      { ...this.#bridgeWorld, plane },
+      { callId, leg, order, admitted: admitted.value },
+      call,
+    );
+    call.course = course;
+    this.registry.add(call);
+    course.begin();
+    return ok({ callId, decision: dial.decision });
   }
 
   onRequest(request: OutOfDialogRequest): void {
@@ -198,6 +234,14 @@ export class CallService implements SignalHandlers {
     call.aLeg.reject(status, { headers });
     call.onReleased(0);
     return DEAF;
+  }
+
+  /** Ends a call because somebody asked for it over the administration. @returns false when there is none of this id */
+  endByApi(callId: string): boolean {
+    const call = this.registry.get(callId);
+    if (call === undefined || call.isOver) return false;
+    call.course?.hangUp(ENDED_BY_API);
+    return true;
   }
 
   /** Ends a call for want of money: what its trunk or account, `key`, may spend today is spent. */

@@ -53,6 +53,8 @@ export interface DialOrder {
   readonly admitted: AdmittedDial;
   /** From, headers, and for direct media the caller's own offer. */
   readonly invite: CommonInvite;
+  /** The audio, where it outlives the dial; default: its own. */
+  readonly anchor?: Anchor | undefined;
 }
 
 const SDP = 'application/sdp';
@@ -80,7 +82,7 @@ export class Dial implements AttemptSink {
     this.order = order;
     this.#world = world;
     this.#sink = sink;
-    this.anchor = order.media === 'direct' ? undefined : new Anchor(this.#anchorSink());
+    this.anchor = order.media === 'direct' ? undefined : (order.anchor ?? new Anchor(this.#anchorSink()));
   }
 
   get leg(): Leg | undefined {

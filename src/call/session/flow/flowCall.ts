@@ -19,6 +19,7 @@ import type { FlowEvent } from '../../flow/events.js';
 import { advance, dumpFlow, initialState } from '../../flow/executor.js';
 import type { FlowState } from '../../flow/state.js';
 import type { HeaderEntry } from '../../../signal/port.js';
+import type { Anchor, AnchorSink } from './anchor.js';
 import { factsOf } from './callFacts.js';
 import { CallerLeg } from './callerLeg.js';
 import { CallerMedia } from './callerMedia.js';
@@ -93,6 +94,16 @@ export class FlowCall implements LegEvents {
 
   begin(): void {
     this.deliver({ type: 'started' });
+  }
+
+  /** Before `begin`: the leg was answered already, and its audio is there. @returns who is to hear of it */
+  adopt(anchor: Anchor): AnchorSink {
+    this.caller.answered = true;
+    this.caller.acked = true;
+    this.media.anchor = anchor;
+    this.#flow = { ...this.#flow, answered: 'yes' };
+    this.answered();
+    return this.#effects;
   }
 
   /** Ends the call on Tandem's own account. */
