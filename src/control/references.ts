@@ -1,5 +1,6 @@
 /** What binds resources to one another, checked before a change goes to any store. */
-import type { Flow, PhoneNumber, Resource, ResourceKey } from '../call/routing/resources.js';
+import { flowOfAgent } from '../call/routing/agents.js';
+import type { AgentVersion, Flow, PhoneNumber, Resource, ResourceKey } from '../call/routing/resources.js';
 import { resourceKey } from '../call/routing/schema.js';
 import type { Change } from './change.js';
 import type { Directory } from './directory.js';
@@ -65,8 +66,14 @@ class After {
       case 'network_group':
         return miss('carrier', resource.value.carrier);
       case 'phone_number': {
-        const { trunk_sid, flow, carrier } = resource.value;
-        return miss('trunk', trunk_sid) ?? miss('flow', flow) ?? miss('carrier', carrier);
+        const { trunk_sid, flow, carrier, inbound_agent, outbound_agent } = resource.value;
+        return (
+          miss('trunk', trunk_sid) ??
+          miss('flow', flow) ??
+          miss('carrier', carrier) ??
+          this.#missingAgent(inbound_agent) ??
+          this.#missingAgent(outbound_agent)
+        );
       }
       case 'account':
         return resource.value.carriers?.map((id) => miss('carrier', id)).find((missing) => missing !== undefined);
@@ -75,14 +82,34 @@ class After {
     }
   }
 
+  #flow(agent: AgentVersion | undefined): Flow | undefined {
+    if (agent === undefined) return undefined;
+    return flowOfAgent(agent, (id) => {
+      if (!this.has('flow', id)) return undefined;
+      const found = this.#get('flow', id);
+      return found?.type === 'flow' ? found.value : undefined;
+    });
+  }
+
+  #missingAgent(agent: AgentVersion | undefined): string | undefined {
+    if (agent === undefined || this.#flow(agent) !== undefined) return undefined;
+    return `version ${agent.version} of agent '${agent.agent_id}'`;
+  }
+
   /** A carrier that one account brought along, or a flow of its own, is for no number of another. */
-  foreign({ trunk_sid, carrier, flow }: PhoneNumber): string | undefined {
+  foreign({ trunk_sid, carrier, flow, inbound_agent, outbound_agent }: PhoneNumber): string | undefined {
     const trunk = this.#get('trunk', trunk_sid);
     const account = trunk?.type === 'trunk' ? trunk.value.account_sid : undefined;
     for (const [type, id] of [['carrier', carrier] as const, ['flow', flow] as const]) {
       const named = id === undefined ? undefined : this.#get(type, id);
       const owned = named?.type === 'carrier' || named?.type === 'flow' ? named.value.account_sid : undefined;
       if (owned !== undefined && owned !== account) return `${type} '${id}'`;
+    }
+    for (const agent of [inbound_agent, outbound_agent]) {
+      const owner = this.#flow(agent)?.account_sid;
+      if (agent !== undefined && owner !== undefined && owner !== account) {
+        return `version ${agent.version} of agent '${agent.agent_id}'`;
+      }
     }
     return undefined;
   }

@@ -144,14 +144,22 @@ function broughtAlong({ account, draft }: Leaving, { carrier }: CarrierRecord): 
   return 'byo_disabled';
 }
 
-/** The longest prefix decides. Destinations that no group of the carrier names are open, and carriers without groups. */
+/**
+ * The longest prefix decides. Destinations that no group of the carrier names are open, unless the account says otherwise;
+ * carriers without groups are.
+ */
 function groupRule({ table, draft, account, called }: Leaving, one: Weighing): ReasonCode | undefined {
   const { id } = one.record.carrier;
   const match = table.networkGroups(id, called);
   if (match === undefined) {
     if (!table.hasNetworkGroups(id)) return undefined;
     const data = { carrier: id, number: called };
-    draft.info('network_group', data, (d) => `no network group of ${d.carrier} names ${d.number}`);
+    const say = (d: typeof data) => `no network group of ${d.carrier} names ${d.number}`;
+    if (account?.account.prefix_mode === 'allow_only_listed' && one.record.carrier.account_sid === undefined) {
+      draft.fail('network_group', data, say);
+      return 'destination_not_listed';
+    }
+    draft.info('network_group', data, say);
     return undefined;
   }
   const off = account?.disabledGroups;
@@ -284,6 +292,7 @@ const RANKED: readonly ReasonCode[] = [
   'spend_cap_reached',
   'price_unknown',
   'destination_not_enabled',
+  'destination_not_listed',
   'carrier_has_no_gateway',
   'byo_disabled',
 ];

@@ -1,5 +1,6 @@
 /** A carrier delivers a call: number -> trunk -> mode -> destinations. */
 import type { CallRequest, DecideContext, Decision, LimitClaim } from './decision.js';
+import { flowOfAgent, versionedFlowId } from './agents.js';
 import { readCalledNumber } from './calledNumber.js';
 import { baseClaims } from './decideCarriers.js';
 import { type Draft, kept } from './draft.js';
@@ -76,8 +77,9 @@ function toTrunk(table: RoutingTable, request: CallRequest, { draft, context, tr
 
 /** The flow answers; where it dials to is decided when it does. */
 function toFlow(table: RoutingTable, request: CallRequest, { draft, context, trunk, route }: Arrived): Decision {
-  const id = route.flow ?? '';
-  const flow = table.flow(id);
+  const { agent } = route;
+  const id = agent === undefined ? (route.flow ?? '') : versionedFlowId(agent);
+  const flow = agent === undefined ? table.flow(id) : flowOfAgent(agent, (one) => table.flow(one));
   if (flow === undefined) {
     draft.fail('mode', { mode: 'flow', flow: id }, (d) => `mode flow: there is no flow ${d.flow}`);
     return draft.reject('flow_not_available', { nearestMiss: nearestFlow(table, id) });

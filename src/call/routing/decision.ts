@@ -37,6 +37,7 @@ export type ReasonCode =
   | 'caller_id_not_mapped'
   | 'destination_denied'
   | 'destination_not_enabled'
+  | 'destination_not_listed'
   | 'byo_disabled'
   | 'price_unknown'
   | 'spend_cap_reached'

@@ -1,4 +1,5 @@
 /** Faults between the objects of a routing document: each valid by itself, and no call would go through. */
+import { versionedFlowId } from './agents.js';
 import { parseEndpoint } from './endpoint.js';
 import type { Finding, Report } from './finding.js';
 import { checkOverlaps, coversAddress } from './lintAcl.js';
@@ -164,6 +165,13 @@ function checkReferences(
     report('info', 'number_without_carrier', path, [message, 'Set carrier, or carriers of the account.']);
   }
   if (number.mode !== 'flow') return;
+  const { inbound_agent: agent } = number;
+  if (agent !== undefined) {
+    if (known.flows.has(versionedFlowId(agent)) || known.flows.has(agent.agent_id)) return;
+    const message = `the number ${text} is answered by agent ${agent.agent_id}, which no flow is`;
+    report('error', 'unknown_flow', path, [message, 'Add the flow, correct its name, or set mode pstn.']);
+    return;
+  }
   if (number.flow === undefined || !known.flows.has(number.flow)) {
     const message = `the number ${text} is answered by flow ${number.flow ?? '(none)'}, which does not exist`;
     report('error', 'unknown_flow', path, [message, 'Add the flow, correct its name, or set mode pstn.']);

@@ -66,6 +66,11 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
     'The network group of the called number is disabled, for all or for the account.',
     "Enable the network group that holds the prefix, or take it out of the account's disabled_network_groups.",
   ],
+  destination_not_listed: [
+    403,
+    'No network group of the carriers names the called number, and the account calls listed numbers only.',
+    "Add the prefix to a network group, or set the account's prefix_mode to open.",
+  ],
   byo_disabled: [
     403,
     'The call would leave through a carrier that the account brought along, and the account has switched those off.',

@@ -71,6 +71,11 @@ export interface Account extends Dates {
   readonly carriers?: readonly string[];
   /** Network groups (`carrier/country/name`) that this account has switched off. */
   readonly disabled_network_groups?: readonly string[];
+  /**
+   * Numbers that no network group of a carrier names, where the carrier has groups: open (default), or refused. Carriers
+   * that the account brought along carry them in any case.
+   */
+  readonly prefix_mode?: 'open' | 'allow_only_listed';
   /** Calls of numbers brought along (carriers of kind `byo` that belong to the account); default true. */
   readonly byo_enabled?: boolean;
   readonly spend_per_day?: Money;
@@ -184,12 +189,22 @@ export interface Trunk extends Dates {
 export type FailoverAction = 'next' | 'stop' | { readonly rewrite: number };
 export type FailoverPolicy = { readonly [codeOrEvent: string]: FailoverAction };
 
+/** An agent in one of its published versions: see `flowOfAgent`. */
+export interface AgentVersion {
+  readonly agent_id: string;
+  readonly version: number;
+}
+
 export interface PhoneNumber extends Listed {
   /** E.164 with `+`. */
   readonly phone_number: string;
   readonly trunk_sid: string;
   readonly mode: 'pstn' | 'flow' | null;
   readonly flow?: string;
+  /** Answers in mode `flow`, before `flow`. */
+  readonly inbound_agent?: AgentVersion;
+  /** Speaks in calls that are placed from the number. */
+  readonly outbound_agent?: AgentVersion;
   readonly carrier?: string;
   readonly status?: 'pending' | 'active' | 'unavailable';
 }

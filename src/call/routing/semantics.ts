@@ -103,7 +103,7 @@ function checkMedia(problems: Problems, path: string, media: MediaSettings | und
 
 export function checkNumber(problems: Problems, path: string, number: DocumentNumber): void {
   checkE164(problems, `${path}.phone_number`, number.phone_number);
-  if (number.mode === 'flow' && number.flow === undefined) {
+  if (number.mode === 'flow' && number.flow === undefined && number.inbound_agent === undefined) {
     problems.push(problem(path, 'has mode flow but names no flow'));
   }
 }

@@ -102,6 +102,7 @@ export const AccountSchema = Type.Object(
     carrier_order: Type.Optional(Type.Union([Type.Literal('priority'), Type.Literal('least_cost')])),
     carriers: Type.Optional(Type.Array(id('carrier'), { maxItems: 64 })),
     disabled_network_groups: Type.Optional(Type.Array(text(300))),
+    prefix_mode: Type.Optional(Type.Union([Type.Literal('open'), Type.Literal('allow_only_listed')])),
     byo_enabled: Type.Optional(Type.Boolean()),
     spend_per_day: Type.Optional(MoneySchema),
     ...dates,
@@ -196,10 +197,21 @@ const trunkFields = {
 
 export const TrunkSchema = Type.Object(trunkFields, closed);
 
+/** The `@` and digits of a version make a flow id of it. */
+export const AgentVersionSchema = Type.Object(
+  {
+    agent_id: Type.String({ pattern: '^[A-Za-z0-9_.:@-]{1,116}$', description: 'id of the flow that is the agent' }),
+    version: Type.Integer({ minimum: 0, maximum: 2 ** 31, description: 'a published one' }),
+  },
+  closed,
+);
+
 const numberFields = {
   phone_number: text(32),
   mode: Type.Union([Type.Literal('pstn'), Type.Literal('flow'), Type.Null()], { default: null }),
   flow: Type.Optional(id('flow that answers')),
+  inbound_agent: Type.Optional(AgentVersionSchema),
+  outbound_agent: Type.Optional(AgentVersionSchema),
   carrier: Type.Optional(id('carrier that delivers this number')),
   status: Type.Optional(Type.Union([Type.Literal('pending'), Type.Literal('active'), Type.Literal('unavailable')])),
   ...listed,

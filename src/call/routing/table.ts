@@ -6,7 +6,7 @@ import type { DialFormat } from './dialFormat.js';
 import type { LimitClaim } from './decision.js';
 import type { PrefixRules } from './prefixRules.js';
 import type { Quote, SpendCap } from './outboundPrice.js';
-import type { Account, Carrier, FailoverPolicy, Flow, NetworkGroup, Trunk } from './resources.js';
+import type { Account, AgentVersion, Carrier, FailoverPolicy, Flow, NetworkGroup, Trunk } from './resources.js';
 import { NumberKeyMap, TextKeyMap } from './shardedMap.js';
 
 /** Where a number leads. One record serves all numbers of a trunk that are set alike. */
@@ -14,6 +14,8 @@ export interface NumberRoute {
   readonly trunkSid: string;
   readonly mode: 'pstn' | 'flow';
   readonly flow: string | undefined;
+  /** Answers in place of `flow`. */
+  readonly agent: AgentVersion | undefined;
   readonly carrier: string | undefined;
 }
 

@@ -132,13 +132,13 @@ export class TableWriter {
   #route(number: PhoneNumber): NumberRoute {
     const mode = number.mode ?? 'pstn';
     const last = this.#lastRoute;
-    const { trunk_sid: trunkSid, flow, carrier } = number;
-    if (last?.trunkSid === trunkSid && last.mode === mode && last.flow === flow && last.carrier === carrier)
-      return last;
-    const name = JSON.stringify([trunkSid, mode, flow, carrier]);
+    const { trunk_sid: trunkSid, flow, carrier, inbound_agent: agent } = number;
+    const same = last?.trunkSid === trunkSid && last.mode === mode && last.flow === flow && last.carrier === carrier;
+    if (same && last.agent === undefined && agent === undefined) return last;
+    const name = JSON.stringify([trunkSid, mode, flow, carrier, agent?.agent_id, agent?.version]);
     let route = this.#routes.get(name);
     if (route === undefined) {
-      route = { trunkSid, mode, flow, carrier };
+      route = { trunkSid, mode, flow, carrier, agent };
       this.#routes.set(name, route);
     }
     this.#lastRoute = route;
