@@ -37,6 +37,8 @@ export class CallLoad {
   readonly reached = new Set<string>();
   readonly answered = new Set<string>();
   readonly ended = new Set<string>();
+  /** Status -> calls that got it instead of an answer. */
+  readonly refused = new Map<number, number>();
   readonly #plan: LoadPlan;
   readonly #caller: Socket = createSocket('udp4');
   readonly #callee: Socket = createSocket('udp4');
@@ -125,6 +127,7 @@ export class CallLoad {
     call.toTag = /;tag=([^;>\s]+)/.exec(header(text, 'To'))?.[1] ?? '';
     this.#request('ACK', call, 1);
     if (status >= 300) {
+      this.refused.set(status, (this.refused.get(status) ?? 0) + 1);
       this.#calls.delete(call.callId);
     } else if (!call.answered) {
       call.answered = true;

@@ -191,10 +191,15 @@ export class Share {
     return true;
   }
 
-  /** A call ended here. @returns whether its slot goes to a node that wished for one just now */
-  release(nowMs: number): boolean {
+  /**
+   * A call ended here.
+   * @returns whether its slot goes to a node that wished for one just now: only of what is more than an equal part, so
+   *   that nodes that are all short end up with equal parts
+   */
+  release(nowMs: number, { nodes }: Company): boolean {
     this.up--;
-    return nowMs < this.#wishedUntilMs && this.give({ slots: 1, tokens: 0, urgent: true }, nowMs);
+    if (nowMs >= this.#wishedUntilMs || this.held <= partOf(this.limit ?? 0, nodes)) return false;
+    return this.give({ slots: 1, tokens: 0, urgent: true }, nowMs);
   }
 }
 

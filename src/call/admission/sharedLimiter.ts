@@ -78,7 +78,7 @@ export class SharedLimiter implements Limiter, LimitsView {
     for (const { key } of held.claims) {
       this.#count(key, -1);
       const share = this.#shares.get(key);
-      if (share?.release(nowMs) === true) this.#mark(share);
+      if (share?.release(nowMs, this.#company) === true) this.#mark(share);
     }
   }
 
