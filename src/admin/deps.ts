@@ -42,6 +42,8 @@ export interface AdminDeps {
   liveCalls(): Iterable<LiveCallView>;
   /** One live call in full; undefined when there is none of that id. */
   liveCall(callId: string): LiveCallView | undefined;
+  /** Gateways of carriers and destinations of trunks, with what is thought of them. */
+  gateways?(): readonly object[];
   /** Places a call; absent where none can be placed. */
   originate?(order: OriginateOrder): Result<{ readonly callId: string; readonly decision: Decision }, OriginateRefusal>;
   /** @returns false when no live call has this id */

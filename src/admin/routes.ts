@@ -75,6 +75,17 @@ export const liveRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
     },
   );
   app.get(
+    '/api/gateways',
+    {
+      config: { operator: true },
+      schema: {
+        summary: 'Where calls may go, and which of these places did not answer lately',
+        response: answers(s.GatewaysSchema),
+      },
+    },
+    async () => ({ gateways: deps.gateways?.() ?? [] }),
+  );
+  app.get(
     '/api/dump',
     {
       config: { operator: true },

@@ -147,6 +147,18 @@ export const CallsQuerySchema = Type.Object(
   { additionalProperties: false },
 );
 
+export const GatewaysSchema = Type.Object({
+  gateways: Type.Array(
+    Type.Object({
+      gateway: text('host, port and transport'),
+      state: Type.Enum(['up', 'down', 'trial']),
+      cause: orAbsent('what it did last: silence, 503, transport_error'),
+      forMs: Type.Optional(Type.Number({ description: 'how long it has been so' })),
+      quarantineMs: Type.Optional(Type.Number()),
+    }),
+  ),
+});
+
 export const CallIdSchema = Type.Object({ id: Type.String({ minLength: 1, maxLength: 128 }) });
 
 const LiveCallSchema = Type.Object(

@@ -1,4 +1,4 @@
-import { GatewayHealth, type HealthChange } from '../call/health/gatewayHealth.js';
+import { type AilingGateway, GatewayHealth, type HealthChange } from '../call/health/gatewayHealth.js';
 import { GatewayProber } from '../call/health/prober.js';
 import type { Encounter } from '../call/health/states.js';
 import type { RoutingTable } from '../call/routing/table.js';
@@ -9,6 +9,9 @@ import type { RequestOutcome, SignalPort } from '../signal/index.js';
 
 /** A probe is for finding out quickly: what has not answered by then has not answered. */
 const PROBE_MS = 3_000;
+
+/** A gateway as `/api/gateways` shows it. */
+export type GatewayLine = { readonly gateway: string; readonly state: 'up' } | AilingGateway;
 
 export interface GatewayWatchDeps {
   readonly clock: Clock;
@@ -48,6 +51,22 @@ export class GatewayWatch {
   stop(): void {
     this.#prober.stop();
     this.health.close();
+  }
+
+  /** How many calls leave to the last. */
+  get down(): number {
+    let down = 0;
+    for (const { gateway } of this.health.ailing()) if (this.health.isDown(gateway)) down++;
+    return down;
+  }
+
+  /** Every gateway of the routing table with what is thought of it. */
+  list(): GatewayLine[] {
+    const ailing = new Map(this.health.dump().map((entry) => [entry.gateway, entry]));
+    const lines: GatewayLine[] = [];
+    for (const gateway of gatewaysOf(this.#deps.table()))
+      lines.push({ ...(ailing.get(gateway) ?? { gateway, state: 'up' }) });
+    return lines;
   }
 
   dump(): object {

@@ -16,6 +16,16 @@ export interface HealthChange {
   readonly quarantineMs: number;
 }
 
+/** A gateway that is not up, for people. */
+export interface AilingGateway {
+  readonly gateway: string;
+  readonly state: HealthState;
+  /** What it did last: `silence`, `503` ... */
+  readonly cause: string;
+  readonly forMs: number;
+  readonly quarantineMs: number;
+}
+
 export interface HealthSettings {
   /** First quarantine; each one after a failed trial doubles it, up to `maxQuarantineMs`. */
   readonly quarantineMs: number;
@@ -68,7 +78,7 @@ export class GatewayHealth implements HealthView {
     for (const [gateway, { state }] of this.#entries) yield { gateway, state };
   }
 
-  dump(): object[] {
+  dump(): AilingGateway[] {
     const now = this.#clock.nowMs();
     return [...this.#entries].map(([gateway, { state, cause, sinceMs, quarantineMs }]) => ({
       gateway,
