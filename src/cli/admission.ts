@@ -11,13 +11,14 @@ import { limitCode } from '../call/routing/finish.js';
 import type { RoutingTable } from '../call/routing/table.js';
 import type { TableHolder } from '../call/routing/compile.js';
 import type { PinnedFlows } from '../call/session/flow/world.js';
+import { CallerLogin, type Login } from '../call/session/callerLogin.js';
 import { type Explanation, explainDecision } from '../call/session/explanation.js';
 import type { AdmittedCall } from '../call/session/liveCall.js';
 import type { AdmittedOrigin, OriginateOrder, OriginateRefusal } from '../call/session/originate/order.js';
 import type { Admission } from '../call/session/service.js';
 import { plainAddress } from '../call/session/request.js';
 import { type Clock, type Random, type Result, err, ok } from '../kernel/index.js';
-import type { Credentials, SourceGate } from '../signal/index.js';
+import type { Credentials, HeaderEntry, SignalMessage, SignalSource, SourceGate } from '../signal/index.js';
 
 const NOTHING_HELD = (): void => {};
 
@@ -39,6 +40,7 @@ export class LiveAdmission implements Admission, SourceGate {
   readonly #holder: TableHolder;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #login: CallerLogin;
   readonly #log = new UnlistedLog();
 
   constructor(
@@ -56,6 +58,7 @@ export class LiveAdmission implements Admission, SourceGate {
     this.#holder = holder;
     this.#clock = deps.clock;
     this.#random = deps.random;
+    this.#login = new CallerLogin(deps.random.hex(32));
     this.unlisted = deps.unlisted;
     this.limiter = deps.limiter ?? new CallLimiter();
     this.#spend = deps.spend;
@@ -126,6 +129,21 @@ export class LiveAdmission implements Admission, SourceGate {
     return ok({ request, dial: { ...first, decision, media }, flows });
   }
 
+  login(invite: SignalMessage, source: SignalSource): Login {
+    const login = this.#lookAt(invite, source.address);
+    if (login.kind === 'proved') this.#login.take(invite);
+    return login;
+  }
+
+  stranger(invite: SignalMessage, address: string): 'proved' | readonly HeaderEntry[] | undefined {
+    const login = this.#lookAt(invite, address);
+    return login.kind === 'proved' ? 'proved' : login.kind === 'challenge' ? login.headers : undefined;
+  }
+
+  challenge(address: string): readonly HeaderEntry[] {
+    return this.#login.challenge(address, this.#clock.nowMs());
+  }
+
   isListed(address: string): boolean {
     const table = this.#holder.current;
     return !table.loaded || screenSource(table, plainAddress(address)) === 'known';
@@ -133,6 +151,10 @@ export class LiveAdmission implements Admission, SourceGate {
 
   isWorthARecord(address: string, nowMs: number): boolean {
     return this.#log.shouldLog(address, nowMs);
+  }
+
+  #lookAt(invite: SignalMessage, address: string): Login {
+    return this.#login.look(this.#holder.current, invite, plainAddress(address), this.#clock.nowMs());
   }
 
   /** Takes the limits of what was decided. */

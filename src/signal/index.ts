@@ -3,3 +3,4 @@ export { type DirectSignalOptions, type EngineNeighbour, createDirectSignal } fr
 export type { SourceGate } from './direct/gate.js';
 export { type SrfSignalOptions, createSrfSignal } from './srf/srfSignal.js';
 export { SrfAgent, type SrfAgentOptions, type SrfAgentPlace } from './srf/srfAgent.js';
+export { DigestServer } from '../sip/index.js';

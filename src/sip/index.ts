@@ -9,4 +9,5 @@ export { type SipUri, equalUri, parseUri, printUri, unescapeUser, uriParam } fro
 export { type NameAddr, param, parseNameAddr, splitList } from './message/nameAddr.js';
 export { canonicalName } from './message/headerNames.js';
 export { type Challenged, DigestClient, type DigestCredentials, type DigestRefusal } from './auth/client.js';
+export { DigestServer, type DigestServerOptions, type Proof } from './auth/server.js';
 export { reasonPhrase } from './message/reasons.js';

@@ -15,7 +15,11 @@ const NUMBER = '+918040000001';
 const ALIAS = '+918040000002';
 const CALLED = '+447700900123';
 
-const gatewayPort = { dear: 33_101, cheap: 33_102, prefixed: 33_103, strict: 33_104 } as const;
+/** Another exchange: to this one a carrier, and for it this one is a PBX that proves a password. */
+const FAR = '127.0.67.4';
+const FAR_PORT = 33_010;
+
+const gatewayPort = { far: FAR_PORT, dear: 33_101, cheap: 33_102, prefixed: 33_103, strict: 33_104 } as const;
 type CarrierName = keyof typeof gatewayPort;
 
 const carrier = (id: CarrierName, price: string | undefined, gateway: object = {}, more: object = {}): object => ({
@@ -35,6 +39,12 @@ const node = await TandemNode.start({
       carrier('dear', '0.02', {}, { identity: { p_asserted_identity: true, diversion: true } }),
       carrier('cheap', '0.019999'),
       carrier('prefixed', undefined, { tech_prefix: '9011', number_style: 'digits' }),
+      carrier(
+        'far',
+        undefined,
+        { uri: `sip:${FAR}:${FAR_PORT}` },
+        { credentials: { user_name: 'pbx', password: 'geheim', realm: 'tandem' } },
+      ),
       carrier('strict', undefined, {}, { credentials: { user_name: 'tandem', password: 'geheim', realm: 'carrier' } }),
     ],
     trunks: [
@@ -48,6 +58,7 @@ const node = await TandemNode.start({
           { phone_number: ALIAS },
           { phone_number: '+918040000003', carrier: 'prefixed' },
           { phone_number: '+918040000004', carrier: 'strict' },
+          { phone_number: '+918040000005', carrier: 'far' },
         ],
         settings: { trunk_external_alias: ALIAS },
         deny_prefixes: ['4490'],
@@ -63,6 +74,25 @@ const node = await TandemNode.start({
   },
 });
 t.teardown(() => node.stop());
+
+const far = await TandemNode.start({
+  address: FAR,
+  port: FAR_PORT,
+  routing: {
+    accounts: [{ sid: 'demo' }],
+    carriers: [carrier('cheap', undefined)],
+    trunks: [
+      {
+        trunk_sid: 'trk_far',
+        account_sid: 'demo',
+        trunk_name: 'far',
+        credentials: [{ user_name: 'pbx', password: 'geheim' }],
+        phone_numbers: [{ phone_number: '+918040000005' }],
+      },
+    ],
+  },
+});
+t.teardown(() => far.stop());
 
 let callerPort = 33_300;
 
@@ -157,6 +187,27 @@ t.test('a carrier that challenges is proved who calls', async (t) => {
   has(t, record, { outcome: 'answered', carrierId: 'strict' });
   t.strictSame(attempts(record), ['200 answered']);
   t.notMatch(JSON.stringify(record), /geheim/);
+});
+
+t.test('a caller at an address that nobody lists proves a password, and its call is routed', async (t) => {
+  const { caller, record, callees } = await place({ cheap: 'answer' }, { from: '+918040000005' });
+  went(t, caller, callees.cheap as SippResult);
+  has(t, record, { outcome: 'answered', carrierId: 'far' });
+  const there = far.records();
+  t.equal(there.length, 1, 'the challenge is no call');
+  t.match(there[0], { outcome: 'answered', trunkSid: 'trk_far', decision: { userName: 'pbx' } });
+  const stranger = await Sipp.run({
+    scenario: 'uac/refused',
+    address: STRICT_PBX,
+    port: callerPort++,
+    remote: `${FAR}:${FAR_PORT}`,
+    service: CALLED,
+    keys: { caller: '+918040000005' },
+    limitMs: 5000,
+  });
+  t.match(stranger.received[0], { status: 401 }, 'without one it is asked for it');
+  t.equal((await far.dump()).service.liveCalls, 0);
+  t.equal(far.records().length, 1);
 });
 
 t.test('a denied prefix and a strange caller ID are refused with the reason, and one alarm', async (t) => {

@@ -1,8 +1,8 @@
 import t from 'tap';
-import { ManualClock } from '../../src/kernel/index.js';
+import { ManualClock, SeededRandom } from '../../src/kernel/index.js';
 import { CallHold } from '../../src/call/admission/callHold.js';
 import { CallLimiter } from '../../src/call/admission/limiter.js';
-import { TableBuilder } from '../../src/call/routing/compile.js';
+import { TableBuilder, applyPatch } from '../../src/call/routing/compile.js';
 import { NO_LIMITS, decide } from '../../src/call/routing/decide.js';
 import type { CallRequest, DecideContext, Decision, Destination } from '../../src/call/routing/decision.js';
 import { dialFormatOf, dialString } from '../../src/call/routing/dialFormat.js';
@@ -11,7 +11,11 @@ import { outboundPrice } from '../../src/call/routing/outboundPrice.js';
 import { PrefixRules } from '../../src/call/routing/prefixRules.js';
 import { lintDocument } from '../../src/call/routing/lint.js';
 import { flatten, validateDocument, validateShape } from '../../src/call/routing/schema.js';
+import type { Trunk } from '../../src/call/routing/resources.js';
 import type { RoutingTable } from '../../src/call/routing/table.js';
+import { CallerLogin } from '../../src/call/session/callerLogin.js';
+import { DigestClient } from '../../src/sip/auth/client.js';
+import { FakeMessage } from '../support/fakeSignal.js';
 
 const PBX = '10.0.0.1';
 
@@ -392,4 +396,77 @@ t.test('lint finds what only calls out would show', async (t) => {
   t.same(at('replace_without_alias'), ['trunks[0].settings']);
   t.same(at('spend_without_price'), ['accounts[0].spend_per_day'], 'prices without a currency are USD');
   t.same(at('impossible_number'), ['trunks[0].phone_numbers[1]', 'trunks[0].phone_numbers[2]']);
+});
+
+t.test('a trunk is known by its address, by a password, or by both', async (t) => {
+  const credentials = [{ user_name: 'pbx', password: 'geheim' }];
+  const both = await build({ trunk: { credentials } });
+  t.match(ask(both), { sipStatus: 401, reasonCode: 'credentials_required', trunkSid: 'trk', accountSid: 'acc' });
+  const proved = { provedTrunks: ['trk'], userName: 'pbx' };
+  t.match(ask(both, proved), { accepted: true, userName: 'pbx' });
+  t.equal(ask(both, { ...proved, sourceAddress: '203.0.113.5' }).reasonCode, 'source_not_allowed', 'both means both');
+  t.equal(ask(both, { provedTrunks: ['nobody'] }).reasonCode, 'credentials_required', 'of this trunk');
+  const roaming = await build({ trunk: { credentials, whitelisted_ips: [] } });
+  t.equal(ask(roaming, { sourceAddress: '203.0.113.5' }).reasonCode, 'source_not_allowed');
+  t.match(ask(roaming, { ...proved, sourceAddress: '203.0.113.5' }), { accepted: true, direction: 'outbound' });
+  t.same([roaming.hasUsers, roaming.trunksOfUser('pbx'), roaming.trunksOfUser('x')], [true, ['trk'], []]);
+  const renamed = applyPatch(roaming, {
+    kind: 'patch',
+    revision: 'r2',
+    base: 'r',
+    deletes: [],
+    upserts: [
+      {
+        type: 'trunk',
+        value: {
+          ...(roaming.trunk('trk')?.trunk as Trunk),
+          credentials: [
+            { user_name: 'new', password: '1' },
+            { user_name: 'new', password: '2' },
+          ],
+        },
+      },
+    ],
+  });
+  t.same([renamed.trunksOfUser('pbx'), renamed.trunksOfUser('new')], [[], ['trk']]);
+  t.same(roaming.trunksOfUser('pbx'), ['trk'], 'the old table is as it was');
+  const gone = applyPatch(renamed, {
+    kind: 'patch',
+    revision: 'r3',
+    base: 'r2',
+    deletes: [{ type: 'trunk', id: 'trk' }],
+    upserts: [],
+  });
+  t.equal(gone.hasUsers, false);
+});
+
+t.test('who must prove a password is asked, and who guesses too often is not', async (t) => {
+  const credentials = [{ user_name: 'pbx', password: 'geheim' }];
+  const table = await build({
+    trunk: { credentials, whitelisted_ips: [] },
+    carriers: [carrier('a', { source_acl: [{ ip: '192.0.2.1' }] })],
+  });
+  const login = new CallerLogin('secret');
+  const invite = (field?: string) =>
+    new FakeMessage({ uri: 'sip:+1@t', headers: field === undefined ? [] : [['Authorization', field]] });
+  const address = '203.0.113.5';
+  t.equal(login.look(await build(), invite(), address, 0).kind, 'open', 'nobody has a password');
+  t.equal(login.look(table, invite(), '192.0.2.1', 0).kind, 'open', 'a carrier is not asked');
+  const answer = (password: string, nowMs: number): string => {
+    const asked = login.look(table, invite(), address, nowMs);
+    if (asked.kind !== 'challenge') throw new Error(asked.kind);
+    const client = new DigestClient({ userName: 'pbx', password, realm: 'tandem' }, 'h', new SeededRandom(1));
+    const challenges = asked.headers.map(([, value]) => value);
+    const outcome = client.answer({ status: 401, challenges }, { method: 'INVITE', uri: 'sip:+1@t' });
+    return outcome.ok ? outcome.header[1] : '';
+  };
+  const good = invite(answer('geheim', 0));
+  t.same(login.look(table, good, address, 1), { kind: 'proved', userName: 'pbx', trunks: ['trk'] });
+  t.equal(login.look(table, good, address, 2).kind, 'proved', 'to look is not to take');
+  login.take(good);
+  t.equal(login.look(table, good, address, 3).kind, 'challenge', 'an overheard answer is worth nothing');
+  const guess = invite(answer('falsch', 4));
+  const guesses = Array.from({ length: 12 }, () => login.look(table, guess, address, 5).kind);
+  t.same(guesses, [...Array.from({ length: 10 }, () => 'challenge'), 'refused', 'refused']);
+  t.equal(login.look(table, invite(), address, 60_005).kind, 'challenge', 'not for ever');
 });

@@ -4,6 +4,7 @@ import t from 'tap';
 import { parseDigest, printDigest } from '../../src/sip/auth/challenge.js';
 import { DigestClient, type DigestCredentials } from '../../src/sip/auth/client.js';
 import { algorithmOf, digestResponse } from '../../src/sip/auth/digest.js';
+import { DigestServer } from '../../src/sip/auth/server.js';
 import { SeededRandom } from '../../src/kernel/index.js';
 
 const request = { method: 'INVITE', uri: 'sip:+447700900000@gw.telco.example' };
@@ -143,4 +144,49 @@ t.test('fields are read strictly, and what is printed reads the same', async (t)
     }),
   );
   fc.assert(fc.property(fc.string({ unit: 'binary' }), (junk) => (parseDigest(`Digest ${junk}`), true)));
+});
+
+t.test('callers: what they prove holds for their address, their number, a while, and once', async (t) => {
+  const server = new DigestServer({ realm: 'tandem', secret: 'signs nonces', lifetimeMs: 1000 });
+  const ask = (address = '192.0.2.7', nowMs = 0) => server.challenge(address, nowMs).map(([, value]) => value);
+  const proof = (password = 'geheim', challenges = ask()): string => {
+    const answered = new DigestClient({ userName: 'pbx', password, realm: 'tandem' }, 'h', new SeededRandom(1));
+    const outcome = answered.answer({ status: 401, challenges }, request);
+    return outcome.ok ? outcome.header[1] : '';
+  };
+  const check = (field: string, over: { address?: string; uri?: string } = {}, nowMs = 500) =>
+    server.check(
+      [field],
+      { ...request, address: '192.0.2.7', ...over },
+      (name) => (name === 'pbx' ? ['old', 'geheim'] : []),
+      nowMs,
+    );
+  t.same(
+    server.challenge('a', 0).map(([name, value]) => [name, parseDigest(value)?.get('algorithm')]),
+    [
+      ['WWW-Authenticate', 'SHA-256'],
+      ['WWW-Authenticate', 'MD5'],
+    ],
+  );
+  const good = proof();
+  t.same(check(good), { kind: 'proved', userName: 'pbx', passwords: ['geheim'] });
+  t.match(check(proof('geheim', ask().slice(1))), { kind: 'proved' }, 'by MD5, too');
+  t.same(check(proof('falsch')), { kind: 'wrong' });
+  t.same(check(good.replace('username="pbx"', 'username="nobody"')), { kind: 'wrong' });
+  t.same(check(good, { uri: 'sip:+19005550100@gw.telco.example' }), { kind: 'wrong' }, 'of another number');
+  t.same(check(good, { address: '192.0.2.8' }), { kind: 'stale' }, 'of another address');
+  t.same(check(good, {}, 1001), { kind: 'stale' }, 'too old');
+  t.same(check(proof('geheim', [challenge({ realm: 'tandem', nonce: 'invented' })])), { kind: 'stale' });
+  t.same(check(good.replace('qop=auth, ', '')), { kind: 'wrong' });
+  t.same(check('Digest realm="other", nonce="x"'), { kind: 'none' });
+  t.same(
+    server.check([], { ...request, address: 'a' }, () => [], 0),
+    { kind: 'none' },
+  );
+  server.use([good]);
+  t.same(check(good), { kind: 'stale' }, 'an answer serves once');
+  t.match(server.challenge('a', 0, true)[0]?.[1], /stale=true/);
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), (junk) => check(`Digest realm="tandem", ${junk}`).kind !== 'proved'),
+  );
 });

@@ -21,6 +21,13 @@ export function decide(table: RoutingTable, request: CallRequest, context: Decid
   if (!table.loaded) return draft.reject('table_not_loaded');
   const match = table.matchSource(request.sourceAddress);
   if (match === undefined) {
+    const proved = trunksWithoutList(table, request);
+    if (proved.length > 0) {
+      const data = { address: request.sourceAddress, user: request.userName ?? '' };
+      draft.pass('source', data, (d) => `${d.address} has proved the password of ${d.user}`);
+      draft.direction = 'outbound';
+      return decideOutbound({ table, request, draft, context }, proved);
+    }
     draft.fail('source', { address: kept(request.sourceAddress) }, (d) => `${d.address} is in no access list`);
     return draft.reject('source_not_allowed', { nearestMiss: nearestSource(table, request) });
   }
@@ -39,8 +46,28 @@ export function decide(table: RoutingTable, request: CallRequest, context: Decid
   draft.direction = 'outbound';
   draft.info('direction', {}, () => 'outbound: the source is a trunk');
   // A network within another trunk's network takes nothing away from that trunk: the calling number tells them apart.
-  return decideOutbound({ table, request, draft, context }, trunkIds(table.ownersOf(request.sourceAddress)));
+  const listed = trunkIds(table.ownersOf(request.sourceAddress));
+  const trunks = [...listed.filter((id) => mayCall(table, request, id)), ...trunksWithoutList(table, request)];
+  if (trunks.length === 0) {
+    draft.trunkSid = listed.length === 1 ? listed[0] : undefined;
+    draft.accountSid = table.trunk(draft.trunkSid ?? '')?.trunk.account_sid;
+    draft.fail('credentials', { trunks: listed.length }, () => 'no password of the trunk was proved');
+    return draft.reject('credentials_required');
+  }
+  return decideOutbound({ table, request, draft, context }, trunks);
 }
+
+/** A trunk with credentials wants both, the address and a password. */
+function mayCall(table: RoutingTable, { provedTrunks }: CallRequest, id: string): boolean {
+  return (table.trunk(id)?.trunk.credentials?.length ?? 0) === 0 || provedTrunks?.includes(id) === true;
+}
+
+/** Trunks that list no address: a password is all that they want. */
+function trunksWithoutList(table: RoutingTable, { provedTrunks }: CallRequest): readonly string[] {
+  return provedTrunks?.filter((id) => table.trunk(id)?.trunk.whitelisted_ips.length === 0) ?? NO_TRUNKS;
+}
+
+const NO_TRUNKS: readonly string[] = [];
 
 /** A refusal that does not come from the table, such as `draining`. */
 export function refuse(table: RoutingTable, request: CallRequest, code: Exclude<ReasonCode, 'routed'>): Decision {

@@ -15,6 +15,9 @@ export interface CallRequest {
   readonly assertedNumber?: string | undefined;
   /** User part of the first Diversion, when present: who sent the call on (RFC 5806). */
   readonly divertingNumber?: string | undefined;
+  /** Trunks whose credentials the caller has proved, and by which user name. */
+  readonly provedTrunks?: readonly string[] | undefined;
+  readonly userName?: string | undefined;
 }
 
 export type Direction = 'inbound' | 'outbound';
@@ -26,6 +29,7 @@ export type Direction = 'inbound' | 'outbound';
 export type ReasonCode =
   | 'routed'
   | 'source_not_allowed'
+  | 'credentials_required'
   | 'number_not_found'
   | 'number_on_other_carrier'
   | 'number_invalid'
@@ -126,6 +130,8 @@ export interface Decision {
   readonly mode: 'pstn' | 'flow' | undefined;
   readonly accountSid: string | undefined;
   readonly trunkSid: string | undefined;
+  /** By whose password the caller has proved itself. */
+  readonly userName?: string | undefined;
   readonly carrierId: string | undefined;
   readonly calledNumber: { readonly received: string; readonly e164: string | undefined };
   readonly callerNumber: {

@@ -113,6 +113,7 @@ export class Draft {
       mode: this.mode,
       accountSid: this.accountSid,
       trunkSid: this.trunkSid,
+      userName: this.#request.userName,
       carrierId: this.carrierId,
       calledNumber: { received: kept(this.#request.calledNumber), e164: this.calledE164 },
       callerNumber: {

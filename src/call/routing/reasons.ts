@@ -19,6 +19,11 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
     "The source address is in no carrier's source_acl and in no trunk's whitelisted_ips.",
     'Add the address to whitelisted_ips of the trunk, or to source_acl of the carrier, that sends from it.',
   ],
+  credentials_required: [
+    401,
+    'The trunk wants a password besides the address, and none was proved.',
+    "Answer the challenge with one of the trunk's credentials, or take them off the trunk.",
+  ],
   number_not_found: [
     404,
     'The called number is mapped to no trunk.',

@@ -76,6 +76,8 @@ export interface TableParts {
   readonly trunks: TextKeyMap<TrunkRecord>;
   readonly carriers: TextKeyMap<CarrierRecord>;
   readonly accounts: TextKeyMap<AccountRecord>;
+  /** Trunks by the user names of their credentials. */
+  readonly users: TextKeyMap<readonly string[]>;
   readonly flows: TextKeyMap<Flow>;
   readonly groups: TextKeyMap<GroupRecord>;
   /** Network groups of each carrier by prefix. Several groups may claim one prefix. */
@@ -89,6 +91,7 @@ export function emptyParts(): TableParts {
     trunks: new TextKeyMap(),
     carriers: new TextKeyMap(),
     accounts: new TextKeyMap(),
+    users: new TextKeyMap(),
     flows: new TextKeyMap(),
     groups: new TextKeyMap(),
     prefixes: new TextKeyMap(),
@@ -166,6 +169,16 @@ export class RoutingTable {
     return this.#parts.accounts.get(sid);
   }
 
+  /** Whether any trunk has credentials. */
+  get hasUsers(): boolean {
+    return this.#parts.users.size > 0;
+  }
+
+  /** Trunks whose callers may prove themselves by this name. */
+  trunksOfUser(userName: string): readonly string[] {
+    return this.#parts.users.get(userName) ?? NO_TRUNKS;
+  }
+
   /** What the trunk and its account may spend a day; those that have no such limit are left out. */
   capsOf(trunkSid: string | undefined, accountSid: string | undefined): SpendCap[] {
     const caps = [this.trunk(trunkSid ?? '')?.cap, this.account(accountSid ?? '')?.cap];
@@ -235,12 +248,15 @@ export class RoutingTable {
       trunks: parts.trunks.fork(),
       carriers: parts.carriers.fork(),
       accounts: parts.accounts.fork(),
+      users: parts.users.fork(),
       flows: parts.flows.fork(),
       groups: parts.groups.fork(),
       prefixes: parts.prefixes.fork(),
     };
   }
 }
+
+const NO_TRUNKS: readonly string[] = [];
 
 /** Made when the first call asks, once a table: few carriers, and a change of one number must not walk them. */
 function sortCarriers(carriers: Iterable<CarrierRecord>): {

@@ -88,6 +88,7 @@ export class TableWriter {
           this.#parts.trunks.get(key.id)?.trunk.whitelisted_ips,
           [],
         );
+        this.#nameUsers(key.id, undefined);
         this.#parts.trunks.delete(key.id);
         break;
       case 'carrier':
@@ -124,8 +125,8 @@ export class TableWriter {
     const parts = this.#parts;
     parts.acl.freeze();
     parts.numbers.freeze();
-    for (const map of [parts.trunks, parts.carriers, parts.accounts, parts.flows, parts.groups, parts.prefixes])
-      map.freeze();
+    const { trunks, carriers, accounts, users, flows, groups, prefixes } = parts;
+    for (const map of [trunks, carriers, accounts, users, flows, groups, prefixes]) map.freeze();
     return new RoutingTable(parts, revision, { loaded: true, format: this.#format });
   }
 
@@ -161,6 +162,7 @@ export class TableWriter {
       trunk.destination_uris.map(({ destination: uri, priority, weight }) => ({ uri, priority, weight })),
     );
     yield* this.#replaceAcl(owner, before, trunk.whitelisted_ips);
+    this.#nameUsers(trunk.trunk_sid, trunk);
     const { country_code: countryCode, national_prefix: nationalPrefix } = trunk.settings ?? {};
     this.#parts.trunks.set(trunk.trunk_sid, {
       trunk,
@@ -171,6 +173,20 @@ export class TableWriter {
       prefixes: PrefixRules.of(trunk.allow_prefixes, trunk.deny_prefixes),
       cap: capOf(`trunk:${trunk.trunk_sid}`, trunk.spend_per_day),
     });
+  }
+
+  /** User names of the trunk's credentials, in place of those that it had. */
+  #nameUsers(sid: string, next: Trunk | undefined): void {
+    const { users, trunks } = this.#parts;
+    for (const { user_name: name } of trunks.get(sid)?.trunk.credentials ?? []) {
+      const rest = (users.get(name) ?? []).filter((other) => other !== sid);
+      if (rest.length === 0) users.delete(name);
+      else users.set(name, rest);
+    }
+    for (const { user_name: name } of next?.credentials ?? []) {
+      const others = users.get(name) ?? [];
+      if (!others.includes(sid)) users.set(name, [...others, sid]);
+    }
   }
 
   *#carrier(carrier: Carrier): Generator<number> {

@@ -146,11 +146,17 @@ function findingsOf({ calledNumber, callerNumber, direction }: Decision): Findin
     const why = number === undefined ? undefined : impossibleBecause(number);
     if (why === undefined) return;
     const message = `${number} is not a possible number: ${why}`;
-    findings.push({ severity: 'warning', code: 'impossible_number', path, message, remedy: 'Look at the digits.' });
+    findings.push({ ...IMPOSSIBLE, path, message });
   };
   look('calledNumber', calledNumber.e164);
   if (direction === 'outbound') look('callerNumber', callerNumber.sent);
   return findings;
+}
+
+const IMPOSSIBLE = findingOf('impossible_number', 'Look at the digits.');
+
+function findingOf(code: string, remedy: string): Pick<Finding, 'severity' | 'code' | 'remedy'> {
+  return { severity: 'warning', code, remedy };
 }
 
 const NO_BODY = Buffer.alloc(0);

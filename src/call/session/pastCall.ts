@@ -39,10 +39,13 @@ export function pastCallOf(record: CallRecord): PastCall {
       calledNumber: record.calledReceived,
       callerNumber: record.callerReceived,
       ...(asserted === undefined || asserted === received ? {} : { assertedNumber: asserted }),
+      ...(decision.userName === undefined ? {} : { userName: decision.userName, provedTrunks: provedBy(decision) }),
       ...(decision.diverting === undefined ? {} : { divertingNumber: decision.diverting }),
     },
   };
 }
+
+const provedBy = ({ trunkSid }: Decision): readonly string[] => (trunkSid === undefined ? [] : [trunkSid]);
 
 /** Members whose difference an operator asks about; the order of equals is drawn, so destinations are compared as a set. */
 const COMPARED = ['reasonCode', 'direction', 'mode', 'accountSid', 'trunkSid', 'carrierId', 'revision'] as const;

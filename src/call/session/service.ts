@@ -6,7 +6,9 @@ import type {
   LegEvents,
   OutOfDialogRequest,
   SignalHandlers,
+  SignalMessage,
   SignalPort,
+  SignalSource,
 } from '../../signal/port.js';
 import { type Alarm, AlarmGate } from '../admission/alarms.js';
 import { Bridge } from '../bridge/bridge.js';
@@ -21,6 +23,7 @@ import type { CallRequest, Decision, ReasonCode } from '../routing/decision.js';
 import type { FailoverPolicy } from '../routing/resources.js';
 import { Draft } from '../routing/draft.js';
 import { CallIds } from './callId.js';
+import type { Login } from './callerLogin.js';
 import type { CallEvent } from './events.js';
 import { FlowCall } from './flow/flowCall.js';
 import type { FlowPlane } from './flow/world.js';
@@ -39,6 +42,10 @@ export interface Admission {
   originate?(order: OriginateOrder): Result<AdmittedOrigin, OriginateRefusal>;
   /** Whether any trunk or carrier lists this address. */
   isListed(address: string): boolean;
+  /** What an INVITE has proved, once; absent: nobody is asked for a password. */
+  login?(invite: SignalMessage, source: SignalSource): Login;
+  /** Fields of a 401 to this address. */
+  challenge?(address: string): readonly HeaderEntry[];
   /** Revision of the live table, for calls that are refused before a decision. */
   readonly revision: string;
 }
@@ -104,7 +111,10 @@ export class CallService implements SignalHandlers {
   }
 
   onInvite(leg: IncomingLeg): LegEvents {
-    const request = callRequestOf(leg.message, leg.source);
+    const login = this.#options.admission.login?.(leg.message, leg.source);
+    if (login?.kind === 'challenge' || login?.kind === 'refused') return this.#ask(leg, login);
+    const proved = login?.kind === 'proved' ? { userName: login.userName, provedTrunks: login.trunks } : {};
+    const request = { ...callRequestOf(leg.message, leg.source), ...proved };
     const call = new LiveCall(this.#world, this.#ids.next(), leg, {
       request,
       onReleased: (gone) => this.registry.remove(gone),
@@ -219,6 +229,13 @@ export class CallService implements SignalHandlers {
     return course;
   }
 
+  /** A caller who has to prove a password first: no call yet, and no record (RFC 3261 §22.2). */
+  #ask(leg: IncomingLeg, login: Extract<Login, { kind: 'challenge' | 'refused' }>): LegEvents {
+    if (login.kind === 'challenge') leg.reject(401, { headers: login.headers });
+    else leg.reject(403, { headers: [reasonHeader('SIP', 403, 'source_not_allowed')] });
+    return DEAF;
+  }
+
   /** The final answer to a call that goes nowhere, with its reason and its record. */
   #refuse(call: LiveCall, decided: Decision | undefined, code: ReasonCode): LegEvents {
     const refusal = new Draft(this.#revision(), call.request).reject(code === 'routed' ? 'internal_error' : code);
@@ -227,6 +244,7 @@ export class CallService implements SignalHandlers {
     const status = (decision.accepted ? refusal.sipStatus : decision.sipStatus) ?? 500;
     const headers: HeaderEntry[] = [reasonHeader('SIP', status, code)];
     // RFC 3261 §21.5.4: without Retry-After a 503 may take this node out of service for its sender.
+    if (status === 401) headers.push(...(this.#options.admission.challenge?.(call.request.sourceAddress) ?? []));
     if (status === 503) headers.push(['Retry-After', String(decision.retryAfterSeconds ?? RETRY_AFTER_S)]);
     this.#alarm(call, this.#alarms.refused(decision, this.#options.clock.nowMs()));
     // The record before the answer, as in the bridge.

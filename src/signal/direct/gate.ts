@@ -11,6 +11,11 @@ export interface SourceGate {
   readonly unlisted: 'reject' | 'drop';
   /** Whether an INVITE from such an address is worth a decision and a call record: rate-limited. */
   isWorthARecord(address: string, nowMs: number): boolean;
+  /**
+   * What an INVITE from such an address has proved. Absent: nobody can prove anything. `undefined`: it is a stranger's; an
+   * array: ask for a password with these fields of a 401. Keeps nothing.
+   */
+  stranger?(invite: SignalMessage, address: string): 'proved' | readonly HeaderEntry[] | undefined;
 }
 
 const ACCEPT: Screening = { action: 'accept' };
@@ -21,6 +26,9 @@ const REFUSE: Screening = {
   reason: 'Forbidden',
   headers: [['Reason', 'SIP;cause=403;text="source_not_allowed"']],
 };
+
+/** Smaller requests than a challenge are not challenged; an INVITE with SDP is larger. */
+const CHALLENGED_BYTES = 900;
 
 /** Requests of unlisted sources that were recorded lately, so that a repeated datagram makes no second record. */
 const REMEMBERED = 1000;
@@ -84,7 +92,14 @@ export class UnlistedSources {
   /** @param onInvite the application: told of an INVITE that is worth a record, it refuses it. */
   screen(request: SipRequest, source: Source, onInvite: (leg: IncomingLeg) => LegEvents): Screening {
     if (this.#gate.isListed(source.address)) return ACCEPT;
+    const login =
+      request.method === 'INVITE' ? this.#gate.stranger?.(new DirectMessage(request), source.address) : undefined;
+    if (login === 'proved') return ACCEPT;
     this.refused++;
+    // A forged source must not get more from us than was sent in its name.
+    if (login !== undefined && source.bytes >= CHALLENGED_BYTES) {
+      return { action: 'reject', status: 401, headers: [...login] };
+    }
     const drop = this.#gate.unlisted === 'drop';
     if (request.method !== 'INVITE' || !this.#isNew(request, source)) return drop ? DROP : REFUSE;
     const leg = new RefusedLeg(request, source, `refused-${this.refused.toString(36)}`);
