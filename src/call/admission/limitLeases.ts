@@ -29,6 +29,9 @@ export interface LimitLeasesDeps {
   readonly onEvent: (event: LeaseEvent) => void;
 }
 
+/** As long as a lease: by then the others count this node as dead. */
+const CUT_OFF_MS = 10_000;
+
 export class LimitLeases {
   readonly #deps: LimitLeasesDeps;
   readonly #rounds: Iterator<void>;
@@ -116,15 +119,12 @@ export class LimitLeases {
   async #exchangeAll(): Promise<void> {
     // What the same turn of the event loop adds goes along.
     await Promise.resolve();
-    const { limiter, clock } = this.#deps;
-    const slow = clock.setTimer('limits.slow', SLOW_MS, () => this.#alone('no answer in time'));
+    const { limiter } = this.#deps;
     try {
       while (!this.#closed && (this.#beatDue || limiter.pending > 0)) await this.#exchangeOnce();
       for (const resolve of this.#settled.splice(0)) resolve();
     } catch (error) {
       this.#onFailure(error instanceof TandemError ? error.message : String(error));
-    } finally {
-      slow.cancel();
     }
   }
 
@@ -132,7 +132,9 @@ export class LimitLeases {
     const { limiter, exchange, clock } = this.#deps;
     this.#beatDue = false;
     const asked = limiter.asks(MOST_ASKS);
-    const answer = await exchange.exchange(asked.asks, this.#rejoining);
+    // For each exchange: one after the other, all of them quick, may take any time.
+    const slow = clock.setTimer('limits.slow', SLOW_MS, () => this.#alone('no answer in time'));
+    const answer = await exchange.exchange(asked.asks, this.#rejoining).finally(() => slow.cancel());
     this.#failures = 0;
     this.#joined = true;
     this.#rejoining = false;
@@ -152,7 +154,9 @@ export class LimitLeases {
   #alone(reason: string): void {
     const { limiter, clock } = this.#deps;
     const { nodes, aloneSinceMs } = limiter.company;
-    limiter.meet({ nodes, aloneSinceMs: aloneSinceMs ?? clock.nowMs() });
+    const nowMs = clock.nowMs();
+    const sinceMs = aloneSinceMs ?? nowMs;
+    limiter.meet({ nodes, aloneSinceMs: sinceMs, cutOff: nowMs - sinceMs >= CUT_OFF_MS });
     if (this.#reason === undefined) this.#deps.onEvent({ type: 'alone', reason });
     this.#reason = reason;
   }

@@ -14,6 +14,8 @@ export interface Company {
   readonly nodes: number;
   /** Since when nobody hands out parts, on the clock of the calls; undefined while somebody does. */
   readonly aloneSinceMs: number | undefined;
+  /** That has lasted for so long that calls matter more than the sum over the nodes: an equal part may be used, held or not. */
+  readonly cutOff?: boolean | undefined;
 }
 
 /** Idle slots worth keeping ahead of need, at most. */
@@ -71,8 +73,10 @@ export class Share {
   }
 
   /** Calls that may be up here at a time. Before anything was granted: an equal part, which nobody else is given. */
-  quota(limit: number, { nodes }: Company): number {
-    return Math.min(limit, this.known ? this.held : partOf(limit, nodes));
+  quota(limit: number, { nodes, cutOff }: Company): number {
+    const part = partOf(limit, nodes);
+    const own = this.known ? this.held : part;
+    return Math.min(limit, cutOff === true ? Math.max(own, part) : own);
   }
 
   /** Tokens now. While nobody hands out any, an equal part of the rate comes by itself. */
