@@ -22,6 +22,14 @@ export interface NodeState {
   readonly draining: boolean;
 }
 
+/** Whether a SIP host is there. */
+export interface ProbeResult {
+  /** What it resolves to. */
+  readonly addresses: readonly string[];
+  /** Why it is not there, in words; undefined: it is. */
+  readonly fault: string | undefined;
+}
+
 /** What the administration needs of the rest of the process. Functions are called once per HTTP request. */
 export interface AdminDeps {
   readonly config: Config;
@@ -37,6 +45,8 @@ export interface AdminDeps {
   explanation?(decision: Decision, request: CallRequest): Explanation;
   /** A call that lives or has a record; undefined when none has this id. */
   pastCall?(callId: string): Promise<PastCall | undefined>;
+  /** Asks `host[:port]` for any answer to OPTIONS. Absent where nothing is signalled. */
+  probe?(place: string): Promise<ProbeResult>;
   /** Absent where no records are kept. */
   searchRecords?(query: RecordQuery): Promise<QueryAnswer>;
   liveCalls(): Iterable<LiveCallView>;

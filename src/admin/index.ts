@@ -1,4 +1,4 @@
 export { type Admin, createAdmin } from './server.js';
-export type { AdminDeps, LiveCallView, NodeState } from './deps.js';
+export type { AdminDeps, LiveCallView, NodeState, ProbeResult } from './deps.js';
 export { keyChecker } from './access.js';
 export type { Principal, Scope } from './principal.js';

@@ -9,6 +9,7 @@ import { resourceRoutes } from './api/resourceRoutes.js';
 import { revisionRoutes } from './api/revisionRoutes.js';
 import { cdrRoutes } from './cdrs.js';
 import type { AdminDeps } from './deps.js';
+import { dialnexaRoutes } from './dialnexa/dialnexaApi.js';
 import { envelope, installErrors } from './errors.js';
 import { exotelRoutes, isExotelUrl, unreadableUrl } from './exotel/exotelApi.js';
 import { installOpenApi, openApiRoutes } from './openapi.js';
@@ -108,6 +109,7 @@ export const createAdmin = (deps: AdminDeps): Admin => {
     openApiRoutes(scope);
     done();
   });
+  dialnexaRoutes(app, deps);
   exotelRoutes(app, { ...deps, trunkDomain: deps.config.admin.trunkDomain });
   return {
     app,

@@ -20,6 +20,7 @@ import { GatewayWatch } from './gateways.js';
 import { MediaPlane, type MediaPlaneDeps } from './mediaPlane.js';
 import { type Neighbour, agentPlace, createMediaAgent, createNeighbour } from './mediaSignal.js';
 import { numberFormat, pause } from './table.js';
+import { terminationProbe } from './termination.js';
 import { VERSION } from './version.js';
 
 /** How long the last events may take to be written after the last call. */
@@ -315,6 +316,11 @@ export class Node {
       explain: (request) => this.#admission.explain(request),
       explanation: (decision, request) => this.#admission.explanation(decision, request, this.#policy),
       pastCall: (callId) => this.#pastCall(callId),
+      probe: terminationProbe({
+        clock: this.#clock,
+        resolver: new SystemResolver({ clock: this.#clock }),
+        signal: () => this.#signal,
+      }),
       searchRecords: (query) => this.#accounting.queries.query(query),
       gateways: () => this.#gateways.list(),
       originate: (order) => this.#service.originate(order),

@@ -1,0 +1,160 @@
+/** DialNexa's API over a memory store, asked without a socket. */
+import type { Test } from 'tap';
+import { type ProbeResult, createAdmin, keyChecker } from '../../src/admin/index.js';
+import { loadConfig } from '../../src/config/index.js';
+import { ManualClock, SeededRandom } from '../../src/kernel/index.js';
+import { callRecord } from './callRecord.js';
+import { controlRig } from './controlRig.js';
+
+export const NOW = '2026-02-03T10:00:00Z';
+
+const flow = (id: string, version: number, more: object = {}) => ({
+  id,
+  version,
+  start: 'end',
+  nodes: { end: { applet: 'hangup' } },
+  ...more,
+});
+
+/** `acme` has a trunk; `bare` has none; `rival` is another customer. */
+export const DIALNEXA_DOCUMENT = {
+  accounts: [
+    {
+      sid: 'acme',
+      prefix_mode: 'allow_only_listed',
+      disabled_network_groups: ['telco/GB/UK Mobile'],
+      api_keys: [
+        { key: 'admin', token: 'a' },
+        { key: 'write', token: 'w', scope: 'write' },
+        { key: 'read', token: 'r', scope: 'read' },
+      ],
+    },
+    { sid: 'bare', api_keys: [{ key: 'bare', token: 'b' }] },
+    { sid: 'rival', api_keys: [{ key: 'rival', token: 'x' }] },
+    { sid: 'ops', api_keys: [{ key: 'ops', token: 'o' }] },
+  ],
+  carriers: [
+    { id: 'telco', kind: 'plivo', source_acl: [{ ip: '198.51.100.0', mask: 24 }] },
+    { id: 'rivals_own', kind: 'byo', account_sid: 'rival', source_acl: [{ ip: '203.0.113.77' }] },
+  ],
+  trunks: [
+    {
+      trunk_sid: 'trk_acme',
+      account_sid: 'acme',
+      trunk_name: 'office',
+      settings: { trunk_external_alias: '+918040000001' },
+      phone_numbers: [
+        { phone_number: '+918040000001', mode: 'pstn', carrier: 'telco' },
+        { phone_number: '+442070000001', mode: 'flow', flow: 'sales' },
+        { phone_number: '+442070000002', mode: 'pstn', status: 'pending' },
+      ],
+    },
+    {
+      trunk_sid: 'trk_rival',
+      account_sid: 'rival',
+      trunk_name: 'theirs',
+      whitelisted_ips: [{ ip: '192.0.2.128', mask: 25 }],
+      phone_numbers: [{ phone_number: '+918040000009', mode: 'pstn' }],
+    },
+  ],
+  flows: [flow('sales', 3), flow('sales@2', 2), flow('theirs', 1, { account_sid: 'rival' })],
+  network_groups: [
+    { carrier: 'telco', country_iso: 'IN', name: 'India', prefixes: ['91'], outbound_price: '0.50', currency: 'INR' },
+    {
+      carrier: 'telco',
+      country_iso: 'IN',
+      name: 'India Mobile',
+      prefixes: ['919'],
+      outbound_price: '0.40',
+      inbound_price: '0.1',
+      currency: 'INR',
+    },
+    { carrier: 'telco', country_iso: 'GB', name: 'UK', prefixes: ['44'], outbound_price: '2' },
+    { carrier: 'telco', country_iso: 'GB', name: 'UK Mobile', prefixes: ['447'], outbound_price: '3' },
+    { carrier: 'telco', country_iso: 'US', name: 'USA', prefixes: ['1'], enabled: false },
+    { carrier: 'rivals_own', country_iso: 'FR', name: 'France', prefixes: ['33'] },
+  ],
+};
+
+export interface NexaAnswer {
+  readonly status: number;
+  readonly headers: { readonly [name: string]: unknown };
+  readonly text: string;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- answers are looked at member by member
+  readonly json: any;
+}
+
+export interface NexaAsk {
+  /** `key:token`; default `admin:a`. Empty: none. */
+  readonly as?: string;
+  readonly headers?: { readonly [name: string]: string };
+}
+
+/** Hosts that answer, by what is asked for. */
+const HOSTS: { readonly [place: string]: ProbeResult } = {
+  'sip.provider.example': { addresses: ['203.0.113.5', '2001:db8::5'], fault: undefined },
+  'sip.provider.example:5070': { addresses: ['203.0.113.5'], fault: undefined },
+  'reserved.example': { addresses: ['198.51.100.7'], fault: undefined },
+  '192.0.2.200': { addresses: ['192.0.2.200'], fault: undefined },
+  '203.0.113.77': { addresses: ['203.0.113.77'], fault: undefined },
+};
+
+export const dialnexaRig = async (t: Test, document: unknown = DIALNEXA_DOCUMENT) => {
+  const clock = new ManualClock(Date.parse(NOW));
+  const rig = await controlRig(structuredClone(document), clock);
+  const errors: unknown[] = [];
+  const probed: string[] = [];
+  const admin = createAdmin({
+    config: loadConfig({ env: {}, flags: ['--admin.listen', '127.0.0.1:0', '--admin.operators', 'ops'] }),
+    version: '9.9.9',
+    clock,
+    random: new SeededRandom(7),
+    control: rig.control,
+    state: () => ({ tableLoaded: true, signallingUp: true, draining: false }),
+    explain: () => callRecord({}).decision,
+    liveCalls: () => [],
+    liveCall: () => undefined,
+    dump: () => ({}),
+    metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),
+    probe: async (place) => {
+      probed.push(place);
+      return HOSTS[place] ?? { addresses: [], fault: `${place} does not answer (timeout)` };
+    },
+    authenticate: keyChecker(rig.accounts, ['ops']),
+    onError: (error) => errors.push(error),
+  });
+  t.teardown(async () => {
+    await admin.close();
+    await rig.close();
+  });
+  const ask = async (method: string, path: string, body?: unknown, options: NexaAsk = {}): Promise<NexaAnswer> => {
+    const { as = 'admin:a', headers = {} } = options;
+    const response = await admin.app.inject({
+      method: method as 'GET',
+      url: path.startsWith('/') ? path : `/v1/${path}`,
+      headers: {
+        ...(as === '' ? {} : { authorization: `Bearer ${as}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = response.body;
+    const isJson = String(response.headers['content-type']).startsWith('application/json');
+    return {
+      status: response.statusCode,
+      headers: response.headers,
+      text,
+      json: isJson && text !== '' ? (JSON.parse(text) as unknown) : undefined,
+    };
+  };
+  return {
+    ask,
+    clock,
+    errors,
+    probed,
+    directory: () => rig.control.directory(),
+    control: rig.control,
+    document: rig.document,
+  };
+};
