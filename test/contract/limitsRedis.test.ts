@@ -193,6 +193,21 @@ t.test('calls per second: tokens of all nodes together', async (t) => {
   t.ok(a.started - before >= 40, `${a.started - before} on one node alone`);
 });
 
+t.test('calls per second: a burst on all nodes after a quiet time is one second of calls, not more', async (t) => {
+  const limit = rate('trunk:r', 20);
+  const { nodes } = await cluster(t, [limit]);
+  const quiet = performance.now();
+  await until('the pool would have filled up again', () => performance.now() - quiet > 1100);
+  const startsMs: number[] = [];
+  await until('half a second of more calls than allowed', () => {
+    for (const node of nodes) if (node.call(limit)) startsMs.push(performance.now());
+    return performance.now() - quiet > 1700;
+  });
+  const seconds = ((startsMs.at(-1) ?? 0) - (startsMs[0] ?? 0)) / 1000;
+  t.ok(startsMs.length <= 20 + 20 * seconds + 1e-3, `${startsMs.length} in ${seconds.toFixed(3)} s`);
+  t.ok(startsMs.length >= 20, 'and not less');
+});
+
 t.test('a node that dies: what it held comes back when its lease ends, and not before', async (t) => {
   const limit = slots('trunk:a', 10);
   const { nodes } = await cluster(t, [limit]);

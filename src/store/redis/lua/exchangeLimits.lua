@@ -79,11 +79,19 @@ local function settleTokens(key, ask, mine, others, unseen, plain)
   local capacity = math.max(1, ask.rate)
   local delta = math.max(0, ask.consumed - (mine.c or ask.acknowledged))
   local held = mine.t or 0
-  local beyond = math.max(0, delta - held)
-  held = math.min(math.max(0, held - delta), ask.tokens)
-  local pool = plain.pool or capacity
-  pool = pool + math.max(0, now - (plain.at or now)) * ask.rate / 1000 - beyond + (mine.t or 0) - delta + beyond - held
-  pool = math.max(0, math.min(pool, capacity - others - held))
+  local pool = (plain.pool or capacity) + math.max(0, now - (plain.at or now)) * ask.rate / 1000
+  if delta > held then
+    -- It went by itself, or has just come: what it used beyond its part was of the rate of that time.
+    pool = math.max(0, math.min(pool + held - delta, capacity - others))
+    held = 0
+  else
+    -- Time adds nothing to what was full before these calls: when they were made nobody knows, so it counts as full until
+    -- now. Otherwise a burst after a quiet time would have a second's calls more than it may.
+    pool = math.max(0, math.min(pool, capacity - others - held))
+    local kept = math.min(held - delta, ask.tokens)
+    pool = pool + held - delta - kept
+    held = kept
+  end
   local free = math.floor(pool + 1e-6 - unseen * math.floor(capacity / nodes))
   if not recovering and free > 0 and ask.tokens > held then
     local more = math.min(free, ask.tokens - held)
