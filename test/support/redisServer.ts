@@ -11,38 +11,54 @@ const PORTS = 1_000;
 const READY = /Ready to accept connections/;
 const START_ATTEMPTS = 10;
 
-/** A real redis-server of its own: random loopback port, empty, keeps nothing. */
+export interface RedisPlan {
+  readonly host?: string;
+  /** First of the thousand ports of which one is taken. */
+  readonly firstPort?: number;
+  /** What was acknowledged is there again after a restart, also after SIGKILL. */
+  readonly keeps?: boolean;
+}
+
+/** A real redis-server of its own: random loopback port, empty, keeps nothing unless it is told to. */
 export class RedisServer {
   readonly port: number;
+  readonly host: string;
   readonly #directory: string;
+  readonly #keeps: boolean;
   #process: ChildProcess | undefined;
 
-  private constructor(port: number, directory: string) {
+  private constructor(port: number, directory: string, { host = HOST, keeps = false }: RedisPlan) {
     this.port = port;
+    this.host = host;
     this.#directory = directory;
+    this.#keeps = keeps;
   }
 
   /** Fails, naming the package, when the binary is absent. */
-  static async start(): Promise<RedisServer> {
+  static async start(plan: RedisPlan = {}): Promise<RedisServer> {
     if (spawnSync('redis-server', ['--version']).error !== undefined) {
       throw new Error('redis-server is not installed: apt-get install redis-server');
     }
     const directory = await mkdtemp(join(tmpdir(), 'tandem-redis-'));
     for (let attempt = 0; attempt < START_ATTEMPTS; attempt++) {
-      const server = new RedisServer(FIRST_PORT + Math.floor(Math.random() * PORTS), directory);
+      const server = new RedisServer(
+        (plan.firstPort ?? FIRST_PORT) + Math.floor(Math.random() * PORTS),
+        directory,
+        plan,
+      );
       if (await server.restart()) return server;
     }
-    throw new Error(`redis-server did not start on any of ${START_ATTEMPTS} ports of ${HOST}`);
+    throw new Error(`redis-server did not start on any of ${START_ATTEMPTS} ports of ${plan.host ?? HOST}`);
   }
 
   get url(): string {
-    return `redis://${HOST}:${this.port}`;
+    return `redis://${this.host}:${this.port}`;
   }
 
-  /** Starts it, again after `stop`, empty. @returns false when the port is taken. */
+  /** Starts it, again after `stop`, empty unless it keeps. @returns false when the port is taken. */
   async restart(): Promise<boolean> {
-    const options = ['--bind', HOST, '--port', String(this.port), '--dir', this.#directory];
-    const child = spawn('redis-server', [...options, '--save', '', '--appendonly', 'no'], {
+    const options = ['--bind', this.host, '--port', String(this.port), '--dir', this.#directory];
+    const child = spawn('redis-server', [...options, '--save', '', '--appendonly', this.#keeps ? 'yes' : 'no'], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     // A test that dies, by its timeout for one, must not leave a server behind.
@@ -62,7 +78,7 @@ export class RedisServer {
     return true;
   }
 
-  /** Ends the process at once; its data is gone. */
+  /** Ends the process at once; its data is gone, unless it keeps. */
   async stop(): Promise<void> {
     const child = this.#process;
     if (child === undefined) return;
@@ -89,7 +105,7 @@ export class RedisServer {
 
   /** Sends inline commands over a plain socket, so that tests do not depend on the client under test. */
   async send(...commands: string[][]): Promise<void> {
-    const socket = connect(this.port, HOST);
+    const socket = connect(this.port, this.host);
     await once(socket, 'connect');
     let answer = '';
     socket.on('data', (chunk: Buffer) => (answer += chunk.toString()));

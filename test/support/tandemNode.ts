@@ -23,6 +23,8 @@ export interface NodePlan {
   readonly routing: object;
   /** Variables of its environment, beside our own. */
   readonly env?: { readonly [name: string]: string };
+  /** Of a node that was there before, or that comes back: it is not removed. Default: one of its own. */
+  readonly folder?: string;
   /** More of the configuration, by section. */
   readonly config?: { readonly [section: string]: object };
 }
@@ -43,7 +45,8 @@ export interface NodeDump {
   readonly recordsPending: number;
 }
 
-const START_LIMIT_MS = 20_000;
+/** Generous: the machine may be busy with other tests. */
+const START_LIMIT_MS = 60_000;
 
 export class TandemNode {
   readonly address: string;
@@ -53,6 +56,7 @@ export class TandemNode {
   /** Lines of its log so far. */
   readonly log: string[] = [];
   readonly #child: ChildProcess;
+  readonly #keepsFolder: boolean;
   readonly #exited: Promise<readonly [code: number | null, signal: string | null]>;
   #onLine: (() => void) | undefined;
   #gone = false;
@@ -61,6 +65,7 @@ export class TandemNode {
     this.address = plan.address;
     this.port = plan.port ?? 18_000;
     this.folder = folder;
+    this.#keepsFolder = plan.folder !== undefined;
     this.configFile = join(folder, 'tandem.yaml');
     const child = spawnBound(process.execPath, [MAIN, 'start', '--config', this.configFile], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -77,7 +82,7 @@ export class TandemNode {
 
   /** Resolves when it has said that it is up. */
   static async start(plan: NodePlan): Promise<TandemNode> {
-    const folder = await mkdtemp(join(tmpdir(), 'tandem-node-'));
+    const folder = plan.folder ?? (await mkdtemp(join(tmpdir(), 'tandem-node-')));
     const port = plan.port ?? 18_000;
     const host = plan.address.includes(':') ? `[${plan.address}]` : plan.address;
     const config = {
@@ -225,11 +230,11 @@ export class TandemNode {
     }
   }
 
-  /** Ends it at once, if it lives, and removes its folder. */
+  /** Ends it at once, if it lives, and removes its folder, if it is its own. */
   async destroy(): Promise<void> {
     this.signal('SIGKILL');
     await this.#exited;
-    await rm(this.folder, { recursive: true, force: true });
+    if (!this.#keepsFolder) await rm(this.folder, { recursive: true, force: true });
   }
 
   #read(stream: NodeJS.ReadableStream): void {
