@@ -123,6 +123,8 @@ export const ADMIN_CODES = {
   not_found: [404, 'Nothing is served at this path.'],
   resource_not_found: [404, 'There is no such resource, or it is of another account.'],
   call_not_found: [404, 'No live call has this id; for /api/explain, no record either.'],
+  caller_number_unknown: [403, 'A call is placed from a number that is mapped to no trunk of the account.'],
+  flow_unknown: [404, 'A call is placed with a flow that does not exist, or is of another account.'],
   method_not_allowed: [405, 'The path is served with other methods, see Allow.'],
   body_too_large: [413, 'The body is longer than 64 kB.'],
   unsupported_media_type: [415, 'The body is not application/json.'],

@@ -65,8 +65,8 @@ const REFUSALS: { readonly [code in OriginateRefusal]: readonly [status: number,
 const fault = (status: number, code: string, message: string, remedy: string): ApiError =>
   new ApiError({ status, code, message, remedy });
 
-/** A flow of one bot, made for one call. */
-function flowOfStream(stream: NonNullable<Static<typeof PlaceCallSchema>['stream']>): FlowDocument {
+/** A flow of one bot, made for one call. @throws ApiError where the stream is not understood */
+export function flowOfStream(stream: NonNullable<Static<typeof PlaceCallSchema>['stream']>): FlowDocument {
   const checked = checkFlow({
     id: 'stream',
     start: 'bot',

@@ -1,5 +1,5 @@
 /** The administration over a memory store, asked through `app.inject`. */
-import { type Admin, createAdmin, keyChecker } from '../../src/admin/index.js';
+import { type Admin, type AdminDeps, createAdmin, keyChecker } from '../../src/admin/index.js';
 import { loadConfig } from '../../src/config/index.js';
 import { ManualClock, SeededRandom } from '../../src/kernel/index.js';
 import { callRecord } from './callRecord.js';
@@ -28,8 +28,15 @@ export interface AdminRig extends ControlRig {
   ask(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', url: string, question?: Question): Promise<Asked>;
 }
 
-/** @param listen an address that is not loopback makes every route ask for a key */
-export const adminRig = async (document: unknown, listen = '192.0.2.65:31000'): Promise<AdminRig> => {
+/**
+ * @param listen an address that is not loopback makes every route ask for a key
+ * @param over what the process does otherwise
+ */
+export const adminRig = async (
+  document: unknown,
+  listen = '192.0.2.65:31000',
+  over: Partial<AdminDeps> = {},
+): Promise<AdminRig> => {
   const clock = new ManualClock();
   const rig = await controlRig(document, clock);
   const errors: unknown[] = [];
@@ -47,6 +54,7 @@ export const adminRig = async (document: unknown, listen = '192.0.2.65:31000'): 
     metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),
     authenticate: keyChecker(rig.accounts, ['ops']),
     onError: (error) => errors.push(error),
+    ...over,
   });
   await admin.app.ready();
   return {

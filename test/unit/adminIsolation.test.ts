@@ -1,6 +1,11 @@
 /** Walks the OpenAPI document: no route without credentials, none beyond the key's scope, nothing of another account. */
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { ok } from '../../src/kernel/index.js';
 import { type AdminRig, adminRig } from '../support/adminRig.js';
+import { callRecord } from '../support/callRecord.js';
+
+// Some thousands of requests.
+t.setTimeout(120_000);
 
 const KEYS = (name: string) => [
   { key: `${name}-read`, token: 't', scope: 'read' },
@@ -101,8 +106,16 @@ const urlsOf = (path: string): string[] => {
   return [...urls];
 };
 
-const setUp = async (t: { teardown: (f: () => unknown) => void }, listen?: string): Promise<AdminRig> => {
-  const rig = await adminRig(DOCUMENT, listen);
+const setUp = async (t: Test, listen?: string): Promise<AdminRig> => {
+  const rig = await adminRig(DOCUMENT, listen, {
+    // The other account has a live call, and calls can be placed and ended.
+    liveCall: (callId) => (callId === OTHER ? { callId, accountSid: OTHER } : undefined),
+    originate: () => ok({ callId: 'new', decision: callRecord({}).decision }),
+    hangUp: (callId) => {
+      t.notMatch(callId, OTHER);
+      return false;
+    },
+  });
   t.teardown(() => rig.close());
   return rig;
 };

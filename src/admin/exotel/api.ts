@@ -24,7 +24,10 @@ declare module 'fastify' {
 }
 
 /** What this API needs of the administration. */
-export type ExotelDeps = Pick<AdminDeps, 'config' | 'control' | 'clock' | 'random' | 'liveCalls' | 'onError'> & {
+export type ExotelDeps = Pick<
+  AdminDeps,
+  'config' | 'control' | 'clock' | 'random' | 'liveCalls' | 'originate' | 'onError'
+> & {
   /** What stands for `exotel.com` in the `domain_name` of new trunks. */
   readonly trunkDomain: string;
 };

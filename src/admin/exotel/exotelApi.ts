@@ -29,6 +29,7 @@ import {
 import { phoneNumberRoutes } from './phoneNumbers.js';
 import { RequestLimiter, limitRate } from './rateLimit.js';
 import { activeStreamsRoute } from './activeStreams.js';
+import { callsConnectRoute } from './callsConnect.js';
 import { settingRoutes } from './settings.js';
 import { trunkRoutes } from './trunks.js';
 import { whitelistedIpRoutes } from './whitelistedIps.js';
@@ -57,6 +58,7 @@ export const exotelRoutes = (app: FastifyInstance, deps: ExotelDeps): void => {
     { prefix: PREFIX },
   );
   activeStreamsRoute(app, deps);
+  callsConnectRoute(app, deps);
 };
 
 /** Whether the API's own envelope is due, where no route was found yet. */
