@@ -26,6 +26,8 @@ export interface NodeState {
 export interface ProbeResult {
   /** What it resolves to. */
   readonly addresses: readonly string[];
+  /** Of the challenge that it answered with (RFC 7616). */
+  readonly realm?: string | undefined;
   /** Why it is not there, in words; undefined: it is. */
   readonly fault: string | undefined;
 }

@@ -16,6 +16,7 @@ import { installOpenApi, openApiRoutes } from './openapi.js';
 import { placeCallRoutes } from './placeCalls.js';
 import { explainRoutes, healthRoutes, liveRoutes } from './routes.js';
 import { IndexSchema } from './schemas.js';
+import { telephonyRoutes } from './telephony/telephonyRoutes.js';
 
 const BODY_LIMIT = 65_536;
 const TIMEOUT_MS = 10_000;
@@ -103,6 +104,7 @@ export const createAdmin = (deps: AdminDeps): Admin => {
     placeCallRoutes(scope, deps);
     cdrRoutes(scope, deps);
     resourceRoutes(scope, deps);
+    telephonyRoutes(scope, deps);
     keyRoutes(scope, deps);
     revisionRoutes(scope, deps);
     documentRoutes(scope, deps);

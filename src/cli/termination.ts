@@ -3,7 +3,7 @@ import type { ProbeResult } from '../admin/index.js';
 import { parseEndpoint } from '../call/routing/endpoint.js';
 import type { Clock } from '../kernel/index.js';
 import type { NameResolver } from '../net/index.js';
-import type { RequestOutcome, SignalPort } from '../signal/index.js';
+import type { RequestOutcome, SignalMessage, SignalPort } from '../signal/index.js';
 
 const PROBE_MS = 3_000;
 
@@ -25,9 +25,15 @@ export const terminationProbe =
     const addresses = isAddress ? [host] : await resolved(resolver, host);
     if (addresses.length === 0) return away(`${host} does not resolve`);
     const outcome = await asked(clock, signal(), text);
-    if (outcome.kind === 'response') return { addresses, fault: undefined };
+    if (outcome.kind === 'response') return { addresses, realm: realmOf(outcome.message), fault: undefined };
     return away(`${text} does not answer (${outcome.kind})`);
   };
+
+/** The name that credentials go by: hosts often have another than their own. */
+const realmOf = (message: SignalMessage): string | undefined => {
+  const challenge = message.header('WWW-Authenticate') ?? message.header('Proxy-Authenticate');
+  return /\brealm="([^"\\]{1,128})"/i.exec(challenge ?? '')?.[1];
+};
 
 const resolved = (resolver: NameResolver, host: string): Promise<readonly string[]> =>
   new Promise((resolve) => {

@@ -324,3 +324,73 @@ t.test('no body and no query makes a 500', async (t) => {
   );
   t.strictSame(errors, []);
 });
+
+const CONFIG = '/api/telephony/config';
+const GROUPS = '/api/telephony/network-groups';
+const OPS = { as: 'ops:o' };
+
+t.test("our own: an account's switches, its providers, its flat rate", async (t) => {
+  const { ask, directory } = await dialnexaRig(t);
+  t.match((await ask('GET', CONFIG)).json, {
+    account_sid: 'acme',
+    byo_enabled: true,
+    byo_flat_rate: null,
+    prefix_mode: 'allow_only_listed',
+  });
+  t.match((await ask('PATCH', CONFIG, { byo_enabled: false })).json, { byo_enabled: false });
+  t.match([directory().revision, directory().account('acme')?.byo_enabled], ['1', false]);
+  t.equal((await ask('PATCH', CONFIG, { byo_enabled: true }, { as: 'write:w' })).status, 403, 'a guard');
+  t.equal((await ask('PATCH', CONFIG, { prefix_mode: 'open' })).json.error.code, 'operator_only');
+  t.equal((await ask('PATCH', CONFIG, {})).status, 400);
+  t.equal((await ask('PATCH', `${CONFIG}?account_sid=rival`, { byo_enabled: false })).status, 404);
+  t.equal((await ask('GET', CONFIG, undefined, OPS)).json.account_sid, undefined);
+  const rate = { outbound_price: '0.3', currency: 'INR' };
+  const set = await ask('PATCH', `${CONFIG}?account_sid=rival`, { byo_flat_rate: rate, prefix_mode: 'open' }, OPS);
+  t.match(set.json, { account_sid: 'rival', byo_flat_rate: rate, prefix_mode: 'open' });
+  t.match([directory().revision, directory().carrier('rivals_own')], ['2', { flat_rate: rate }]);
+  t.strictSame(
+    (await ask('GET', '/api/telephony/providers')).json.items.map((one: { id: string }) => one.id),
+    ['telco'],
+  );
+  t.match((await ask('GET', '/api/telephony/providers', undefined, { as: 'rival:x' })).json.items, [
+    { id: 'telco', brought_along: false, enabled_network_groups: 4 },
+    { id: 'rivals_own', brought_along: true, flat_rate: rate },
+  ]);
+});
+
+t.test('our own: countries and network groups, searched, paged, switched, priced', async (t) => {
+  const { ask, directory } = await dialnexaRig(t);
+  const ids = (answer: NexaAnswer): string[] => answer.json.items.map((one: { id: string }) => one.id);
+  t.match((await ask('GET', '/api/telephony/countries')).json.items, [
+    { country_iso: 'IN', calling_code: '91', network_groups: 2, enabled_network_groups: 2 },
+    { country_iso: 'GB', network_groups: 2, enabled_network_groups: 1 },
+    { country_iso: 'US', network_groups: 1, enabled_network_groups: 0 },
+  ]);
+  t.equal((await ask('GET', '/api/telephony/countries?search=king')).json.items.length, 1);
+  const first = await ask('GET', `${GROUPS}?limit=2`);
+  t.strictSame([ids(first), first.json.next], [['telco/GB/UK', 'telco/GB/UK Mobile'], 'telco/GB/UK Mobile']);
+  const rest = await ask('GET', `${GROUPS}?limit=9&after=${encodeURIComponent(first.json.next)}`);
+  t.strictSame([ids(rest), rest.json.next], [['telco/IN/India', 'telco/IN/India Mobile', 'telco/US/USA'], null]);
+  t.strictSame(ids(await ask('GET', `${GROUPS}?search=MOBILE`)), ['telco/GB/UK Mobile', 'telco/IN/India Mobile']);
+  t.strictSame(ids(await ask('GET', `${GROUPS}?prefix=9198`)), ['telco/IN/India', 'telco/IN/India Mobile']);
+  t.strictSame(ids(await ask('GET', `${GROUPS}?prefix=4&country=GB&carrier=telco`)).length, 2);
+  t.match((await ask('GET', `${GROUPS}?search=UK`)).json.items, [
+    { enabled: true, enabled_for_account: true, outbound_price: '2', prefixes: ['44'], prefix_count: 1 },
+    { enabled: true, enabled_for_account: false },
+  ]);
+  t.strictSame(ids(await ask('GET', `${GROUPS}?carrier=rivals_own`)), [], 'not of others');
+  const india = `${GROUPS}/${encodeURIComponent('telco/IN/India')}`;
+  t.match((await ask('PATCH', india, { enabled: false })).json, { enabled: true, enabled_for_account: false });
+  t.strictSame(directory().account('acme')?.disabled_network_groups, ['telco/GB/UK Mobile', 'telco/IN/India']);
+  await ask('PATCH', india, { enabled: true });
+  t.strictSame(directory().account('acme')?.disabled_network_groups, ['telco/GB/UK Mobile']);
+  t.equal((await ask('PATCH', india, { outbound_price: '9' })).status, 400);
+  t.equal(
+    (await ask('PATCH', `${GROUPS}/${encodeURIComponent('rivals_own/FR/France')}`, { enabled: false })).status,
+    404,
+  );
+  const priced = await ask('PATCH', india, { outbound_price: '0.7', inbound_price: '0.2', enabled: false }, OPS);
+  t.match(priced.json, { outbound_price: '0.7', inbound_price: '0.2', enabled: false, currency: 'INR' });
+  t.match(directory().group('telco/IN/India'), { outbound_price: '0.7', enabled: false, prefixes: ['91'] });
+  t.equal(directory().revision, '3', 'each change one revision');
+});

@@ -19,6 +19,7 @@ const Body = Type.Object({
   authMode: Type.Enum(['userpass', 'ip']),
   sipTrunkUserName: Type.Optional(text('required for userpass, forbidden for ip', 64)),
   sipTrunkPassword: Type.Optional(text('required for userpass, forbidden for ip', 128)),
+  sipTrunkRealm: Type.Optional(text('not of DialNexa: the realm of its challenges; default: that of its answer', 128)),
   nickname: Type.Optional(text('for people', 64)),
 });
 type Asked = Static<typeof Body>;
@@ -46,12 +47,18 @@ const endpointOf = ({ terminationUri, phoneNumber, ...asked }: Asked): Endpoint 
   return endpoint.value;
 };
 
+interface Reached {
+  readonly place: string;
+  readonly addresses: readonly string[];
+  readonly realm: string | undefined;
+}
+
 /** Where calls of the number come from: what the host resolves to. @throws NexaError 502 when it does not answer */
-const addressesOf = async (api: NexaApi, { text: place }: Endpoint): Promise<readonly string[]> => {
+const reached = async (api: NexaApi, { text: place }: Endpoint): Promise<Reached> => {
   const { probe } = api.deps;
   if (probe === undefined) throw new NexaError(fault(502, 'SIP trunk registration failed: this node cannot probe'));
-  const { addresses, fault: why } = await probe(place);
-  if (why === undefined) return addresses.slice(0, MAX_ADDRESSES);
+  const { addresses, realm, fault: why } = await probe(place);
+  if (why === undefined) return { place, realm, addresses: addresses.slice(0, MAX_ADDRESSES) };
   throw new NexaError(fault(502, `SIP trunk registration failed: ${why}`));
 };
 
@@ -103,11 +110,13 @@ const draftOf = (
   api: NexaApi,
   accountSid: string,
   asked: Asked,
-  { place, addresses }: { readonly place: string; readonly addresses: readonly string[] },
+  { place, addresses, realm: found }: Reached,
 ): Draft => {
   const now = api.now();
   const dates = { date_created: now, date_updated: now };
   const { phoneNumber, authMode, sipTrunkUserName = '', sipTrunkPassword = '', nickname } = asked;
+  const realm = asked.sipTrunkRealm ?? found;
+  const login = { user_name: sipTrunkUserName, password: sipTrunkPassword, ...(realm === undefined ? {} : { realm }) };
   const carrier: Carrier = {
     id: api.newSid('byo_'),
     kind: 'byo',
@@ -115,7 +124,7 @@ const draftOf = (
     ...(nickname === undefined ? {} : { nickname }),
     source_acl: addresses.map((ip) => ({ ip })),
     gateways: [{ uri: `sip:${place}`, priority: 0, weight: 1 }],
-    ...(authMode === 'ip' ? {} : { credentials: { user_name: sipTrunkUserName, password: sipTrunkPassword } }),
+    ...(authMode === 'ip' ? {} : { credentials: login }),
     ...dates,
   };
   const named = nickname === undefined ? {} : { friendly_name: nickname };
@@ -177,7 +186,7 @@ export const sipTrunkRoutes = (app: FastifyInstance, api: NexaApi): void => {
       if (api.directory().number(body.phoneNumber) !== undefined) {
         throw new NexaError(fault(409, `Phone number ${body.phoneNumber} is already registered`));
       }
-      const draft = draftOf(api, sid, body, { place: endpoint.text, addresses: await addressesOf(api, endpoint) });
+      const draft = draftOf(api, sid, body, await reached(api, endpoint));
       const number = await api.change(request, (directory) => placed(directory, draft));
       return reply.code(201).send(numberData(api.directory(), api.ids.remember(number)));
     },
