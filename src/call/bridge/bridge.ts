@@ -260,13 +260,14 @@ export class Bridge implements LegEvents, AttemptSink {
   #forwardAnswer(attempt: Attempt, message: SignalMessage): void {
     this.#stopTimer();
     this.#legs.answer(attempt, this.#lateOffer);
+    // Before the caller is told: whoever was told of an answer has a record that says so, also if the process dies now.
+    this.#hunt.conclude('answered', message.status ?? 200);
+    this.#observer.onAnswered(attempt);
     let content = contentOf(message);
     // RFC 3261 §13.2.1: an answer that was only in an unreliable 18x must be in the 2xx, too.
     if (content.body === undefined && !this.#lateOffer) content = this.#earlyContent;
     this.#legs.a.answer(this.#response('answer', message, content));
     this.#startTimer('duration_limit');
-    this.#hunt.conclude('answered', message.status ?? 200);
-    this.#observer.onAnswered(attempt);
   }
 
   #attemptFailed(failure: AttemptFailure, another: boolean): void {
