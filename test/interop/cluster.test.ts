@@ -283,7 +283,7 @@ void t.test('Redis is killed, silent, speaks HTTP, comes back, hangs: no call fa
   await stage('refused', 1500);
   for (const [what, answer] of [['black hole', undefined] as const, ['HTTP', HTTP_ANSWER] as const]) {
     const impostor = await Impostor.listen(rig.redis, answer);
-    await stage(what, 2000);
+    await stage(what, 1500);
     t.ok(impostor.connections > 0, `${impostor.connections} connections`);
     await impostor.close();
   }
@@ -308,7 +308,7 @@ void t.test('Redis is killed, silent, speaks HTTP, comes back, hangs: no call fa
     const lag = (quantile: string): number =>
       1000 * Number(new RegExp(`event_loop_lag_seconds\\{.*quantile="${quantile}".*\\} (\\S+)`).exec(page)?.[1]);
     t.comment(`${node}: event loop late by ${lag('0.99').toFixed(1)} ms (p99), ${lag('1').toFixed(1)} ms at most`);
-    t.ok(lag('0.99') < 500 && lag('1') < 2000);
+    t.ok(lag('0.99') < 1000 && lag('1') < 5000);
   }
   const changed = await rig.api('b', 'PUT', numberPath('+918040050010'), { trunk_sid: 'trk_api', mode: 'pstn' });
   t.equal(changed.status, 201, 'changes are taken again');

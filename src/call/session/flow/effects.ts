@@ -179,16 +179,17 @@ export class Effects implements AnchorSink {
       }
       dials.joinDirect(dial);
       if (!caller.lateOffer) dial.ack();
-      caller.answer(dial.content);
+      // Noted before anybody is told: the record says so, also if the process dies in between.
       observer.onAnswered(dial.attempt);
+      caller.answer(dial.content);
       return this.#call.answered();
     }
     void this.#settle('answer', async () => {
       const described = await media.open();
       if (this.#stopped) return;
       if (described.ok) {
-        caller.answer({ contentType: SDP, body: described.sdp });
         observer.onAnswered();
+        caller.answer({ contentType: SDP, body: described.sdp });
         return this.#call.answered();
       }
       this.#refused = described.problem.sipStatus;
