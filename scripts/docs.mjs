@@ -139,6 +139,7 @@ export const ADMIN_CODES = {
 
 /** Codes within the process that no operator meets: ends of single requests, seen by the bridge only. */
 export const INNER_CODES = [
+  'query_failed',
   'early_dialog_ended',
   'engine_down',
   'engine_lost',

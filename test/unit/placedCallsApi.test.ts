@@ -207,7 +207,20 @@ t.test('Calls/connect: what is refused, and in which words', async (t) => {
   const typed = async (type: string, body: string) =>
     ask('POST', '/v1/Accounts/acme/Calls/connect', { as: 'acme:t', body, headers: { 'content-type': type } });
   t.match(await typed('application/json', '{}'), { status: 415, body: { RestException: { Message: /urlencoded/ } } });
-  t.match(await typed('multipart/form-data; boundary=x', '--x--'), { status: 415 });
+  const BOUNDARY = '------------------------b7edea381fdd301dCZ3vuY';
+  const parts = (fields: { readonly [name: string]: string }, more = ''): string =>
+    `${Object.entries(fields)
+      .map(([name, value]) => `--${BOUNDARY}\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`)
+      .join('')}${more}--${BOUNDARY}--\r\n`;
+  const multipart = `multipart/form-data; boundary=${BOUNDARY}`;
+  t.match(await typed(multipart, parts(FORM)), { status: 200, body: { Call: { Status: 'in-progress' } } });
+  t.match(await typed(multipart, 'no form'), { status: 400, body: { RestException: { Message: /cannot be read/ } } });
+  t.match(await typed('multipart/form-data', parts(FORM)), { status: 400 }, 'no boundary');
+  const file = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="Record"; filename="a"\r\n\r\nx\r\n`;
+  t.match(await typed(multipart, parts(FORM, file)), {
+    status: 400,
+    body: { RestException: { Message: /Record is a file/ } },
+  });
   t.match(await form(`From=${'1'.repeat(70_000)}`), { status: 413 });
   t.match(await form(FORM, 'acme:wrong'), { status: 401, body: { RestException: { Status: 401 } } });
   const strange = await form(FORM, 'acme:t', 'bolt');

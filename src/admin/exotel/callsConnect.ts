@@ -152,7 +152,7 @@ export const callsConnectRoute = (app: FastifyInstance, deps: ExotelDeps): void 
         {
           schema: {
             summary: 'Calls somebody, and runs a bot or a flow with whoever answers',
-            consumes: ['application/x-www-form-urlencoded'],
+            consumes: ['application/x-www-form-urlencoded', 'multipart/form-data'],
             body: ConnectSchema,
             response: { 200: AnswerSchema, ...answersOf(400, 401, 403, 404, 415, 429, 503) },
           },
@@ -243,7 +243,7 @@ const installFaults = (scope: FastifyInstance, deps: ExotelDeps): void => {
       return send(reply.headers(error.headers), { ...internal(), status, description: message });
     }
     const { code, statusCode = 500 } = error;
-    const form = 'Content-Type must be application/x-www-form-urlencoded';
+    const form = 'Content-Type must be application/x-www-form-urlencoded or multipart/form-data';
     if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return send(reply, badBody(form, 415));
     if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return send(reply, badBody('The body may have 64 kB at most', 413));
     if (statusCode < 500) return send(reply, badBody('The request cannot be read'));
