@@ -17,6 +17,7 @@ import { egressPolicy } from '../media/stream/egress.js';
 import { HttpClient } from '../net/index.js';
 import type { LogSink } from '../observe/index.js';
 import { RedisLimitExchange, RedisRecordStream, RedisSpendStore } from '../store/index.js';
+import { observeSpend } from './spendEvents.js';
 import { pause } from './table.js';
 import { VERSION } from './version.js';
 
@@ -104,26 +105,7 @@ export class Accounting {
   }
 
   /** Listener for the channel of call events. */
-  readonly observe = (event: CallEvent): void => {
-    if (event.type === 'call_decided' || event.type === 'call_answered') {
-      const { callId, decision } = event;
-      if (decision?.accepted !== true || decision.direction === undefined) return;
-      const { direction, trunkSid, accountSid } = decision;
-      const expected = direction === 'inbound' ? decision.inbound : decision.destinations[0];
-      const priced = event.type === 'call_answered' ? event.priced : expected;
-      if (priced?.rate === undefined) return;
-      this.spend[event.type === 'call_answered' ? 'answer' : 'begin']({
-        callId,
-        trunkSid,
-        accountSid,
-        direction,
-        priced,
-      });
-    } else if (event.type === 'call_ended') {
-      const { callId, trunkSid, accountSid, charge } = event.record;
-      this.spend.end({ callId, trunkSid: trunkSid ?? undefined, accountSid: accountSid ?? undefined }, charge);
-    }
-  };
+  readonly observe = (event: CallEvent): void => observeSpend(this.spend, event);
 
   /** After the last call: gives the limits back, delivers what can be, closes. */
   async stop(): Promise<void> {

@@ -101,6 +101,10 @@ export class CallLog {
       const { callId, atMs, setupMs, bLegCallId } = event;
       return this.#log.debug({ callId, atMs, setupMs, bLegCallId }, type);
     }
+    if (event.type === 'dial_started' || event.type === 'dial_answered') {
+      const { callId, atMs, dialId } = event;
+      return this.#log.debug({ callId, atMs, dialId }, type);
+    }
     if (event.type !== 'call_decided') return this.#log.debug(rest, type);
     const { accepted, reasonCode, direction, trunkSid, carrierId, revision, destinations } = event.decision;
     const trunk = trunkSid;
@@ -120,4 +124,12 @@ export class CallLog {
   }
 }
 
-type CallStep = 'attempt_started' | 'attempt_ended' | 'call_ringing' | 'call_answered' | 'flow_step';
+type CallStep =
+  | 'attempt_started'
+  | 'attempt_ended'
+  | 'call_ringing'
+  | 'call_answered'
+  | 'flow_step'
+  | 'dial_started'
+  | 'dial_answered'
+  | 'dial_ended';

@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { amountOf, billedSecondsOf, chargeOf, microsOf } from '../../src/call/record/rating.js';
+import { SpendLedger } from '../../src/call/admission/spend.js';
+import { type Charge, amountOf, billedSecondsOf, chargeOf, microsOf } from '../../src/call/record/rating.js';
 import type { Rate } from '../../src/call/routing/resources.js';
+import { ManualClock } from '../../src/kernel/index.js';
 
 /** Decimal text as the document's schema admits it. */
 const amount = fc
@@ -66,6 +68,42 @@ t.test('charges of many calls add up to an independent sum, to the micro', async
     { numRuns: 400 },
   );
   t.pass('400 random bills');
+});
+
+t.test('calls and the dials of their flows add up to the micro, however they overlap', async (t) => {
+  const dial = fc.record({ rate: rateArb, fromMs: fc.nat(600_000), talkMs: fc.nat(3_600_000) });
+  fc.assert(
+    fc.property(fc.array(dial, { maxLength: 12 }), (dials) => {
+      const clock = new ManualClock(Date.UTC(2026, 10, 22));
+      const ledger = new SpendLedger(clock);
+      const own = { callId: 'c', trunkSid: 't', accountSid: undefined, direction: 'outbound' as const };
+      const expected = new Map<string, bigint>();
+      const charges: (Charge | null)[] = [];
+      const steps = dials.flatMap(({ rate, fromMs, talkMs }, i) => {
+        const counted = { ...own, dialId: `dial-${i}`, priced: { rate: rate as Rate } };
+        const charge = chargeOf(counted.priced, 'outbound', talkMs);
+        charges.push(charge);
+        const { currency } = rate;
+        expected.set(currency, (expected.get(currency) ?? 0n) + independent(rate as Rate, talkMs));
+        const begin = (): void => ledger.answer(counted);
+        return [
+          { atMs: fromMs, run: begin },
+          { atMs: fromMs + talkMs, run: () => ledger.endDial(counted, charge) },
+        ];
+      });
+      for (const { atMs, run } of steps.sort((a, b) => a.atMs - b.atMs)) {
+        clock.advance(Math.max(0, atMs - clock.nowMs()));
+        run();
+      }
+      const sums = (): boolean =>
+        [...expected].every(([currency, micros]) => BigInt(ledger.committedMicros('trunk:t', currency)) === micros);
+      if (!sums()) return false;
+      ledger.end(own, ...charges);
+      return sums() && ledger.dump().running === 0;
+    }),
+    { numRuns: 200 },
+  );
+  t.pass('200 random calls');
 });
 
 t.test('amounts of the document become micros and text again without loss', async (t) => {

@@ -1,5 +1,6 @@
 /** A flow call on fake legs and fake media, a manual clock, and a routing table that the test writes. */
 import { CallLimiter } from '../../src/call/admission/limiter.js';
+import { SpendLedger } from '../../src/call/admission/spend.js';
 import type { BridgeSettings } from '../../src/call/bridge/world.js';
 import type { CallRecord } from '../../src/call/record/cdr.js';
 import { MemoryCallRecorder } from '../../src/call/record/memoryRecorder.js';
@@ -8,7 +9,9 @@ import { flattenBatches, validateDocument } from '../../src/call/routing/schema.
 import type { CallEvent } from '../../src/call/session/events.js';
 import type { HttpAnswer, HttpAsk } from '../../src/call/session/flow/world.js';
 import { CallService } from '../../src/call/session/service.js';
+import { SpendWatch } from '../../src/call/session/spendWatch.js';
 import { LiveAdmission } from '../../src/cli/admission.js';
+import { observeSpend } from '../../src/cli/spendEvents.js';
 import { EventChannel, ManualClock, type Result, SeededRandom, err } from '../../src/kernel/index.js';
 import { FakeMedia } from './fakeMedia.js';
 import { type FakeIncomingLeg, FakeSignal, type IncomingCall } from './fakeSignal.js';
@@ -43,6 +46,10 @@ export interface FlowRigOptions {
   readonly flow?: object;
   readonly flows?: readonly object[];
   readonly trunks?: readonly object[];
+  /** More of the carrier and of the trunk: prices, and what calls may cost. */
+  readonly carrier?: object;
+  readonly trunk?: object;
+  readonly groups?: readonly object[];
   readonly settings?: Partial<BridgeSettings>;
   /** Words about audio of the carrier that calls come from, and of the trunk. */
   readonly media?: { readonly carrier?: object; readonly trunk?: object };
@@ -58,6 +65,8 @@ export class FlowRig {
   readonly events: CallEvent[] = [];
   readonly admission: LiveAdmission;
   readonly limiter = new CallLimiter();
+  readonly spend = new SpendLedger(this.clock);
+  readonly #spendWatch: SpendWatch;
   readonly service: CallService;
   /** Faults that the test expects. */
   readonly faults: unknown[] = [];
@@ -67,8 +76,8 @@ export class FlowRig {
 
   private constructor(holder: TableHolder, options: FlowRigOptions) {
     const random = new SeededRandom(1);
-    const { clock, limiter } = this;
-    this.admission = new LiveAdmission(holder, { clock, random, unlisted: 'reject', limiter });
+    const { clock, limiter, spend } = this;
+    this.admission = new LiveAdmission(holder, { clock, random, unlisted: 'reject', limiter, spend });
     const events = new EventChannel<CallEvent>((error) => {
       throw error;
     });
@@ -97,6 +106,14 @@ export class FlowRig {
       },
       ...(options.settings === undefined ? {} : { settings: options.settings }),
     });
+    this.#spendWatch = new SpendWatch({
+      clock,
+      spend,
+      capsOf: (trunkSid, accountSid) => holder.current.capsOf(trunkSid, accountSid),
+      end: (callId, key) => this.service.endUnpaid(callId, key),
+    });
+    events.subscribe(this.#spendWatch.observe);
+    events.subscribe((event) => observeSpend(spend, event));
     void this.signal.start(this.service);
   }
 
@@ -111,6 +128,7 @@ export class FlowRig {
           gateways: [{ uri: 'sip:127.0.20.10:5060' }],
           media: options.media?.carrier ?? {},
           identity: { p_asserted_identity: true },
+          ...options.carrier,
         },
       ],
       trunks: [
@@ -128,10 +146,12 @@ export class FlowRig {
             { phone_number: TRUNK_NUMBER, mode: 'pstn', carrier: 'telco' },
             { phone_number: FLOW_NUMBER, mode: 'flow', flow: 'flw', carrier: 'telco' },
           ],
+          ...options.trunk,
         },
         ...(options.trunks ?? []),
       ],
       flows: [flow, ...(options.flows ?? [])],
+      network_groups: [...(options.groups ?? [])],
     });
     if (!document.ok) throw new Error(document.error.map(({ message }) => message).join('\n'));
     const holder = new TableHolder();
@@ -180,6 +200,8 @@ export class FlowRig {
     if (this.clock.pending > 0) left.push(`timers ${JSON.stringify(this.clock.dump())}`);
     const limits = this.limiter.dump();
     if (limits.calls > 0) left.push(`limits ${JSON.stringify(limits)}`);
+    const money = { running: this.spend.dump().running, watched: this.#spendWatch.dump().calls };
+    if (money.running > 0 || money.watched > 0) left.push(`money ${JSON.stringify(money)}`);
     if (!this.expectsFaults)
       left.push(...this.faults.map((fault) => `fault ${String((fault as Error).stack ?? fault)}`));
     if (this.recorder.records.length !== 1) left.push(`${this.recorder.records.length} records`);

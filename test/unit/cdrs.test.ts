@@ -9,7 +9,9 @@ import { installErrors } from '../../src/admin/errors.js';
 import { LOCAL_OPERATOR, type Principal } from '../../src/admin/principal.js';
 import type { CallRecord } from '../../src/call/record/cdr.js';
 import { FileCallRecorder } from '../../src/call/record/fileRecorder.js';
+import type { DialRecord } from '../../src/call/record/dialRecord.js';
 import { RecordArchive } from '../../src/call/record/query/archive.js';
+import { CSV_HEAD, csvLine } from '../../src/call/record/query/csv.js';
 import type { QueryAnswer, RecordFilter, RecordQuery } from '../../src/call/record/query/filter.js';
 import { RecordQueries } from '../../src/call/record/query/recordQueries.js';
 import { ManualClock, SystemClock } from '../../src/kernel/index.js';
@@ -184,6 +186,24 @@ t.test('over HTTP', async (t) => {
   t.equal(body((await get('/api/cdrs?account=even')).text).cdrs.length, 0);
   t.equal((await get('/api/cdrs/call-0006')).status, 404, 'another account’s call is no call');
   t.equal((await get('/api/cdrs/call-0007')).status, 200);
+});
+
+t.test('dials of a call are summed up in its line, each currency by itself', async (t) => {
+  const dial = (currency: string, micros: number) => {
+    const charge = { currency, micros, billedSeconds: 1, rate: {}, networkGroup: null, prefix: null };
+    return { uri: 'sip:x', carrierId: 'telco', answeredAt: '', talkMs: 1, charge };
+  };
+  const cells = (...dials: object[]) =>
+    csvLine(callRecord({ dials: dials as DialRecord[] }))
+      .trim()
+      .split(',')
+      .slice(-2);
+  t.match(CSV_HEAD, /,dial_charge_micros,dial_currency\r\n$/);
+  t.same(cells(), ['', '']);
+  t.same(cells({ ...dial('EUR', 1), charge: null }), ['', '']);
+  t.same(cells(dial('EUR', 1200), dial('EUR', 34)), ['1234', 'EUR']);
+  t.same(cells(dial('EUR', 1), dial('USD', 5), dial('EUR', 2)), ['3;5', 'EUR;USD']);
+  t.same(csvLine(callRecord({})).trim().split(',').slice(-2), ['', '']);
 });
 
 t.test('cells that spreadsheets would run', async (t) => {

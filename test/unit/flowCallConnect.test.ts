@@ -71,10 +71,13 @@ t.test('a plain connect rings, answers and ends as a bridge would, without touch
     [
       'call_started',
       'call_decided',
+      'dial_started',
       'attempt_started',
       'call_ringing',
       'attempt_ended',
+      'dial_answered',
       'call_answered',
+      'dial_ended',
       'flow_step',
       'call_ended',
       'call_released',

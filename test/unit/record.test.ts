@@ -14,6 +14,8 @@ import t, { type Test } from 'tap';
 import type { CallRecord } from '../../src/call/record/cdr.js';
 import { FileCallRecorder, type FileRecorderOptions, type RecorderAlarm } from '../../src/call/record/fileRecorder.js';
 import { MemoryCallRecorder } from '../../src/call/record/memoryRecorder.js';
+import { chargesOf } from '../../src/call/record/chargesToday.js';
+import { chargeOf } from '../../src/call/record/rating.js';
 import { endedByOf, outcomeOf, q850OfStatus } from '../../src/call/record/outcome.js';
 import { recordLine } from '../../src/call/record/recordLine.js';
 import { ManualClock } from '../../src/kernel/index.js';
@@ -308,6 +310,42 @@ t.test('calls that were open when the process died', async (t) => {
     await third.recorder.close();
     await first.recorder.close();
   });
+
+  t.test(
+    'and the dials of their flows: those that were up until then, those that were over as they were',
+    async (t) => {
+      const dial = { uri: 'sip:1@192.0.2.1', carrierId: 'telco', answeredAt: '2026-11-22T23:59:57.000Z' };
+      const charge = chargeOf(priced, 'outbound', 3000);
+      const left = open('talking', 0);
+      const first = setUp(t);
+      first.recorder.note(left);
+      const over = { ...dial, talkMs: 3000, charge };
+      const up = [
+        { ...dial, answeredMs: 2000, priced },
+        { ...dial, carrierId: null, answeredMs: 6500, priced: undefined },
+      ];
+      first.recorder.note({ ...left, record: { ...left.record, dials: [over] }, dials: up });
+      first.recorder.note({ ...open('other', 0), dials: [{ ...dial, answeredMs: 9_000_000, priced }] });
+      first.clock.advance(7_300);
+      const second = setUp(t, { folder: first.folder });
+      const [talking, other] = readFileSync(second.open, 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as CallRecord);
+      t.same(talking?.dials, [
+        over,
+        { ...dial, talkMs: 5000, charge: chargeOf(priced, 'outbound', 5000) },
+        { ...dial, carrierId: null, talkMs: 500, charge: null },
+      ]);
+      t.match(other?.dials, [{ talkMs: 0, charge: { micros: 10_000 } }], 'answered after the last sign of life');
+      const settled: number[] = [];
+      for await (const one of chargesOf(first.folder, '2026-11-23', () => Promise.resolve()))
+        settled.push(one.charge.micros);
+      t.same(settled, [70_000, 30_000, 50_000, 70_000, 10_000], 'and today has cost all of it');
+      await second.recorder.close();
+      await first.recorder.close();
+    },
+  );
 
   t.test('are found recorded across rotated files, and a cut-off line is nobody’s', async (t) => {
     const first = setUp(t, { rotateBytes: 2000 });

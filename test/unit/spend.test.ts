@@ -56,6 +56,38 @@ t.test('a new day begins with what is up', async (t) => {
   t.equal(ledger.committedMicros('trunk:t', 'EUR'), 200_000);
 });
 
+t.test('dials count beside their call, and are settled with it, on the day of its end', async (t) => {
+  const clock = new ManualClock(Date.UTC(2026, 10, 22, 23, 59, 0));
+  const ledger = new SpendLedger(clock);
+  const spent = () => ledger.committedMicros('account:a', 'EUR');
+  const dial = (dialId: string, priced = PRICED) => ({ ...call('one', priced), dialId });
+  ledger.begin(call('one'));
+  ledger.answer(call('one'));
+  for (const id of ['lost', 'won']) ledger.begin(dial(id));
+  t.equal(spent(), 300_000, 'each first pulse');
+  ledger.endDial(dial('lost'), null);
+  ledger.answer(dial('won'));
+  clock.advance(20_000);
+  t.equal(spent(), 400_000);
+  ledger.endDial(dial('won'), charge(20_000));
+  ledger.endDial(dial('won'), charge(20_000));
+  ledger.endDial(dial('unknown'), charge(20_000));
+  clock.advance(30_000);
+  t.equal(spent(), 500_000 + 200_000, 'one goes on, the other has cost what it has');
+  t.match(ledger.takeChanged(), [{ micros: 700_000 }, { micros: 700_000 }], 'other nodes hear of it');
+  clock.advance(20_000);
+  t.equal(spent(), 900_000, 'the next day begins with all that is not settled');
+  ledger.end(call('one'), charge(70_000), charge(20_000), null);
+  t.equal(spent(), 900_000);
+  clock.advance(5000);
+  t.equal(spent(), 900_000, 'nothing of it goes on');
+  t.match(ledger.dump(), { running: 0 });
+  ledger.begin(dial('abandoned'));
+  ledger.end(call('one'), null);
+  t.equal(spent(), 900_000, 'a call takes what is left of its dials along');
+  t.match(ledger.dump(), { running: 0 });
+});
+
 t.test('own sums are news once, those of others are added', async (t) => {
   const clock = new ManualClock();
   const ledger = new SpendLedger(clock);
@@ -77,6 +109,7 @@ t.test('own sums are news once, those of others are added', async (t) => {
 });
 
 t.test('the day is read again from its records', async (t) => {
+  const evilUri = 'sip:x@y","decision":{';
   const folder = t.testdir({});
   const clock = new ManualClock(Date.UTC(2026, 10, 22));
   const recorder = new FileCallRecorder({ folder, rotateBytes: 9000, rotateDaily: true, clock, onAlarm: () => {} });
@@ -87,12 +120,21 @@ t.test('the day is read again from its records', async (t) => {
       callRecord({ callId: `c${i}`, endedAt, charge: i % 2 === 0 ? charge(i * 1000) : null, callerReceived: evil }),
     );
   }
+  const dial = { uri: evilUri, carrierId: 'x', answeredAt: '', talkMs: 1 };
+  const dials = [11_000, 12_000].map((talkMs) => ({ ...dial, charge: charge(talkMs) }));
+  const { decision, ...rest } = callRecord({ callId: 'dials', endedAt: '2026-11-22T00:00:00.000Z' });
+  recorder.write({ ...rest, dials: [...dials, { ...dial, charge: null }], decision });
   await recorder.close();
   const found: SettledCall[] = [];
   for await (const one of chargesOf(folder, '2026-11-22', () => Promise.resolve())) found.push(one);
   t.same(
     found.map(({ callId }) => callId),
-    Array.from({ length: 15 }, (_, i) => `c${10 + 2 * i}`),
+    [...Array.from({ length: 15 }, (_, i) => `c${10 + 2 * i}`), 'dials', 'dials'],
+  );
+  t.same(
+    found.slice(15).map((one) => one.charge),
+    [charge(11_000), charge(12_000)],
+    'a call that cost nothing itself may have dials that did',
   );
   t.same(found[3]?.charge, charge(16_000));
   t.match(found[0], { trunkSid: 'trk_demo', accountSid: 'demo' });

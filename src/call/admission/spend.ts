@@ -9,6 +9,8 @@ const SWEEP_MS = 1000;
 
 export interface SpendCall {
   readonly callId: string;
+  /** Of a dial of the call's flow; undefined for the call itself. */
+  readonly dialId?: string | undefined;
   readonly trunkSid: string | undefined;
   readonly accountSid: string | undefined;
   readonly direction: Direction;
@@ -46,6 +48,8 @@ export class SpendLedger implements SpendView {
   readonly #clock: Clock;
   readonly #slots = new Map<string, Slot>();
   readonly #running = new Map<string, Running>();
+  /** Of a call's dials that count: their names among those that run. */
+  readonly #dials = new Map<string, Set<string>>();
   readonly #changed = new Set<Slot>();
   #day: number;
 
@@ -76,27 +80,45 @@ export class SpendLedger implements SpendView {
 
   /** A call is let in: its first pulse counts, so that many that are set up at once do not slip through. */
   begin(call: SpendCall): void {
-    if (this.#running.has(call.callId)) return;
+    const id = runningId(call);
+    if (this.#running.has(id)) return;
     const charge = chargeOf(call.priced, call.direction, 0);
     if (charge === null) return;
     const running: Running = { call, slots: this.#slotsOf(call, charge.currency), answeredMs: undefined, micros: 0 };
-    this.#running.set(call.callId, running);
+    this.#running.set(id, running);
+    if (call.dialId !== undefined) this.#dialsOf(call.callId).add(id);
     for (const slot of running.slots) slot.running.add(running);
     this.#reckon(running, charge.micros);
   }
 
   /** @param call as it turned out: the destination that answered may cost something else */
   answer(call: SpendCall): void {
-    this.#forget(call.callId);
+    const id = runningId(call);
+    this.#forget(id);
     this.begin(call);
-    const running = this.#running.get(call.callId);
+    const running = this.#running.get(id);
     if (running !== undefined) running.answeredMs = this.#clock.nowMs();
   }
 
-  /** @param charge of its record */
-  end(call: Omit<SpendCall, 'priced' | 'direction'>, charge: Charge | null): void {
+  /**
+   * A dial costs nothing more. What it did cost is settled with its call, and on that day: a ledger that reads the records
+   * anew comes to the same.
+   * @param charge null where nobody answered, or nothing prices it
+   */
+  endDial(dial: Pick<SpendCall, 'callId' | 'dialId'>, charge: Charge | null): void {
+    const running = this.#running.get(runningId(dial));
+    if (running === undefined) return;
+    running.answeredMs = undefined;
+    if (charge === null) this.#forget(runningId(dial));
+    else this.#reckon(running, charge.micros);
+  }
+
+  /** @param charges of its record: the call's own, and those of its flow's dials */
+  end(call: Omit<SpendCall, 'priced' | 'direction' | 'dialId'>, ...charges: readonly (Charge | null)[]): void {
     this.#forget(call.callId);
-    if (charge !== null) this.settle(call, charge);
+    for (const id of this.#dials.get(call.callId) ?? []) this.#forget(id);
+    this.#dials.delete(call.callId);
+    for (const charge of charges) if (charge !== null) this.settle(call, charge);
   }
 
   /** Adds what a call cost today. */
@@ -142,11 +164,17 @@ export class SpendLedger implements SpendView {
     return { day: this.#day, running: this.#running.size, sums: this.#slots.size };
   }
 
-  #forget(callId: string): void {
-    const running = this.#running.get(callId);
+  #dialsOf(callId: string): Set<string> {
+    const known = this.#dials.get(callId) ?? new Set();
+    this.#dials.set(callId, known);
+    return known;
+  }
+
+  #forget(id: string): void {
+    const running = this.#running.get(id);
     if (running === undefined) return;
     this.#reckon(running, 0);
-    this.#running.delete(callId);
+    this.#running.delete(id);
     for (const slot of running.slots) slot.running.delete(running);
   }
 
@@ -197,6 +225,9 @@ export class SpendLedger implements SpendView {
     this.#changed.clear();
   }
 }
+
+const runningId = ({ callId, dialId }: Pick<SpendCall, 'callId' | 'dialId'>): string =>
+  dialId === undefined ? callId : `${callId} ${dialId}`;
 
 const nameOf = (key: string, currency: string): string => `${currency} ${key}`;
 

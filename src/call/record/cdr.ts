@@ -1,5 +1,6 @@
 /** One call detail record per call attempt, early rejects included (docs/record.md). */
 import type { MediaQuality, StreamReport } from '../../media/port.js';
+import type { DialRecord, OpenDial } from './dialRecord.js';
 import type { FlowRecord } from './flowRecord.js';
 import type { Decision, Direction, Priced } from '../routing/decision.js';
 import type { Charge } from './rating.js';
@@ -55,6 +56,8 @@ export interface CallRecord {
   readonly attempts: readonly AttemptRecord[];
   /** By the price of the revision that the call began with; null for calls that nobody answered or nothing prices. */
   readonly charge: Charge | null;
+  /** Dials of the call's flow that were answered, in the order of their ends; absent where there were none. */
+  readonly dials?: readonly DialRecord[];
   readonly decision: Decision;
   /** Of a call that a flow answered: its way through the flow. */
   readonly flow?: FlowRecord;
@@ -71,11 +74,13 @@ export interface OpenCall {
   readonly priced: Priced | undefined;
   /** When it was answered, on the process' monotonic clock. */
   readonly answeredMs: number | undefined;
+  /** Dials of its flow that are up. Those that are over are in the record. */
+  readonly dials?: readonly OpenDial[];
 }
 
 /** Port of the CDR sink. `write` never blocks and never throws; the record is durable soon after. */
 export interface CallRecorder {
-  /** A call was let in, or answered: were the process to die now, this becomes its record. Never throws. */
+  /** A call was let in or answered, or a dial of its flow was answered or ended: were the process to die now, this becomes its record. Never throws. */
   note?(call: OpenCall): void;
   write(record: CallRecord): void;
   /** Resolves when everything written so far is durable. */

@@ -3,7 +3,7 @@
  *
  * `calls.wal` in the recorder's folder has one line of JSON for each thing that happens:
  *   {base: NAME}                        records of calls below are in files that come after this closed one
- *   {open: OpenCall}                    a call that was let in, or was answered: the newest line of a call counts
+ *   {open: OpenCall}                    what is known of a call: the newest line of a call counts
  *   {alive: [monotonic ms, wall ms]}    the process lives; once a second while calls are up
  * A call is over when its record is among the records; nothing is written here for that.
  */
@@ -11,6 +11,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import type { Clock, Timer } from '../../kernel/index.js';
 import type { CallRecord, OpenCall } from './cdr.js';
+import { dialRecordAt } from './dialRecord.js';
 import { isoTime } from './isoTime.js';
 import { closedNames, OPEN_NAME } from './recordFile.js';
 import { chargeOf } from './rating.js';
@@ -46,7 +47,7 @@ export class OpenCalls {
     return this.#lines.size;
   }
 
-  /** A call was let in, or answered. In the kernel when this returns; a disk that refuses costs the safety, not the call. */
+  /** A call was let in or answered, or a dial of its flow was answered or ended. In the kernel when this returns; a disk that refuses costs the safety, not the call. */
   note(call: OpenCall): void {
     const { callId } = call.record;
     const line = `${JSON.stringify({ open: call })}\n`;
@@ -193,12 +194,16 @@ const forgetRecorded = (folder: string, base: string, calls: Map<string, OpenCal
   }
 };
 
-/** A call that was up is charged until the process was last known to live. */
+/** A call that was up is charged until the process was last known to live, and so are the dials that were up. */
 const recordOf = (call: OpenCall, [aliveMs, aliveWallMs]: readonly [number, number]): CallRecord => {
-  const { record, direction, priced, answeredMs } = call;
+  const { record, direction, priced, answeredMs, dials: up = [] } = call;
+  const { decision, dials: over = [], ...rest } = record;
   const talkMs = answeredMs === undefined ? 0 : Math.max(0, Math.round(aliveMs - answeredMs));
   const endedMs = Math.max(aliveWallMs, Date.parse(record.endedAt));
   const rated = answeredMs !== undefined && direction !== undefined && priced !== undefined;
   const charge = rated ? chargeOf(priced, direction, talkMs) : null;
-  return { ...record, endedAt: isoTime(endedMs), talkMs, charge };
+  const dials = [...over, ...up.map((dial) => dialRecordAt(dial, aliveMs))];
+  // As in any record, the decision comes after whatever has cost something.
+  const charged = { ...rest, endedAt: isoTime(endedMs), talkMs, charge };
+  return { ...charged, ...(dials.length === 0 ? {} : { dials }), decision };
 };

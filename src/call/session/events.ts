@@ -1,6 +1,7 @@
 /** What happens to calls, as it happens. Logs, metrics, ladders and the live view subscribe; nobody is called. */
 import type { Alarm } from '../admission/alarms.js';
 import type { AttemptRecord, CallRecord } from '../record/cdr.js';
+import type { DialRecord } from '../record/dialRecord.js';
 import type { TraceStep } from '../flow/trace.js';
 import type { CallRequest, Decision, Priced } from '../routing/decision.js';
 
@@ -14,7 +15,8 @@ interface OfCall {
 /**
  * Per call, in this order: `call_started`, `call_decided` (unless deciding failed), then for each destination tried
  * `attempt_started` and `attempt_ended`, `call_ringing` at the first 18x, `call_answered`, and in any case exactly one
- * `call_ended`; a call that a flow answers has a `flow_step` for each node left. `call_released` follows when both legs are gone.
+ * `call_ended`; a call that a flow answers has a `flow_step` for each node left, and for each
+ * dial that was let through one `dial_started` and one `dial_ended`, with `dial_answered` between them if it was. `call_released` follows when both legs are gone.
  */
 export type CallEvent =
   | (OfCall & {
@@ -57,6 +59,18 @@ export type CallEvent =
     })
   /** A node of the call's flow was left. */
   | (OfCall & { readonly type: 'flow_step'; readonly step: TraceStep })
+  /** Its attempts follow. The decision's trunk and account are those that pay. */
+  | (OfCall & { readonly type: 'dial_started'; readonly dialId: string; readonly decision: Decision })
+  | (OfCall & {
+      readonly type: 'dial_answered';
+      readonly dialId: string;
+      readonly uri: string;
+      readonly decision: Decision;
+      /** What the dial is charged by; undefined where nothing prices it. */
+      readonly priced: Priced | undefined;
+    })
+  /** Before the call's own end. Without a record where nobody answered. */
+  | (OfCall & { readonly type: 'dial_ended'; readonly dialId: string; readonly record: DialRecord | undefined })
   | (OfCall & { readonly type: 'call_ended'; readonly record: CallRecord })
   | (OfCall & {
       readonly type: 'call_released';

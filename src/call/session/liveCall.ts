@@ -11,6 +11,7 @@ import { type Charge, chargeOf } from '../record/rating.js';
 import { endedByOf, outcomeOf, q850OfStatus } from '../record/outcome.js';
 import type { TraceStep } from '../flow/trace.js';
 import type { CallRequest, Decision, Priced } from '../routing/decision.js';
+import { type ClosedDial, DialBooks } from './dialBooks.js';
 import type { CallEvent } from './events.js';
 import type { FlowAccount, FlowObserver, PinnedFlows } from './flow/world.js';
 import { sourceText } from './request.js';
@@ -64,6 +65,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   readonly #onReleased: (call: LiveCall) => void;
   readonly #started: Moment;
   readonly #attempts: AttemptRecord[] = [];
+  readonly #dials: DialBooks;
   readonly #placed: boolean;
   #admitted: AdmittedCall | undefined;
   #ringing: Moment | undefined;
@@ -88,6 +90,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     },
   ) {
     this.#world = world;
+    this.#dials = new DialBooks(world.clock);
     this.id = id;
     this.aLeg = leg;
     this.request = events.request;
@@ -157,6 +160,32 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     this.#emit({ type: 'flow_step', callId: this.id, atMs: this.#world.clock.wallMs(), step });
   }
 
+  onDialStarted(dialId: string, decision: Decision): void {
+    if (this.#recorded) return;
+    this.#dials.begin(dialId, decision);
+    this.#emit({ type: 'dial_started', callId: this.id, atMs: this.#world.clock.wallMs(), dialId, decision });
+  }
+
+  onDialAnswered(dialId: string, attempt: Attempt): void {
+    const up = this.#dials.answer(dialId, attempt);
+    if (up === undefined) return;
+    this.#note();
+    const { uri, priced, decision } = up;
+    const atMs = this.#world.clock.wallMs();
+    this.#emit({ type: 'dial_answered', callId: this.id, atMs, dialId, uri, decision, priced });
+  }
+
+  onDialEnded(dialId: string): void {
+    const closed = this.#dials.end(dialId);
+    if (closed === undefined) return;
+    if (closed.record !== undefined) this.#note();
+    this.#dialEnded(closed);
+  }
+
+  #dialEnded({ dialId, record }: ClosedDial): void {
+    this.#emit({ type: 'dial_ended', callId: this.id, atMs: this.#world.clock.wallMs(), dialId, record });
+  }
+
   /** The call's time is up and its limits are free; what may still come is its account. */
   onEnding(): void {
     if (this.#ended !== undefined) return;
@@ -176,6 +205,8 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     this.onEnding();
     try {
       if (admitted === undefined) return;
+      // What the flow still dials is nobody's talk any more.
+      for (const closed of this.#dials.endAll()) this.#dialEnded(closed);
       const record = { ...this.#record(ending, admitted.decision), ...account };
       this.#world.recorder.write(record);
       this.#emit({ type: 'call_ended', callId: this.id, atMs: this.#world.clock.wallMs(), record });
@@ -257,6 +288,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
       reasonCode: ending.reasonCode,
       attempts: this.#attempts,
       charge: ending.answered ? this.#charge(decision, talkMs) : null,
+      ...(this.#dials.closed.length === 0 ? {} : { dials: [...this.#dials.closed] }),
       decision,
     };
   }
@@ -268,7 +300,9 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     const answered = this.#answered !== undefined;
     const record = this.#record(endingOfHangUp(NODE_LOST, answered), { ...decision, steps: [] });
     const { direction } = decision;
-    this.#world.recorder.note({ record, direction, priced: this.#priced, answeredMs: this.#answered?.ms });
+    const answeredMs = this.#answered?.ms;
+    const { open: dials } = this.#dials;
+    this.#world.recorder.note({ record, direction, priced: this.#priced, answeredMs, dials });
   }
 
   #charge({ direction }: Decision, talkMs: number): Charge | null {

@@ -1,11 +1,11 @@
 /**
- * Ends calls before they cost more than their trunk or account may spend today. Admission lets a call in while its first
- * pulse is paid for; from then on each second is looked at a little ahead, so that no pulse begins that there is no money
- * for. What it knows of calls it hears as events.
+ * Ends calls before they cost more than their trunk or account may spend today. Admission lets a call, or a
+ * dial of its flow, in while its first pulse is paid for; from then on each second is looked at a little ahead, so that no
+ * pulse begins that there is no money for. What it knows of calls it hears as events.
  */
 import type { Clock, Timer } from '../../kernel/index.js';
 import { chargeOf } from '../record/rating.js';
-import type { Decision, Destination, SpendView } from '../routing/decision.js';
+import type { Decision, Priced, SpendView } from '../routing/decision.js';
 import type { SpendCap } from '../routing/outboundPrice.js';
 import type { CallEvent } from './events.js';
 
@@ -22,10 +22,11 @@ export interface SpendWatchPorts {
   end(callId: string, key: string): void;
 }
 
+/** A call, or a dial of its flow. */
 interface Watched {
   readonly callId: string;
   readonly decision: Decision;
-  destination: Destination | undefined;
+  priced: Priced | undefined;
   answeredMs: number | undefined;
 }
 
@@ -42,21 +43,17 @@ export class SpendWatch {
   readonly observe = (event: CallEvent): void => {
     switch (event.type) {
       case 'call_decided':
-        return this.#decided(event.callId, event.decision);
-      case 'attempt_started': {
-        const call = this.#calls.get(event.callId);
-        if (call !== undefined) call.destination = call.decision.destinations[event.attempt - 1];
-        return;
-      }
-      case 'call_answered': {
-        const call = this.#calls.get(event.callId);
-        if (call !== undefined) call.answeredMs = this.#ports.clock.nowMs();
-        return this.#arm();
-      }
+        return this.#decided(event.callId, event.callId, event.decision);
+      case 'dial_started':
+        return this.#decided(dialName(event), event.callId, event.decision);
+      case 'call_answered':
+        return this.#answered(event.callId, event.priced);
+      case 'dial_answered':
+        return this.#answered(dialName(event), event.priced);
+      case 'dial_ended':
+        return this.#over(dialName(event));
       case 'call_ended':
-        this.#calls.delete(event.record.callId);
-        if (this.#calls.size === 0) this.close();
-        return;
+        return this.#over(event.record.callId);
       default:
     }
   };
@@ -71,9 +68,23 @@ export class SpendWatch {
   }
 
   /** Only what a cap could end is watched. */
-  #decided(callId: string, decision: Decision): void {
+  #decided(name: string, callId: string, decision: Decision): void {
     if (!decision.accepted || !decision.destinations.some((one) => one.maxSeconds !== undefined)) return;
-    this.#calls.set(callId, { callId, decision, destination: undefined, answeredMs: undefined });
+    this.#calls.set(name, { callId, decision, priced: undefined, answeredMs: undefined });
+  }
+
+  #answered(name: string, priced: Priced | undefined): void {
+    const call = this.#calls.get(name);
+    if (call !== undefined) {
+      call.priced = priced;
+      call.answeredMs = this.#ports.clock.nowMs();
+    }
+    this.#arm();
+  }
+
+  #over(name: string): void {
+    this.#calls.delete(name);
+    if (this.#calls.size === 0) this.close();
   }
 
   #arm(): void {
@@ -99,22 +110,27 @@ export class SpendWatch {
     for (const { cap, calls } of byKey.values()) this.#hold(cap, calls);
   }
 
-  /** The oldest calls go on for as long as the money lasts. */
+  /** The oldest calls go on for as long as the money lasts. A dial ends with its call: its flow would only dial again. */
   #hold({ key, currency, limitMicros }: SpendCap, calls: readonly Watched[]): void {
     let committed = this.#ports.spend.committedMicros(key, currency);
+    const ending = new Set<string>();
     for (const call of calls) {
       const more = this.#soon(call, currency);
       if (more === 0 || committed + more <= limitMicros) committed += more;
-      else this.#ports.end(call.callId, key);
+      else ending.add(call.callId);
     }
+    for (const callId of ending) this.#ports.end(callId, key);
   }
 
   /** Micros that the call will have cost more, a little later than now. */
-  #soon({ destination, answeredMs }: Watched, currency: string): number {
-    if (destination === undefined || answeredMs === undefined) return 0;
+  #soon({ priced, answeredMs }: Watched, currency: string): number {
+    if (priced === undefined || answeredMs === undefined) return 0;
     const talkMs = this.#ports.clock.nowMs() - answeredMs;
-    const later = chargeOf(destination, 'outbound', talkMs + AHEAD_MS);
+    const later = chargeOf(priced, 'outbound', talkMs + AHEAD_MS);
     if (later?.currency !== currency) return 0;
-    return later.micros - (chargeOf(destination, 'outbound', talkMs)?.micros ?? 0);
+    return later.micros - (chargeOf(priced, 'outbound', talkMs)?.micros ?? 0);
   }
 }
+
+const dialName = ({ callId, dialId }: { readonly callId: string; readonly dialId: string }): string =>
+  `${callId} ${dialId}`;

@@ -6,6 +6,20 @@ import type { CallRecord } from '../cdr.js';
 const chargedAmount = (record: Partial<CallRecord>): string | null =>
   record.charge === undefined || record.charge === null ? null : amountOf(record.charge.micros);
 
+/** Of the dials of its flow, one for each currency; a spreadsheet that adds up one currency finds a bare number. */
+const dialSums = ({ dials = [] }: CallRecord): Map<string, number> => {
+  const sums = new Map<string, number>();
+  for (const { charge } of dials) {
+    if (charge !== null) sums.set(charge.currency, (sums.get(charge.currency) ?? 0) + charge.micros);
+  }
+  return sums;
+};
+
+const listed = (values: Iterable<string | number>): string | number | null => {
+  const [first = null, ...more] = values;
+  return more.length === 0 ? first : [first, ...more].join(';');
+};
+
 const COLUMNS: readonly (readonly [name: string, value: (record: CallRecord) => string | number | null])[] = [
   ['callId', (r) => r.callId],
   ['startedAt', (r) => r.startedAt],
@@ -27,6 +41,8 @@ const COLUMNS: readonly (readonly [name: string, value: (record: CallRecord) => 
   ['amount', (r) => chargedAmount(r)],
   ['currency', (r) => r.charge?.currency ?? null],
   ['networkGroup', (r) => r.charge?.networkGroup ?? null],
+  ['dial_charge_micros', (r) => listed(dialSums(r).values())],
+  ['dial_currency', (r) => listed(dialSums(r).keys())],
 ];
 
 /** What spreadsheets take for the beginning of a formula, or skip to find one. */

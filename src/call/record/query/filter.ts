@@ -40,7 +40,7 @@ export type QueryAnswer =
   | { readonly ok: false; readonly code: 'cursor_unknown' | 'query_failed'; readonly message: string };
 
 /** The part of a record before its attempts, which is what queries ask about. */
-export type RecordHead = Omit<CallRecord, 'attempts' | 'charge' | 'decision' | 'flow' | 'media' | 'streams'>;
+export type RecordHead = Omit<CallRecord, 'attempts' | 'charge' | 'dials' | 'decision' | 'flow' | 'media' | 'streams'>;
 
 const HEAD_END = Buffer.from(',"attempts":[');
 

@@ -35,6 +35,8 @@ export interface DialEnd {
 /** What the call hears of a dial. `dialEnded` once, then `dialReleased` once its legs are gone. */
 export interface DialSink extends HuntObserver {
   dialProgress(dial: Dial, message: SignalMessage): void;
+  /** The callee's 2xx is there; `dialAnswered` follows where the audio fits. */
+  dialUp(dial: Dial, attempt: Attempt): void;
   dialAnswered(dial: Dial): void;
   dialEnded(dial: Dial, end: DialEnd): void;
   dialReleased(dial: Dial, abandoned: number): void;
@@ -184,6 +186,7 @@ export class Dial implements AttemptSink {
     this.#ackOwed = true;
     if (message.body.length > 0) this.#content = contentOf(message);
     this.#hunt?.conclude('answered', message.status ?? 200);
+    this.#sink.dialUp(this, attempt);
     if (this.anchor === undefined) return this.#sink.dialAnswered(this);
     this.ack();
     void this.#joinMedia(this.anchor);

@@ -87,6 +87,7 @@ export class Dials implements DialSink {
     const invite = media === 'direct' ? common : bare;
     const dial = new Dial(this.#world, { dialId, callId: start.callId, media, admitted, invite }, this);
     this.#dials.set(dialId, dial);
+    if (admitted.decision.accepted) this.#host.observer.onDialStarted(dialId, admitted.decision);
     void dial.begin();
   }
 
@@ -212,12 +213,17 @@ export class Dials implements DialSink {
     this.#host.deliver({ type: 'dialProgress', dialId: dial.id, status: message.status ?? 180, early });
   }
 
+  dialUp(dial: Dial, attempt: Attempt): void {
+    this.#host.observer.onDialAnswered(dial.id, attempt);
+  }
+
   dialAnswered(dial: Dial): void {
     this.#host.deliver({ type: 'dialAnswered', dialId: dial.id });
   }
 
   dialEnded(dial: Dial, end: DialEnd): void {
     this.ends.push(end);
+    this.#host.observer.onDialEnded(dial.id);
     this.#close(dial);
     if (this.#joined === dial) {
       this.#joined = undefined;

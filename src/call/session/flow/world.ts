@@ -102,6 +102,11 @@ export interface FlowObserver extends HuntObserver {
   /** The caller's leg is up; `attempt`: with the media of this callee. */
   onAnswered(attempt?: Attempt): void;
   onStep(step: TraceStep): void;
+  /** The flow calls somebody, and may. */
+  onDialStarted(dialId: string, decision: Decision): void;
+  /** The callee's leg is up, and costs from here on, whether or not its audio can be joined with the caller's. */
+  onDialAnswered(dialId: string, attempt: Attempt): void;
+  onDialEnded(dialId: string): void;
   /** The call is over for its caller: its time is up, its limits are free. What is left is accounting. */
   onEnding(): void;
   onOver(ending: CallEnding, account: FlowAccount): void;

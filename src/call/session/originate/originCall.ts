@@ -132,6 +132,9 @@ export class OriginCall implements CallCourse, DialSink {
     this.#observer.onRinging(message.status ?? 180, message.body.length > 0);
   }
 
+  /** The call itself is what this leg costs. */
+  dialUp(): void {}
+
   /** The audio is joined, the ACK is out: the flow begins. */
   dialAnswered(dial: Dial): void {
     const { admitted, callId, leg: aLeg } = this.#start;
