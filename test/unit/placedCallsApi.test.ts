@@ -226,5 +226,6 @@ t.test('Calls/connect: what is refused, and in which words', async (t) => {
   const strange = await form(FORM, 'acme:t', 'bolt');
   t.equal(strange.status, 404);
   t.equal(strange.text, (await form(FORM, 'acme:t', 'none')).text);
-  t.same([orders, errors], [[], []]);
+  t.equal(orders.length, 1, 'the multipart form alone');
+  t.same(errors, []);
 });
