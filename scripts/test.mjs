@@ -9,7 +9,7 @@ import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const ROOT = 'build/test';
-const JOBS = Number(process.env.TEST_JOBS ?? 2);
+const JOBS = Number(process.env.TEST_JOBS ?? 3);
 /** A file that takes longer has hung. */
 const FILE_LIMIT_MS = 240_000;
 /** What TAP calls one test: ok or not ok without indentation. */

@@ -454,9 +454,13 @@ t.test('arbitrary input neither throws nor takes long (S5, S18)', async (t) => {
   ]) {
     for (const fill of ['1', ' ', '1 ', 'a/', '|', '\t']) {
       const offer = Buffer.from(`v=0\r\n${(line + fill.repeat(1000)).slice(0, 2000)}\r\n`.repeat(32));
-      const startMs = performance.now();
-      parseSdp(offer);
-      const tookMs = performance.now() - startMs;
+      // The best of three: another process may have had the core.
+      let tookMs = Infinity;
+      for (let turn = 0; turn < 3 && tookMs > 50; turn++) {
+        const startMs = performance.now();
+        parseSdp(offer);
+        tookMs = Math.min(tookMs, performance.now() - startMs);
+      }
       if (tookMs > 50) t.fail(`${line}${fill} takes ${tookMs} ms`);
     }
   }
