@@ -161,7 +161,7 @@ const sprayed = async (t: Test, options: { ports: number; spec: Partial<Endpoint
   await crowd.spray(a.endpoint, peer.target, peer.ssrc);
   await voice;
   const heard = callee.audio(from);
-  t.ok(amplitudeAt(heard.subarray(2400, 10_400), VOICE_HZ) > 8000, 'the peer is heard all the same');
+  t.ok(amplitudeAt(heard.subarray(2400, 10_400), VOICE_HZ) > 4000, 'the peer is heard all the same');
   heardOnly(t, heard, 'while the peer spoke');
   t.ok(peer.heard.length > 0, 'and hears us');
   const quality = await a.endpoint.quality();

@@ -113,7 +113,7 @@ function hearing(t: Test, { folder, call, network, cannot }: Cases): void {
     t.equal(wav.value.sampleRate, 8000);
     t.ok(Math.abs(wav.value.durationMs - ended.durationMs) < 1, 'as long as it says');
     const pcm = wavSamples(wav.value);
-    t.ok(amplitudeAt(pcm.subarray(1600, 6400), 440) > 9000, 'the tone is there');
+    t.ok(amplitudeAt(pcm.subarray(1600, 6400), 440) > 6000, 'the tone is there');
     t.ok(amplitudeAt(pcm.subarray(1600, 6400), 600) < 200, 'and nothing else');
   });
 
@@ -222,7 +222,7 @@ function speaking(t: Test, { folder, call }: Cases): void {
     t.equal(new Set(packets.map((packet) => packet.ssrc)).size, 1);
     const pcm = peer.audio(from);
     const start = pcm.findIndex((sample) => Math.abs(sample) > 500);
-    t.ok(amplitudeAt(pcm.subarray(start + 800, start + 14_000), 440) > 9000);
+    t.ok(amplitudeAt(pcm.subarray(start + 800, start + 14_000), 440) > 6000);
     const loud = pcm.filter((sample) => Math.abs(sample) > 500).length / 16_000;
     t.ok(loud > 0.9 && loud < 1, 'all of it, once');
   });
@@ -236,7 +236,7 @@ function speaking(t: Test, { folder, call }: Cases): void {
     await peer.next(5);
     const from = peer.heard.length;
     await peer.next(20);
-    t.ok(amplitudeAt(peer.audio(from), 900) > 9000);
+    t.ok(amplitudeAt(peer.audio(from), 900) > 6000);
     t.ok(amplitudeAt(peer.audio(from), 440) < 600);
     endpoint.stopPlay(second);
     endpoint.stopPlay(second);
@@ -392,8 +392,8 @@ function bridging(t: Test, { folder, call, port, newPeer }: Cases): void {
     a.endpoint.bridge(b.endpoint);
     await Promise.all([a.peer.say(sine(440, 8000)), b.peer.say(sine(900, 8000))]);
     const tail = (peer: RtpPeer) => peer.audio().subarray(-6400, -1600);
-    t.ok(amplitudeAt(tail(b.peer), 440) > 9000 && amplitudeAt(tail(b.peer), 900) < 300);
-    t.ok(amplitudeAt(tail(a.peer), 900) > 9000 && amplitudeAt(tail(a.peer), 440) < 300);
+    t.ok(amplitudeAt(tail(b.peer), 440) > 6000 && amplitudeAt(tail(b.peer), 900) < 300);
+    t.ok(amplitudeAt(tail(a.peer), 900) > 6000 && amplitudeAt(tail(a.peer), 440) < 300);
     t.ok(b.peer.heard.every((packet) => packet.payloadType === 8));
     await a.peer.press(7);
     await b.peer.until(() => b.peer.heard.some((packet) => packet.payloadType === 96 && packet.payload[0] === 7));
