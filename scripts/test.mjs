@@ -116,9 +116,13 @@ const explain = (lines) => {
 };
 
 const wanted = process.argv.slice(2);
-const files = (existsSync(ROOT) && statSync(ROOT).isDirectory() ? testsUnder(ROOT) : [])
-  .filter(hasSource)
-  .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
+/** Tests that repeat at length what others show in brief: they run when they are named, as `npm run test:long` does. */
+const isLong = (/** @type {string} */ file) => file.endsWith('.long.test.js');
+const known = (existsSync(ROOT) && statSync(ROOT).isDirectory() ? testsUnder(ROOT) : []).filter(hasSource);
+const left = wanted.length === 0 ? known.filter(isLong) : [];
+if (left.length > 0) console.log(`left to npm run test:long: ${left.join(', ')}`);
+const files = known
+  .filter((file) => (wanted.length === 0 ? !isLong(file) : wanted.some((part) => file.includes(part))))
   .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
 
 for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
