@@ -1,5 +1,5 @@
 /** What an operator wants to know of a call besides its decision: what would be sent, at what price, with how much room. */
-import type { HeaderEntry, SignalMessage } from '../../signal/port.js';
+import type { HeaderEntry } from '../../signal/port.js';
 import type { HeaderPolicy } from '../bridge/headerPolicy.js';
 import { commonInvite, identityHeaders, toField } from '../bridge/legHeaders.js';
 import { DEFAULT_CURRENCY } from '../record/rating.js';
@@ -16,6 +16,7 @@ import type { Finding } from '../routing/finding.js';
 import { impossibleBecause } from '../routing/possibleNumber.js';
 import { kept } from '../routing/draft.js';
 import type { RoutingTable } from '../routing/table.js';
+import { ImaginedInvite } from './imaginedInvite.js';
 
 /** How a limit stands. */
 export interface LimitState {
@@ -87,7 +88,7 @@ export function explainDecision(
 }
 
 function plan(decision: Decision, request: CallRequest, view: ExplainView): PlannedAttempt[] {
-  const common = commonInvite(new Imagined(request), decision, view.policy);
+  const common = commonInvite(imagined(request), decision, view.policy);
   return decision.destinations.map((destination) => {
     const { uri, gateway, carrierId } = destination;
     const claim = decision.carriers?.find((one) => one.carrierId === carrierId)?.claim;
@@ -159,31 +160,10 @@ function findingOf(code: string, remedy: string): Pick<Finding, 'severity' | 'co
   return { severity: 'warning', code, remedy };
 }
 
-const NO_BODY = Buffer.alloc(0);
-
-/** The INVITE of a call that nobody has made: as much of it as the headers of the other leg depend on. */
-class Imagined implements SignalMessage {
-  readonly method = 'INVITE';
-  readonly uri: string;
-  readonly status = undefined;
-  readonly reason = undefined;
-  readonly callId = '';
-  readonly contentType = undefined;
-  readonly body = NO_BODY;
-  readonly #headers: HeaderEntry[];
-
-  constructor({ calledNumber, callerNumber, divertingNumber }: CallRequest) {
-    this.uri = `sip:${kept(calledNumber)}@localhost`;
-    const user = callerNumber === '' ? 'anonymous@anonymous.invalid' : `${kept(callerNumber)}@localhost`;
-    this.#headers = [['From', `<sip:${user}>`]];
-    if (divertingNumber !== undefined) this.#headers.push(['Diversion', `<sip:${kept(divertingNumber)}@localhost>`]);
-  }
-
-  header(name: string): string | undefined {
-    return this.#headers.find(([known]) => known === name)?.[1];
-  }
-
-  headers(): HeaderEntry[] {
-    return this.#headers;
-  }
+/** The INVITE of a call that nobody has made. */
+function imagined({ calledNumber, callerNumber, divertingNumber }: CallRequest): ImaginedInvite {
+  const user = callerNumber === '' ? 'anonymous@anonymous.invalid' : `${kept(callerNumber)}@localhost`;
+  const headers: HeaderEntry[] = [['From', `<sip:${user}>`]];
+  if (divertingNumber !== undefined) headers.push(['Diversion', `<sip:${kept(divertingNumber)}@localhost>`]);
+  return new ImaginedInvite(`sip:${kept(calledNumber)}@localhost`, headers);
 }

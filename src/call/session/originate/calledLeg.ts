@@ -14,40 +14,21 @@ import type {
   SignalSource,
 } from '../../../signal/port.js';
 import { escapeUser } from '../../bridge/headerText.js';
+import { ImaginedInvite } from '../imaginedInvite.js';
 import type { OriginateOrder } from './order.js';
 
 const MAX_NAME = 64;
 
 /** The INVITE that an order stands for: what a caller's INVITE tells routing, headers and flows. */
-class OrderMessage implements SignalMessage {
-  readonly method = 'INVITE';
-  readonly uri: string;
-  readonly status = undefined;
-  readonly reason = undefined;
-  readonly callId = '';
-  readonly contentType = undefined;
-  readonly body = Buffer.alloc(0);
-  readonly #headers: HeaderEntry[];
-
-  constructor({ from, to, callerName, custom }: OriginateOrder) {
-    const name = callerName === undefined ? '' : `"${latin1(callerName).replaceAll(/["\\]/g, '\\$&')}" `;
-    this.uri = `sip:${escapeUser(to)}@localhost`;
-    this.#headers = [
-      ['From', `${name}<sip:${escapeUser(from)}@localhost>`],
-      ['To', `<${this.uri}>`],
-      ...Object.entries(custom).map(([key, value]): HeaderEntry => [`X-${key.replaceAll('_', '-')}`, latin1(value)]),
-    ];
-  }
-
-  header(name: string): string | undefined {
-    const wanted = name.toLowerCase();
-    return this.#headers.find(([each]) => each.toLowerCase() === wanted)?.[1];
-  }
-
-  headers(): HeaderEntry[] {
-    return [...this.#headers];
-  }
-}
+const inviteOf = ({ from, to, callerName, custom }: OriginateOrder): ImaginedInvite => {
+  const name = callerName === undefined ? '' : `"${latin1(callerName).replaceAll(/["\\]/g, '\\$&')}" `;
+  const uri = `sip:${escapeUser(to)}@localhost`;
+  return new ImaginedInvite(uri, [
+    ['From', `${name}<sip:${escapeUser(from)}@localhost>`],
+    ['To', `<${uri}>`],
+    ...Object.entries(custom).map(([key, value]): HeaderEntry => [`X-${key.replaceAll('_', '-')}`, latin1(value)]),
+  ]);
+};
 
 /** As on the wire: UTF-8 in a byte string, without anything that could end a line. */
 const latin1 = (text: string): string =>
@@ -64,7 +45,7 @@ export class CalledLeg implements IncomingLeg {
   /** @param id unique within the process */
   constructor(id: string, order: OriginateOrder) {
     this.id = id;
-    this.message = new OrderMessage(order);
+    this.message = inviteOf(order);
     this.source = { transport: 'api', ...order.source };
   }
 

@@ -34,9 +34,3 @@ export interface AdmittedOrigin {
   readonly dial: AdmittedDial;
   readonly flows: PinnedFlows;
 }
-
-/** One placed call, for whoever asked: each at most once, `onOver` exactly once. */
-export interface OriginateObserver {
-  onRinging?(): void;
-  onAnswered?(): void;
-}
