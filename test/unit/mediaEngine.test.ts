@@ -16,23 +16,7 @@ import { parseRtp, type RtpPacket, writeRtp } from '../../src/media/rtp/packet.j
 import type { NegotiatedAudio } from '../../src/media/sdp/description.js';
 import type { BotStream } from '../../src/media/stream/port.js';
 import { EventLog } from '../contract/media/events.js';
-
-const AUDIO: NegotiatedAudio = {
-  codec: 'PCMU',
-  clockRate: 8000,
-  payloadType: 0,
-  receive: new Map([[0, 'PCMU']]),
-  sendEvents: 101,
-  receiveEvents: 101,
-  remoteAddress: '192.0.2.9',
-  remotePort: 4000,
-  remoteRtcpAddress: '192.0.2.9',
-  remoteRtcpPort: 4001,
-  sends: true,
-  receives: true,
-  packetMs: 20,
-  crypto: undefined,
-};
+import { AUDIO } from '../support/negotiatedAudio.js';
 
 const level = (value: number): Int16Array => new Int16Array(160).fill(value);
 const sineAt = (rate: number, hz: number, samples: number, from = 0): Int16Array =>

@@ -6,8 +6,8 @@ import { EndpointCore } from '../../src/media/engine/core.js';
 import { MediaWorker } from '../../src/media/engine/mediaWorker.js';
 import type { Command, FromWorker, OpenReply } from '../../src/media/engine/protocol.js';
 import { parseRtp } from '../../src/media/rtp/packet.js';
-import type { NegotiatedAudio } from '../../src/media/sdp/description.js';
 import { FakeBot, mediaMessage, pcmBytes } from '../support/fakeBot.js';
+import { AUDIO } from '../support/negotiatedAudio.js';
 
 const PERIOD = 5;
 /** A grid that is never more than so many beats behind makes up for all of them. */
@@ -127,23 +127,6 @@ t.test('after beats that were given up, timestamps say what time it is', async (
   }
   await media.stop();
 });
-
-const AUDIO: NegotiatedAudio = {
-  codec: 'PCMU',
-  clockRate: 8000,
-  payloadType: 0,
-  receive: new Map([[0, 'PCMU']]),
-  sendEvents: 101,
-  receiveEvents: 101,
-  remoteAddress: '192.0.2.9',
-  remotePort: 4000,
-  remoteRtcpAddress: '192.0.2.9',
-  remoteRtcpPort: 4001,
-  sends: true,
-  receives: true,
-  packetMs: 20,
-  crypto: undefined,
-};
 
 /** Loudest sample of a packet's first and last frame. */
 const loudness = (payload: Uint8Array): number => {
