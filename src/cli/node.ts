@@ -1,6 +1,6 @@
 import { type Admin, createAdmin, keyChecker } from '../admin/index.js';
 import { HeaderPolicy } from '../call/bridge/headerPolicy.js';
-import { findRecord } from '../call/record/findRecord.js';
+import type { CallRecord } from '../call/record/cdr.js';
 import { TableHolder } from '../call/routing/compile.js';
 import type { RoutingStore } from '../call/routing/resources.js';
 import type { CallEvent } from '../call/session/events.js';
@@ -9,7 +9,7 @@ import { CallService } from '../call/session/service.js';
 import { SpendWatch } from '../call/session/spendWatch.js';
 import { type Config, assertSafeExposure, sipListeners } from '../config/index.js';
 import { Control, DirectoryHolder } from '../control/index.js';
-import { EventChannel, SystemClock, SystemRandom } from '../kernel/index.js';
+import { EventChannel, SystemClock, SystemRandom, TandemError } from '../kernel/index.js';
 import { NodeNetwork, SystemResolver, TlsIdentity } from '../net/index.js';
 import { CallLog, type LogSink, type Metrics, createLogger, createMetrics } from '../observe/index.js';
 import { type SignalPort, type SrfAgent, createDirectSignal, createSrfSignal } from '../signal/index.js';
@@ -296,8 +296,14 @@ export class Node {
     if (live?.decision !== undefined) {
       return { callId, startedAt: live.dump().startedAt, request: live.request, decision: live.decision };
     }
-    const record = await findRecord(this.#config.cdr.path, callId);
-    return record === undefined ? undefined : pastCallOf(record);
+    const found = await this.#accounting.queries.query({
+      filter: { callId },
+      limit: 1,
+      format: 'json',
+      trimmed: false,
+    });
+    if (!found.ok) throw new TandemError({ code: found.code, message: found.message, retryable: true });
+    return found.count === 0 ? undefined : pastCallOf(JSON.parse(Buffer.from(found.body).toString()) as CallRecord);
   }
 
   #createAdmin(): Admin {
