@@ -331,12 +331,12 @@ function candidate({ record, reasonCode, prefix, quote }: Weighing): CarrierCand
 
 function addDestinations({ called, context }: Leaving, one: Weighing, into: Destination[]): void {
   const { record, quote, prefix, maxSeconds } = one;
-  const { id: carrierId, identity } = record.carrier;
+  const { id: carrierId, identity, sip } = record.carrier;
   for (const { text, priority, weight, dial } of orderTargets(record.targets, context.random)) {
     const uri = `sip:${dialString(called, dial)}@${text}`;
     const { failover } = record;
     const { rate, networkGroup } = quote.priced;
     // prettier-ignore
-    into.push({ uri, gateway: text, priority, weight, carrierId, rate, networkGroup, prefix, failover, identity, maxSeconds });
+    into.push({ uri, gateway: text, priority, weight, carrierId, rate, networkGroup, prefix, failover, identity, sip, maxSeconds });
   }
 }

@@ -89,7 +89,7 @@ function toTrunk({ table, request, draft, context }: Dial, trunkSid: string): De
     draft.fail('destinations', { trunk: trunkSid }, (d) => `trunk ${d.trunk} has no destination URI`);
     return draft.reject('trunk_has_no_destination');
   }
-  draft.destinations = destinationsOf(trunk.targets, called.value, context, draft);
+  draft.destinations = destinationsOf(trunk, called.value, context, draft);
   return checkLimits(draft, context, baseClaims(trunk, table.account(trunk.trunk.account_sid)));
 }
 

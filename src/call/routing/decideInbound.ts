@@ -62,6 +62,7 @@ function toTrunk(table: RoutingTable, request: CallRequest, { draft, context, tr
   draft.mode = route.mode;
   const carrier = table.carrier(draft.carrierId ?? '');
   const price = carrier === undefined ? undefined : pricedBy(table, carrier, user);
+  draft.sip = carrier?.carrier.sip;
   if (price?.rate?.inbound_price !== undefined) draft.inbound = price;
   if (route.mode === 'flow') return toFlow(table, request, { draft, context, trunk, route, user });
   draft.pass('mode', { mode: 'pstn' }, () => 'mode pstn: straight to the destinations of the trunk');
@@ -71,7 +72,7 @@ function toTrunk(table: RoutingTable, request: CallRequest, { draft, context, tr
     draft.fail('destinations', { trunk: trunkSid }, (d) => `trunk ${d.trunk} has no destination URI`);
     return draft.reject('trunk_has_no_destination');
   }
-  draft.destinations = destinationsOf(trunk.targets, user, context, draft);
+  draft.destinations = destinationsOf(trunk, user, context, draft);
   return checkLimits(draft, context, claims(table, trunk, draft.carrierId));
 }
 

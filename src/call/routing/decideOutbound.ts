@@ -42,6 +42,7 @@ export function decideOutbound(call: Call, trunkIds: readonly string[]): Decisio
   const { trunk_sid: trunkSid, trunk_name: name, account_sid: accountSid, status } = trunk.trunk;
   draft.trunkSid = trunkSid;
   draft.accountSid = accountSid;
+  draft.sip = trunk.trunk.sip;
   draft.mode = 'pstn';
   if (status === 'inactive') {
     draft.fail('trunk', { trunk: trunkSid, name }, (d) => `trunk ${d.trunk} (${d.name}) is inactive`);

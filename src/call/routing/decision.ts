@@ -1,5 +1,5 @@
 /** A routing decision as data: what the call path acts on, what `explain` prints, what the CDR keeps. */
-import type { Carrier, FailoverPolicy, Rate } from './resources.js';
+import type { Carrier, FailoverPolicy, Rate, SipSettings } from './resources.js';
 
 /** What is known of a call when it arrives. */
 export interface CallRequest {
@@ -93,6 +93,8 @@ export interface Destination extends Priced {
   readonly failover?: FailoverPolicy | undefined;
   /** What this carrier is told of identities. */
   readonly identity?: NonNullable<Carrier['identity']> | undefined;
+  /** SIP towards it: of its carrier, or of its trunk; absent where they say nothing, and for URIs that a flow dials. */
+  readonly sip?: SipSettings | undefined;
   /** What is left of a day's money pays for so many seconds here. */
   readonly maxSeconds?: number | undefined;
   /** It did not answer lately, and so comes after those that do. */
@@ -143,6 +145,8 @@ export interface Decision {
   };
   /** A number of the trunk that sent the call on, for carriers that ask. */
   readonly diverting?: string | undefined;
+  /** SIP towards the caller: of the carrier that delivers the call, or of the trunk that sends it. */
+  readonly sip?: SipSettings | undefined;
   /** In the order in which they are to be tried. */
   readonly destinations: readonly Destination[];
   /** Outbound: every carrier that was looked at, in the order of the destinations, then those that were left out. */

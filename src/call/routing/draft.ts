@@ -10,7 +10,7 @@ import type {
   ReasonCode,
 } from './decision.js';
 import { reason } from './reasons.js';
-import type { FailoverPolicy } from './resources.js';
+import type { FailoverPolicy, SipSettings } from './resources.js';
 
 export type StepData = NonNullable<DecisionStep['data']>;
 
@@ -61,6 +61,7 @@ export class Draft {
   callerSent: string | undefined;
   asserted: string | undefined;
   diverting: string | undefined;
+  sip: SipSettings | undefined;
   carriers: readonly CarrierCandidate[] | undefined;
   destinations: readonly Destination[] = NOTHING;
   failover: FailoverPolicy = NO_FAILOVER;
@@ -123,6 +124,7 @@ export class Draft {
         asserted: this.asserted,
       },
       diverting: this.diverting,
+      sip: this.sip,
       destinations: this.destinations,
       carriers: this.carriers,
       failover: this.failover,

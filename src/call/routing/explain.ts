@@ -26,11 +26,13 @@ function result(decision: Decision): string[] {
     `called:  ${called}`,
     `caller:  ${caller}`,
   ];
+  if (decision.sip !== undefined) lines.push(`sip:     ${JSON.stringify(decision.sip)}`);
   decision.destinations.forEach((destination, i) => {
-    const { uri, priority, weight, carrierId, rate } = destination;
+    const { uri, priority, weight, carrierId, rate, sip } = destination;
     const price = rate?.outbound_price === undefined ? '' : `, ${rate.outbound_price} ${rate.currency ?? ''} a minute`;
     const by = carrierId === undefined ? '' : `${carrierId}${price}, `;
-    lines.push(`${i === 0 ? 'sent to:' : '   then:'} ${uri} (${by}priority ${priority}, weight ${weight})`);
+    const spoken = sip === undefined ? '' : `, sip ${JSON.stringify(sip)}`;
+    lines.push(`${i === 0 ? 'sent to:' : '   then:'} ${uri} (${by}priority ${priority}, weight ${weight}${spoken})`);
   });
   return lines;
 }

@@ -3,11 +3,14 @@ import type { DecideContext, Decision, Destination, LimitClaim, ReasonCode } fro
 import { dialString } from './dialFormat.js';
 import type { Draft } from './draft.js';
 import { orderTargets } from './order.js';
-import type { Target } from './table.js';
+import type { TrunkRecord } from './table.js';
 
-/** @param user E.164: `+` and digits, so that nothing a caller wrote reaches a URI unread */
+/**
+ * Where a trunk's numbers are called.
+ * @param user E.164: `+` and digits, so that nothing a caller wrote reaches a URI unread
+ */
 export function destinationsOf(
-  targets: readonly Target[],
+  { targets, trunk }: Pick<TrunkRecord, 'targets' | 'trunk'>,
   user: string,
   context: DecideContext,
   draft: Draft,
@@ -15,7 +18,8 @@ export function destinationsOf(
   const destinations: Destination[] = [];
   for (const target of orderTargets(targets, context.random)) {
     const { text, priority, weight } = target;
-    destinations.push({ uri: `sip:${dialString(user, target.dial)}@${text}`, gateway: text, priority, weight });
+    const uri = `sip:${dialString(user, target.dial)}@${text}`;
+    destinations.push({ uri, gateway: text, priority, weight, sip: trunk.sip });
   }
   return settleDestinations(destinations, context, draft);
 }

@@ -94,6 +94,18 @@ export interface MediaSettings {
   readonly timeout_seconds?: number;
 }
 
+/**
+ * SIP towards this trunk or carrier, on both legs. Decisions, and with them call records, show it: nothing secret belongs
+ * in it. Whatever is absent costs a call nothing.
+ */
+export interface SipSettings {
+  /**
+   * Reliable provisional responses (RFC 3262). `relay` (default): what the ends agree on passes, PRACK and the offers in
+   * it included. `terminate`: each leg on its own. `off`: not here; callers who require it are refused with 420.
+   */
+  readonly reliable_provisionals?: 'relay' | 'terminate' | 'off';
+}
+
 /** What a call costs. Times are rounded up: to `first_seconds` once, then in steps of `next_seconds`. */
 export interface Rate {
   /** Decimal text in major units per minute, for example `0.0125`. */
@@ -140,6 +152,7 @@ export interface Carrier extends Dates {
   /** Identity headers for calls that leave here; both default to false. */
   readonly identity?: { readonly p_asserted_identity?: boolean; readonly diversion?: boolean };
   readonly media?: MediaSettings;
+  readonly sip?: SipSettings;
 }
 
 export interface Limits {
@@ -183,6 +196,7 @@ export interface Trunk extends Dates {
   readonly deny_prefixes?: readonly string[];
   readonly spend_per_day?: Money;
   readonly media?: MediaSettings;
+  readonly sip?: SipSettings;
 }
 
 /** Response code (`503`), class (`5xx`) or event (`transport_error`, `ring_timeout`, `silence`) -> what to do. */

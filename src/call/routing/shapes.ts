@@ -2,6 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { FlowDocumentSchema } from '../flow/document.js';
 import type { Account, Carrier, Flow, NetworkGroup, PhoneNumber, Trunk } from './resources.js';
+import { SipSettingsSchema } from './sipShape.js';
 
 const closed = { additionalProperties: false } as const;
 const id = (description: string) =>
@@ -148,6 +149,7 @@ export const CarrierSchema = Type.Object(
       ),
     ),
     media: Type.Optional(MediaSettingsSchema),
+    sip: Type.Optional(SipSettingsSchema),
     ...dates,
   },
   closed,
@@ -192,6 +194,7 @@ const trunkFields = {
   deny_prefixes: Type.Optional(Type.Array(digit(1, 15), { maxItems: 1000 })),
   spend_per_day: Type.Optional(MoneySchema),
   media: Type.Optional(MediaSettingsSchema),
+  sip: Type.Optional(SipSettingsSchema),
   ...dates,
 };
 
