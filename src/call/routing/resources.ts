@@ -104,6 +104,15 @@ export interface SipSettings {
    * it included. `terminate`: each leg on its own. `off`: not here; callers who require it are refused with 420.
    */
   readonly reliable_provisionals?: 'relay' | 'terminate' | 'off';
+  /**
+   * REFER within calls (RFC 3515) from this end. `terminate`: Tandem calls the target itself, as a call of this end.
+   * `relay`: to the other end. `off`: 603. Default: `terminate` for trunks, `off` for carriers.
+   */
+  readonly refer?: 'relay' | 'terminate' | 'off';
+  /** 300, 301, 302 to an INVITE that went to this end. `map` (default): the caller is told 480. `follow`: see `redirect_hosts`. */
+  readonly redirects?: 'follow' | 'map';
+  /** Hosts that redirections may name, besides those of the destinations or gateways themselves. */
+  readonly redirect_hosts?: readonly string[];
 }
 
 /** What a call costs. Times are rounded up: to `first_seconds` once, then in steps of `next_seconds`. */
