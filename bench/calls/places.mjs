@@ -1,8 +1,11 @@
 // Who sits where. All on loopback addresses of their own, so that source addresses mean something to the ACLs.
-export const PORT = 5060;
-export const TANDEM = '127.0.21.1';
-export const CALLER = '127.0.21.2';
-export const CALLEE = '127.0.21.3';
-export const KAMAILIO = '127.0.21.5';
-export const PROBER = '127.0.21.6';
+// BENCH_NET and BENCH_PORT move the whole bench, for two benches beside each other.
+const net = process.env.BENCH_NET ?? '127.0.21';
+export const PORT = Number(process.env.BENCH_PORT ?? 5060);
+export const ADMIN_PORT = PORT + 3020;
+export const TANDEM = `${net}.1`;
+export const CALLER = `${net}.2`;
+export const CALLEE = `${net}.3`;
+export const KAMAILIO = `${net}.5`;
+export const PROBER = `${net}.6`;
 export const NUMBER = '+918040000001';

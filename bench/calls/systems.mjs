@@ -2,16 +2,19 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CALLEE, CALLER, KAMAILIO, NUMBER, PORT, PROBER, TANDEM } from './places.mjs';
+import { ADMIN_PORT, CALLEE, CALLER, KAMAILIO, NUMBER, PORT, PROBER, TANDEM } from './places.mjs';
 import { assertFree, end, launch, untilBound } from './processes.mjs';
 
 const bench = new URL('.', import.meta.url).pathname;
 
 const startKamailio = async (folder) => {
   assertFree(KAMAILIO, PORT);
+  const template = readFileSync(join(bench, 'kamailio.cfg'), 'utf8');
+  const config = join(folder, 'kamailio.cfg');
+  writeFileSync(config, template.replace('LISTEN', `${KAMAILIO}:${PORT}`).replace('CALLEE', `${CALLEE}:${PORT}`));
   const child = launch(
     'kamailio',
-    ['-DD', '-f', join(bench, 'kamailio.cfg'), '-m', '1024', '-M', '16', '-Y', folder, '-w', folder],
+    ['-DD', '-f', config, '-m', '1024', '-M', '16', '-Y', folder, '-w', folder],
     { log: join(folder, 'kamailio.log'), cwd: folder },
   );
   await untilBound(child, KAMAILIO, PORT);
@@ -24,7 +27,7 @@ const writeConfig = (folder) => {
   const config = {
     sip: { listen: [`udp://${TANDEM}:${PORT}`] },
     store: { kind: 'file', path: './routing.yaml' },
-    admin: { listen: `${TANDEM}:8080` },
+    admin: { listen: `${TANDEM}:${ADMIN_PORT}` },
     cdr: { path: './cdr' },
     log: { level: 'info' },
     calls: { maxCalls: 50_000 },

@@ -60,6 +60,7 @@ const worker = async (endpoints: number) => {
   const opened: OpenReply[] = [];
   let beat: (nowMs: number, lost: number) => void = () => {};
   let command: (command: Command) => void = () => {};
+  const metronomes = { running: 0 };
   const media = new MediaWorker({
     main: {
       post: (message: FromWorker) => message.type === 'reply' && opened.push(message.reply as OpenReply),
@@ -71,7 +72,8 @@ const worker = async (endpoints: number) => {
     metronome: {
       start: (_periodMs, onBeat) => {
         beat = onBeat;
-        return () => {};
+        metronomes.running++;
+        return () => metronomes.running--;
       },
     },
     bind: async (_address, rtpPort) => ({
@@ -79,6 +81,9 @@ const worker = async (endpoints: number) => {
         wire.push({ atMs: clock.nowMs(), port: rtpPort, timestamp: parseRtp(Buffer.from(data))?.timestamp ?? 0 });
       },
       sendRtcp: () => {},
+      narrow: () => false,
+      widen: () => {},
+      collect: () => {},
       close: async () => {},
     }),
     onDefect: (error) => t.fail(String(error)),
@@ -98,8 +103,33 @@ const worker = async (endpoints: number) => {
     clock.advance(PERIOD * (lost + 1));
     beat(clock.nowMs(), lost);
   };
-  return { media, wire, opened, tick, clock };
+  return { media, wire, opened, tick, clock, metronomes, command: (order: Command) => command(order) };
 };
+
+t.test('a thread without endpoints does not beat', async (t) => {
+  const { media, metronomes, command, clock } = await worker(0);
+  t.equal(metronomes.running, 0, 'before the first');
+  const open = async (id: string): Promise<void> => {
+    const spec = { callId: id, leg: 'a', offer: OFFER } as const;
+    command({ op: 'open', ref: 1, id, spec, rtpPort: 6000 });
+    await clock.advanceAsync(0);
+  };
+  const close = async (id: string): Promise<void> => {
+    command({ op: 'close', ref: 2, id });
+    await clock.advanceAsync(0);
+  };
+  await open('a');
+  await open('b');
+  t.equal(metronomes.running, 1, 'one for all');
+  await close('a');
+  t.equal(metronomes.running, 1);
+  await close('b');
+  t.equal(metronomes.running, 0, 'after the last');
+  await open('c');
+  t.equal(metronomes.running, 1, 'and again');
+  await media.stop();
+  t.equal(metronomes.running, 0);
+});
 
 t.test('endpoints take turns, so that packets leave in small bursts', async (t) => {
   const { media, wire, opened, tick } = await worker(40);

@@ -62,14 +62,23 @@ export class MediaWorker {
 
   start(): void {
     this.#deps.main.onCommand((command) => this.#receive(command));
-    this.#stop = this.#deps.metronome.start(FRAME_MS / PHASES, (nowMs, lost) => this.#tick(nowMs, lost));
     this.#deps.main.post({ type: 'ready' });
   }
 
   /** Ends all endpoints and the beat. */
   async stop(): Promise<void> {
-    this.#stop?.();
     await Promise.all([...this.#endpoints.keys()].map((id) => this.#close(id)));
+    this.#rest();
+  }
+
+  /** A thread without endpoints sleeps: 200 beats a second for nobody cost as much CPU as ten calls a second. */
+  #work(): void {
+    this.#stop ??= this.#deps.metronome.start(FRAME_MS / PHASES, (nowMs, lost) => this.#tick(nowMs, lost));
+  }
+
+  #rest(): void {
+    this.#stop?.();
+    this.#stop = undefined;
   }
 
   #tick(nowMs: number, lost: number): void {
@@ -181,6 +190,7 @@ export class MediaWorker {
     const emptiest = this.#phases.reduce((best, phase) => (phase.length < best.length ? phase : best));
     endpoint.phase = this.#phases.indexOf(emptiest);
     emptiest.push(endpoint);
+    this.#work();
     return described;
   }
 
@@ -198,6 +208,7 @@ export class MediaWorker {
     this.#endpoints.delete(id);
     const phase = this.#phases[endpoint.phase] as WorkerEndpoint[];
     this.#phases[endpoint.phase] = phase.filter((one) => one !== endpoint);
+    if (this.#endpoints.size === 0) this.#rest();
     return endpoint.close();
   }
 
