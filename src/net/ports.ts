@@ -80,7 +80,32 @@ export interface Network {
 export type ResolveOutcome =
   { readonly ok: true; readonly addresses: readonly string[] } | { readonly ok: false; readonly code: string };
 
-/** Host name to addresses. May answer within the call when it knows; answers exactly once. */
+/** An SRV record, RFC 2782. Target `.`: the service is decidedly not offered. */
+export interface ServiceRecord {
+  readonly priority: number;
+  readonly weight: number;
+  readonly port: number;
+  readonly target: string;
+}
+
+/** A NAPTR record, RFC 3403 §4, as far as RFC 3263 §4.1 looks at it. */
+export interface NamingRecord {
+  readonly order: number;
+  readonly preference: number;
+  readonly flags: string;
+  readonly service: string;
+  readonly replacement: string;
+}
+
+export type RecordsOutcome<R> =
+  { readonly ok: true; readonly records: readonly R[] } | { readonly ok: false; readonly code: string };
+
+/** Each may answer within the call when it knows; each answers exactly once, at the latest after a bounded time. */
 export interface NameResolver {
+  /** Host name to addresses (A and AAAA). */
   resolve(host: string, answer: (outcome: ResolveOutcome) => void): void;
+  /** SRV records of a name; absent: nobody asks, and names mean their addresses only. */
+  resolveServices?(name: string, answer: (outcome: RecordsOutcome<ServiceRecord>) => void): void;
+  /** NAPTR records of a name. */
+  resolveNaming?(name: string, answer: (outcome: RecordsOutcome<NamingRecord>) => void): void;
 }
