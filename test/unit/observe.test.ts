@@ -37,6 +37,7 @@ const wholeCall = (): CallEvent[] => {
       type: 'attempt_ended',
       attempt: 1,
       gateway: 'x',
+      targetsLeft: 0,
       record: record.attempts[0] as (typeof record.attempts)[0],
     },
     { ...of, type: 'call_answered', setupMs: 1500, bLegCallId: 'b', decision: undefined, priced: undefined },
@@ -108,6 +109,14 @@ t.test('lines of a call carry the call; secrets are blanked', async (t) => {
     'hello',
   );
   t.match(lines[0], { callId: 'c1', leg: 'b', trunk: 'trk', password: '***', account: { token: '***' } });
+});
+
+t.test('passwords of URIs are masked, and what looks alike is not', async (t) => {
+  const same = ['X: sip:@h', 'a@b', 'sip:a:@h', 'https://h:80/@x', '//u:p@h', 'To: <sip:+91@h:5060>;x=1', 'u:p'];
+  for (const text of same) t.equal(maskSipText(text), text);
+  t.equal(maskSipText('INVITE sip:a:pw@h SIP/2.0'), 'INVITE sip:a:***@h SIP/2.0');
+  t.equal(maskSipText('X: wss://user:se:cret@bot/x?y'), 'X: wss://user:***@bot/x?y');
+  t.equal(maskSipText('X: <sips:u:p@h>, sip:v:q@h'), 'X: <sips:u:***@h>, sip:v:***@h');
 });
 
 t.test('a SIP message is masked where it tells secrets, and only there', async (t) => {

@@ -42,7 +42,7 @@ export const microsOf = (amount: string): number | undefined => {
 /** Micros as decimal text in major units: `12500` -> `0.0125`. */
 export const amountOf = (micros: number): string => {
   const digits = String(Math.abs(micros)).padStart(MICRO_DIGITS + 1, '0');
-  const fraction = digits.slice(-MICRO_DIGITS).replace(/0+$/, '');
+  const fraction = digits.slice(-MICRO_DIGITS).replace(/(?<!0)0+$/, '');
   return `${micros < 0 ? '-' : ''}${digits.slice(0, -MICRO_DIGITS)}${fraction === '' ? '' : `.${fraction}`}`;
 };
 

@@ -45,7 +45,7 @@ export function readMoney(cell: string, what: string): Result<string, string> {
   const [, whole, fraction = ''] = /^([0-9]{0,15})(?:[.,]([0-9]*))?$/.exec(text) ?? [];
   if (whole === undefined || whole + fraction === '')
     return err(`has a ${what} that is no amount: ${shown(cell.trim())}`);
-  const digits = fraction.replace(/0+$/, '');
+  const digits = fraction.replace(/(?<!0)0+$/, '');
   const major = whole.replace(/^0+(?=[0-9])/, '') || '0';
   if (digits.length > 6) return err(`has a ${what} with more than six decimals: ${shown(text)}`);
   if (major.length > 9) return err(`has a ${what} that is too large: ${shown(text)}`);

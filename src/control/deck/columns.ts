@@ -104,8 +104,10 @@ const plain = (header: string): string => header.toLowerCase().replace(/[^a-z0-9
 
 /** `price` of `Price (USD)`, and `USD`. */
 const splitCurrency = (header: string): { readonly name: string; readonly currency: string | undefined } => {
-  const [, start = '', currency] = /^(.*?)[\s_(-]+([A-Z]{3})\)?\s*$/.exec(header.trim()) ?? [];
-  return currency === undefined ? { name: header, currency: undefined } : { name: start, currency };
+  const found = /[\s_(-]([A-Z]{3})\)?$/.exec(header.trim());
+  return found === null
+    ? { name: header, currency: undefined }
+    : { name: found.input.slice(0, found.index), currency: found[1] };
 };
 
 const columnOf = (header: string): { readonly column: Column | undefined; readonly currency: string | undefined } => {

@@ -20,8 +20,8 @@ export function infoKey(message: SignalMessage): InfoKey | undefined {
   const text = message.body.toString('latin1');
   if (type === 'application/dtmf') return keyOf(text.trim(), DEFAULT_MS);
   if (type !== 'application/dtmf-relay') return undefined;
-  const signal = /^\s*signal\s*=\s*(\S{1,2})\s*$/im.exec(text)?.[1];
-  const duration = /^\s*duration\s*=\s*(\d{1,5})\s*$/im.exec(text)?.[1];
+  const signal = /^[ \t]*signal[ \t]*=[ \t]*(\S{1,2})[ \t\r]*$/im.exec(text)?.[1];
+  const duration = /^[ \t]*duration[ \t]*=[ \t]*(\d{1,5})[ \t\r]*$/im.exec(text)?.[1];
   return signal === undefined ? undefined : keyOf(signal, duration === undefined ? DEFAULT_MS : Number(duration));
 }
 

@@ -331,7 +331,7 @@ export class Effects implements AnchorSink {
   #recordingUrl(recordId: string): string {
     const { recordingsUrl } = this.#call.world.plane.settings;
     if (recordingsUrl === undefined) return pathToFileURL(this.#recordingPath(recordId)).href;
-    return `${recordingsUrl.replace(/\/+$/, '')}/${this.#recordingName(recordId)}`;
+    return `${recordingsUrl.replace(/(?<!\/)\/+$/, '')}/${this.#recordingName(recordId)}`;
   }
 
   #recordingName(recordId: string): string {
