@@ -145,7 +145,7 @@ export class NodeNetwork implements Network {
     const upEvent = secure ? 'secureConnect' : 'connect';
     const connection = this.#adopt(new NodeStreamConnection(socket, remote, this.#streamOptions, upEvent));
     connection.feed(sink);
-    connection.limitConnect(this.#connectTimeoutMs);
+    connection.limitConnect(how.timeoutMs ?? this.#connectTimeoutMs);
     if (secure) return connection;
     try {
       socket.connect(remoteHost(remote));
@@ -173,7 +173,7 @@ export class NodeNetwork implements Network {
     const ends = { local: { address: remote.address.includes(':') ? '::' : '0.0.0.0', port: 0 }, remote };
     const connection = this.#adopt(new WebSocketStream(socket, ends, this.#webSocketDeps));
     connection.feed(sink);
-    connection.limitConnect(this.#connectTimeoutMs);
+    connection.limitConnect(how.timeoutMs ?? this.#connectTimeoutMs);
     return connection;
   }
 

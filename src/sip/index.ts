@@ -2,7 +2,7 @@ export type * from './face.js';
 export type * from './ports.js';
 export { createEngine, type EngineOptions } from './engine.js';
 export { Locator, type LocatorParts } from './locate/locator.js';
-export { type NextHop, isNumericHost, nextHopOfText } from './locate/nextHop.js';
+export { type NextHop, type Target, isNumericHost, nextHopOfText } from './locate/nextHop.js';
 export type { ListenSpec } from './transport/hop.js';
 export { DEFAULT_TIMERS, type TimerSettings } from './transaction/timers.js';
 export { SipMessage, SipRequest, SipResponse } from './message/message.js';

@@ -39,6 +39,8 @@ export interface StreamDial {
   readonly protocol: StreamProtocol;
   /** For TLS: the name (or numeric address) that the peer's certificate must hold, RFC 5922. */
   readonly serverName?: string | undefined;
+  /** Give up with ETIMEDOUT after this long; default: as long as the network thinks right. */
+  readonly timeoutMs?: number | undefined;
 }
 
 /** One stream connection: accepted or dialled. Data written before it is up is queued (bounded). */

@@ -7,12 +7,12 @@ export const dial = (
   fabric: SimFabric,
   station: SimStation,
   remote: SocketAddress,
-  sink: StreamSink,
+  { sink, timeoutMs }: { readonly sink: StreamSink; readonly timeoutMs: number | undefined },
 ): StreamConnection => {
   const local = { address: station.sourceFor(remote.address), port: station.ephemeralPort() };
   const dialled = new SimStream(fabric, station, { local, remote }, (stream) => arrive(fabric, stream));
   dialled.feed(sink);
-  dialled.dial();
+  dialled.dial(timeoutMs);
   return dialled;
 };
 

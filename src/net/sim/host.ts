@@ -8,6 +8,7 @@ import type {
   SocketAddress,
   StreamConnection,
   StreamListener,
+  StreamDial,
   StreamSink,
 } from '../ports.js';
 import { SimDatagramSocket } from './datagram.js';
@@ -57,8 +58,8 @@ export class SimHost implements Network, SimStation {
     return this.#listeners.get(key) as StreamListener;
   }
 
-  connectStream(remote: SocketAddress, sink: StreamSink): StreamConnection {
-    return dial(this.#fabric, this, remote, sink);
+  connectStream(remote: SocketAddress, sink: StreamSink, how?: StreamDial): StreamConnection {
+    return dial(this.#fabric, this, remote, { sink, timeoutMs: how?.timeoutMs });
   }
 
   dump(): string[] {

@@ -58,10 +58,9 @@ export class SimStream implements StreamConnection, SimSocket {
   }
 
   /** The dialled end: asks to be connected. */
-  dial(): void {
+  dial(timeoutMs = this.#fabric.connectTimeoutMs): void {
     this.#flow.sendFirst('syn');
-    const { clock, connectTimeoutMs } = this.#fabric;
-    this.#timer = clock.setTimer('sim.tcp.connect', connectTimeoutMs, () => this.destroy('ETIMEDOUT'));
+    this.#timer = this.#fabric.clock.setTimer('sim.tcp.connect', timeoutMs, () => this.destroy('ETIMEDOUT'));
   }
 
   /** The accepted end: tells the dialled end that it is up. */

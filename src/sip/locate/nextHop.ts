@@ -11,6 +11,8 @@ export interface NextHop {
    * explicit. `transport` and `port` are then those to use when DNS is silent about it.
    */
   readonly open?: 'transport' | 'port' | undefined;
+  /** The URI names UDP: RFC 3261 §18.1.1 does not override that here. */
+  readonly pinned?: boolean;
   /** A `sips` URI: nothing but TLS will do. */
   readonly secure?: boolean;
 }
@@ -55,7 +57,14 @@ export const nextHopOf = (uri: SipUri): NextHop | undefined => {
   if (transport === undefined) return undefined;
   const explicit = uri.port !== undefined || isNumericHost(uri.host);
   const open = explicit ? undefined : named === undefined ? 'transport' : 'port';
-  return { host: uri.host, port: uri.port ?? DEFAULT_PORTS[transport], transport, open, secure };
+  return {
+    host: uri.host,
+    port: uri.port ?? DEFAULT_PORTS[transport],
+    transport,
+    open,
+    secure,
+    pinned: named === 'udp',
+  };
 };
 
 export const nextHopOfText = (text: string): NextHop | undefined => {

@@ -243,6 +243,14 @@ export abstract class SipMessage {
     return out;
   }
 
+  /** How long it is as printed, to within a Content-Length that is not there yet. */
+  get octets(): number {
+    const { names, values } = this;
+    let octets = this.startLine().length + 4 + this.body.length;
+    for (let i = 0; i < names.length; i++) octets += names[i]!.length + values[i]!.length + 4;
+    return octets;
+  }
+
   private head(): string {
     const names = this.names;
     const values = this.values;
