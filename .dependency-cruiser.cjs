@@ -32,15 +32,15 @@ module.exports = {
     only('sip-transaction', '^src/sip/transaction/', [K, '^src/sip/(message|transport)/', '^src/sip/ports']),
     only('drachtio', '^src/drachtio/', [K, '^src/sip/']),
     only('signal', '^src/signal/', [K, '^src/sip/index']),
-    only('call-pure', '^src/call/(admission|routing|flow|applets|record|health)/', [
+    only('call-pure', '^src/call/(admission|routing|flow|applets|record|health|registration)/', [
       K,
-      '^src/call/(admission|routing|flow|applets|record|health)/',
+      '^src/call/(admission|routing|flow|applets|record|health|registration)/',
       '^src/media/port',
     ]),
     only('call-live', '^src/call/(bridge|session)/', [K, '^src/signal/', '^src/call/', '^src/media/(index|port)']),
     only('media', '^src/media/', [K]),
     only('store', '^src/store/', [K, '^src/call/']),
-    only('control', '^src/control/', [K, '^src/call/(admission|routing|flow|applets|record|health)/']),
+    only('control', '^src/control/', [K, '^src/call/(admission|routing|flow|applets|record|health|registration)/']),
     only('admin', '^src/admin/', [K, '^src/config/', '^src/call/', '^src/store/', '^src/control/index']),
     only('observe', '^src/observe/', [K, '^src/call/', '^src/signal/']),
     npmOnlyIn('drachtio-srf', '^src/signal/'),

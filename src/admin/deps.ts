@@ -32,6 +32,23 @@ export interface ProbeResult {
   readonly fault: string | undefined;
 }
 
+/** A contact as it is shown: at least these members. */
+export interface ContactView {
+  readonly trunkSid: string;
+  readonly accountSid: string | null;
+  readonly userName: string;
+  readonly contact: string;
+}
+
+export interface RegistrationDeps {
+  /** Of all users. */
+  list(): Iterable<ContactView>;
+  /** @param contact undefined: all of the user @returns how many were dropped */
+  remove(trunkSid: string, userName: string, contact?: string): Promise<number>;
+  /** Where carriers are registered at. */
+  carriers(): readonly object[];
+}
+
 /** What the administration needs of the rest of the process. Functions are called once per HTTP request. */
 export interface AdminDeps {
   readonly config: Config;
@@ -56,6 +73,8 @@ export interface AdminDeps {
   liveCall(callId: string): LiveCallView | undefined;
   /** Gateways of carriers and destinations of trunks, with what is thought of them. */
   gateways?(): readonly object[];
+  /** Contacts of registered users, and registrations of ours at carriers. Absent where there can be none. */
+  readonly registrations?: RegistrationDeps | undefined;
   /** Places a call; absent where none can be placed. */
   originate?(order: OriginateOrder): Result<{ readonly callId: string; readonly decision: Decision }, OriginateRefusal>;
   /** @returns false when no live call has this id */

@@ -14,6 +14,7 @@ import { envelope, installErrors } from './errors.js';
 import { exotelRoutes, isExotelUrl, unreadableUrl } from './exotel/exotelApi.js';
 import { installOpenApi, openApiRoutes } from './openapi.js';
 import { placeCallRoutes } from './placeCalls.js';
+import { registrationRoutes } from './registrations.js';
 import { explainRoutes, healthRoutes, liveRoutes } from './routes.js';
 import { IndexSchema } from './schemas.js';
 import { telephonyRoutes } from './telephony/telephonyRoutes.js';
@@ -101,6 +102,7 @@ export const createAdmin = (deps: AdminDeps): Admin => {
     healthRoutes(scope, deps);
     explainRoutes(scope, deps);
     liveRoutes(scope, deps);
+    registrationRoutes(scope, deps);
     placeCallRoutes(scope, deps);
     cdrRoutes(scope, deps);
     resourceRoutes(scope, deps);

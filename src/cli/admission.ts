@@ -5,12 +5,20 @@ import type { HeaderPolicy } from '../call/bridge/headerPolicy.js';
 import type { HuntPlan } from '../call/bridge/hunt.js';
 import { decide, refuse } from '../call/routing/decide.js';
 import { type DialWish, decideDial } from '../call/routing/decideDial.js';
-import type { CallRequest, DecideContext, Decision, GatewayView, SpendView } from '../call/routing/decision.js';
+import type {
+  CallRequest,
+  ContactsView,
+  DecideContext,
+  Decision,
+  GatewayView,
+  SpendView,
+} from '../call/routing/decision.js';
+import { type TransferWish, decideTransfer } from '../call/routing/decideTransfer.js';
 import { mediaSettingsOf } from '../call/routing/mediaSettings.js';
 import { limitCode } from '../call/routing/finish.js';
 import type { RoutingTable } from '../call/routing/table.js';
 import type { TableHolder } from '../call/routing/compile.js';
-import type { PinnedFlows } from '../call/session/flow/world.js';
+import type { AdmittedDial, PinnedFlows } from '../call/session/flow/world.js';
 import { CallerLogin, type Login } from '../call/session/callerLogin.js';
 import { type Explanation, explainDecision } from '../call/session/explanation.js';
 import type { AdmittedCall } from '../call/session/liveCall.js';
@@ -31,11 +39,17 @@ const credentialsOf = (table: RoutingTable, carrierId: string | undefined): Cred
   return known === undefined ? undefined : { userName: known.user_name, password: known.password, realm: known.realm };
 };
 
+/** Who is registered, and who may be asked for a password to register. */
+export interface RegisteredContacts extends ContactsView {
+  mayChallenge(address: string, nowMs: number): boolean;
+}
+
 /** Admission and routing on the live table: what the call path, the source gate and `explain` share. */
 export class LiveAdmission implements Admission, SourceGate {
   readonly limiter: Limiter;
   readonly #spend: SpendView | undefined;
   readonly #health: GatewayView | undefined;
+  readonly #registrations: RegisteredContacts | undefined;
   readonly unlisted: 'reject' | 'drop';
   readonly #holder: TableHolder;
   readonly #clock: Clock;
@@ -53,6 +67,7 @@ export class LiveAdmission implements Admission, SourceGate {
       readonly limiter?: Limiter;
       readonly spend?: SpendView;
       readonly health?: GatewayView;
+      readonly registrations?: RegisteredContacts | undefined;
     },
   ) {
     this.#holder = holder;
@@ -63,6 +78,7 @@ export class LiveAdmission implements Admission, SourceGate {
     this.limiter = deps.limiter ?? new CallLimiter();
     this.#spend = deps.spend;
     this.#health = deps.health;
+    this.#registrations = deps.registrations;
   }
 
   get revision(): string {
@@ -129,6 +145,13 @@ export class LiveAdmission implements Admission, SourceGate {
     return ok({ request, dial: { ...first, decision, media }, flows });
   }
 
+  /** By the table of now: a transfer is a call that begins now. */
+  transfer(wish: TransferWish): AdmittedDial {
+    const table = this.#holder.current;
+    const admitted = this.#take(table, wish.request, () => decideTransfer(table, wish, this.#context()));
+    return { ...admitted, media: {} };
+  }
+
   login(invite: SignalMessage, source: SignalSource): Login {
     const login = this.#lookAt(invite, source.address);
     if (login.kind === 'proved') this.#login.take(invite);
@@ -136,17 +159,29 @@ export class LiveAdmission implements Admission, SourceGate {
   }
 
   stranger(invite: SignalMessage, address: string): 'proved' | readonly HeaderEntry[] | undefined {
+    // Nobody registers here: one answer for all.
+    if (invite.method === 'REGISTER' && this.#registrations === undefined) return undefined;
     const login = this.#lookAt(invite, address);
     return login.kind === 'proved' ? 'proved' : login.kind === 'challenge' ? login.headers : undefined;
   }
 
-  challenge(address: string): readonly HeaderEntry[] {
-    return this.#login.challenge(address, this.#clock.nowMs());
+  mayChallenge(address: string, nowMs: number): boolean {
+    return this.#registrations?.mayChallenge(plainAddress(address), nowMs) === true;
+  }
+
+  challenge(invite: SignalMessage, address: string): readonly HeaderEntry[] {
+    return this.#login.challenge(invite, address, this.#clock.nowMs());
   }
 
   isListed(address: string): boolean {
     const table = this.#holder.current;
     return !table.loaded || screenSource(table, plainAddress(address)) === 'known';
+  }
+
+  sameParty(address: string, known: string): boolean {
+    const table = this.#holder.current;
+    const owners = table.ownersOf(known);
+    return table.ownersOf(address).some((one) => owners.some(({ kind, id }) => kind === one.kind && id === one.id));
   }
 
   isWorthARecord(address: string, nowMs: number): boolean {
@@ -178,7 +213,14 @@ export class LiveAdmission implements Admission, SourceGate {
 
   #context(): DecideContext {
     const nowMs = this.#clock.nowMs();
-    return { limits: this.limiter.at(nowMs), spend: this.#spend, health: this.#health, nowMs, random: this.#draw };
+    return {
+      limits: this.limiter.at(nowMs),
+      spend: this.#spend,
+      health: this.#health,
+      contacts: this.#registrations,
+      nowMs,
+      random: this.#draw,
+    };
   }
 
   readonly #draw = (): number => this.#random.float();

@@ -16,6 +16,7 @@ import { type SignalPort, type SrfAgent, createDirectSignal, createSrfSignal } f
 import { type StoreConfig, openStore } from '../store/index.js';
 import { Accounting } from './accounting.js';
 import { LiveAdmission } from './admission.js';
+import { Registrations } from './registrations.js';
 import { GatewayWatch } from './gateways.js';
 import { MediaPlane, type MediaPlaneDeps } from './mediaPlane.js';
 import { type Neighbour, agentPlace, createMediaAgent, createNeighbour } from './mediaSignal.js';
@@ -44,6 +45,7 @@ export class Node {
   readonly #spendWatch: SpendWatch;
   readonly #metrics: Metrics;
   readonly #admission: LiveAdmission;
+  readonly #registrations: Registrations | undefined;
   readonly #tls: TlsIdentity | undefined;
   readonly #network: NodeNetwork;
   readonly #neighbour: Neighbour | undefined;
@@ -81,6 +83,7 @@ export class Node {
     const events = this.#createEvents(calls);
     this.#spendWatch = this.#watchSpend(events);
     const { clock } = this;
+    this.#registrations = this.#createRegistrations(events);
     this.#admission = new LiveAdmission(this.#holder, {
       clock,
       random: this.#random,
@@ -88,6 +91,7 @@ export class Node {
       limiter: this.#accounting.limiter,
       spend: this.#accounting.spend,
       health: this.#gateways.health,
+      registrations: this.#registrations,
     });
     this.#tls = this.#createTls();
     this.#network = new NodeNetwork({
@@ -116,6 +120,7 @@ export class Node {
     await this.#followStore();
     await this.#accounting.start(this.#holder);
     await this.#media.start();
+    await this.#registrations?.start();
     const sip = await this.#signal.start(this.#service);
     const bound = await this.#neighbour?.server.listen();
     await this.#mediaAgent?.connect(agentPlace(this.#config, bound, this.#neighbour));
@@ -140,6 +145,7 @@ export class Node {
     await this.#signal.stop();
     this.#tls?.close();
     await this.#media.stop();
+    await this.#registrations?.stop();
     await this.#accounting.stop();
     await Promise.race([
       this.#store.close(),
@@ -190,6 +196,7 @@ export class Node {
     if (sip.engine === 'drachtio') {
       return createSrfSignal({
         ...sip.drachtio,
+        resolver: new SystemResolver({ clock }),
         clock,
         random,
         logger: (message, error) => logger.warn({ err: error }, message),
@@ -215,6 +222,17 @@ export class Node {
         else if (event.type === 'malformed')
           logger.debug({ source: event.source.address, reason: event.reason }, 'malformed message');
       },
+    });
+  }
+
+  #createRegistrations(events: EventChannel<CallEvent>): Registrations | undefined {
+    if (!this.#config.registrar.enabled) return undefined;
+    return new Registrations(this.#config, {
+      clock: this.#clock,
+      random: this.#random,
+      logger: this.#log.logger,
+      events,
+      table: () => this.#holder.current,
     });
   }
 
@@ -266,7 +284,9 @@ export class Node {
         maxCallMs: calls.maxCallMs,
       },
       failover: calls.failover,
+      health: this.#gateways.health,
       maxCalls: calls.maxCalls,
+      registrar: this.#registrations?.registrar,
       plane: this.#media.plane,
     });
   }
@@ -284,6 +304,7 @@ export class Node {
         store: () => this.#store.status(),
         draining: () => this.#service.draining,
         gatewaysDown: () => this.#gateways.down,
+        registrations: () => this.#registrations?.size ?? 0,
         streams: () => this.#service.registry.liveStreams,
         mediaPorts: () => this.#media.ports,
       },
@@ -304,6 +325,12 @@ export class Node {
     });
     if (!found.ok) throw new TandemError({ code: found.code, message: found.message, retryable: true });
     return found.count === 0 ? undefined : pastCallOf(JSON.parse(Buffer.from(found.body).toString()) as CallRecord);
+  }
+
+  async #renderMetrics(): Promise<{ readonly contentType: string; readonly body: string }> {
+    const { contentType, body } = await this.#metrics.render();
+    const programs = this.#config.drachtio.listen === undefined ? undefined : this.#neighbour?.server.metrics();
+    return { contentType, body: programs === undefined ? body : body + programs };
   }
 
   #createAdmin(): Admin {
@@ -329,6 +356,7 @@ export class Node {
       }),
       searchRecords: (query) => this.#accounting.queries.query(query),
       gateways: () => this.#gateways.list(),
+      registrations: this.#registrations,
       originate: (order) => this.#service.originate(order),
       hangUp: (callId) => this.#service.endByApi(callId),
       liveCalls: () => this.#service.registry.dump(),
@@ -344,9 +372,10 @@ export class Node {
         media: await this.#media.dump(),
         accounting: this.#accounting.dump(),
         gateways: this.#gateways.dump(),
+        registrations: this.#registrations?.dump() ?? null,
         recordsPending: this.#accounting.recorder.pending,
       }),
-      metrics: () => this.#metrics.render(),
+      metrics: () => this.#renderMetrics(),
       authenticate: keyChecker(() => this.#directory.current.accounts(), this.#config.admin.operators),
       onError: (error, url) => logger.error({ err: error, url }, 'fault in the administration'),
     });

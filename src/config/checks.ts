@@ -161,6 +161,15 @@ const records = (config: Config): ConfigProblem[] => {
   return problems;
 };
 
+/** The shortest is no longer than the longest, and the usual lies between. */
+const registrar = ({ registrar: times }: Config): ConfigProblem[] => {
+  const { minExpiresSeconds: min, maxExpiresSeconds: max, defaultExpiresSeconds: usual } = times;
+  if (min <= usual && usual <= max) return [];
+  const message = `registrar times do not fit: at least ${min}, usually ${usual}, at most ${max} seconds`;
+  const remedy = 'minExpiresSeconds <= defaultExpiresSeconds <= maxExpiresSeconds';
+  return [{ path: 'registrar.defaultExpiresSeconds', rule: 'range', message, remedy }];
+};
+
 /** Everything that is wrong with a configuration that has the right shape. */
 export const checkConfig = (config: Config): ConfigProblem[] => [
   ...listeners(config),
@@ -173,4 +182,5 @@ export const checkConfig = (config: Config): ConfigProblem[] => [
   ...media(config),
   ...records(config),
   ...freeswitch(config),
+  ...registrar(config),
 ];

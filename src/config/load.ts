@@ -65,6 +65,7 @@ const PATH_KEYS = [
   ['cdr', 'path'],
   ['media', 'soundsPath'],
   ['media', 'recordingsPath'],
+  ['registrar', 'path'],
 ] as const;
 
 /** Every text in `sip.tls` is the path of a PEM file. */

@@ -178,6 +178,28 @@ const calls = section('Bounds and rules of a call', {
   }),
 });
 
+const seconds = (description: string, value: number) =>
+  Type.Integer({ description, minimum: 10, maximum: 604_800, default: value });
+
+const registrar = section('Users of trunks that register (RFC 3261 §10). Served where a trunk has credentials', {
+  enabled: Type.Boolean({ description: 'false: every REGISTER is refused', default: true }),
+  minExpiresSeconds: seconds('Shorter registrations get 423', 60),
+  maxExpiresSeconds: seconds('Longer ones are shortened', 3600),
+  defaultExpiresSeconds: seconds('For those that ask for no time', 3600),
+  maxContacts: Type.Integer({ description: 'Contacts of one user', minimum: 1, maximum: 100, default: 10 }),
+  maxBindings: Type.Integer({
+    description: 'Contacts of all users; more are refused with 503',
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 20_000,
+  }),
+  path: Type.String({
+    description: 'File that registrations outlive a restart in, where the store is a file. Redis keeps its own',
+    minLength: 1,
+    default: './var/registrations.jsonl',
+  }),
+});
+
 const fieldNames = (description: string, names: readonly string[]) =>
   Type.Array(
     Type.String({ description: 'Field name; a trailing * matches any rest', pattern: "^[A-Za-z0-9.!%_`'~+-]+\\*?$" }),
@@ -349,6 +371,7 @@ export const configSchema = Type.Object(
       ),
     }),
     calls,
+    registrar,
     headers,
     log: section('Logging, JSON lines on standard output', {
       level: Type.Enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'], {

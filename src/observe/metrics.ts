@@ -24,6 +24,7 @@ export class Metrics {
   readonly #ended = new Tally();
   readonly #attempts = new Tally();
   readonly #alarms = new Tally();
+  readonly #registrations = new Tally();
   readonly #flows: FlowMetrics;
   readonly #setup: Histogram;
   readonly #ringing: Histogram;
@@ -85,6 +86,8 @@ export class Metrics {
       case 'call_fault':
         this.#faults++;
         return;
+      case 'registration':
+        return this.#registrations.add(event.reasonCode ?? event.act);
       default:
         return;
     }
@@ -128,6 +131,11 @@ export class Metrics {
     this.#attempts.register(this.registry, {
       name: 'tandem_attempts_total',
       help: 'Destinations tried',
+      labelNames: ['result'],
+    });
+    this.#registrations.register(this.registry, {
+      name: 'tandem_registrations_total',
+      help: 'What became of contacts of users: registered, refreshed, removed, expired, flow_closed, or why not',
       labelNames: ['result'],
     });
     this.#alarms.register(this.registry, {

@@ -14,6 +14,8 @@ export interface MetricsSources {
   readonly draining?: () => boolean;
   /** Gateways that calls leave to the last, as they did not answer lately. */
   readonly gatewaysDown?: () => number;
+  /** Contacts of registered users that this node knows. */
+  readonly registrations?: () => number;
   /** Streams to bots that are open or being opened. */
   readonly streams?: () => number;
   /** UDP port pairs of the embedded media engine; undefined where it does not run. */
@@ -74,6 +76,7 @@ export const sourceGauges = (registry: Registry, sources: MetricsSources): void 
   gauges.number('tandem_store_stale', '1 while an older routing document is served', store && (() => store().stale));
   gauges.number('tandem_routing_table_loaded', '1 once calls can be routed', table && (() => table().loaded));
   gauges.number('tandem_gateways_down', 'Gateways that did not answer lately', sources.gatewaysDown);
+  gauges.number('tandem_registrations', 'Contacts of registered users', sources.registrations);
   gauges.number('tandem_streams_open', 'Streams to bots that are open or being opened', sources.streams);
   gauges.family(
     { name: 'tandem_media_ports', help: 'Port pairs for RTP: in use, in quarantine, free', label: 'state' },

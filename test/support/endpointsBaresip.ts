@@ -14,6 +14,8 @@ export interface BaresipPlan {
   /** User of its address of record: the number it is called by and calls from. */
   readonly user: string;
   readonly transport?: 'udp' | 'tcp';
+  /** Where it registers, and with which password. Default: nowhere. */
+  readonly register?: { readonly registrar: string; readonly password: string; readonly seconds?: number };
   /** What its microphone hears. Default 500. */
   readonly toneHz?: number;
   /** Default `18600-18700`. */
@@ -48,11 +50,7 @@ export class Baresip {
   static async start(plan: BaresipPlan): Promise<Baresip> {
     const folder = await mkdtemp(join(tmpdir(), 'tandem-baresip-'));
     await writeFile(join(folder, 'config'), configuration(plan, folder));
-    const { user, address, transport = 'udp' } = plan;
-    await writeFile(
-      join(folder, 'accounts'),
-      `<sip:${user}@${address};transport=${transport}>;regint=0;answermode=auto\n`,
-    );
+    await writeFile(join(folder, 'accounts'), `${accountOf(plan)}\n`);
     await writeFile(join(folder, 'contacts'), '\n');
     await writeFile(join(folder, 'tone.wav'), toneWav(plan.toneHz ?? 500, 60));
     const endpoint = new Endpoint({
@@ -139,6 +137,12 @@ export class Baresip {
     this.#onMessage?.();
   }
 }
+
+const accountOf = ({ user, address, transport = 'udp', register }: BaresipPlan): string => {
+  if (register === undefined) return `<sip:${user}@${address};transport=${transport}>;regint=0;answermode=auto`;
+  const { registrar, password, seconds = 60 } = register;
+  return `<sip:${user}@${registrar};transport=${transport}>;auth_user=${user};auth_pass=${password};regint=${seconds};answermode=auto`;
+};
 
 const controlPort = (plan: BaresipPlan): number => plan.port + 2;
 

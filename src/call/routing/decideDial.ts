@@ -90,6 +90,7 @@ function toTrunk({ table, request, draft, context }: Dial, trunkSid: string): De
     return draft.reject('trunk_has_no_destination');
   }
   draft.destinations = destinationsOf(trunk, called.value, context, draft);
+  if (draft.destinations.length === 0) return draft.reject('not_registered');
   return checkLimits(draft, context, baseClaims(trunk, table.account(trunk.trunk.account_sid)));
 }
 

@@ -73,6 +73,7 @@ function toTrunk(table: RoutingTable, request: CallRequest, { draft, context, tr
     return draft.reject('trunk_has_no_destination');
   }
   draft.destinations = destinationsOf(trunk, user, context, draft);
+  if (draft.destinations.length === 0) return draft.reject('not_registered');
   return checkLimits(draft, context, claims(table, trunk, draft.carrierId));
 }
 

@@ -36,6 +36,7 @@ export type ReasonCode =
   | 'trunk_not_found'
   | 'trunk_inactive'
   | 'trunk_has_no_destination'
+  | 'not_registered'
   | 'carrier_not_found'
   | 'carrier_has_no_gateway'
   | 'caller_id_not_mapped'
@@ -57,12 +58,13 @@ export type ReasonCode =
   | 'draining'
   | 'node_full'
   | 'too_many_hops'
+  | 'extension_off'
   | 'internal_error';
 
 export interface DecisionStep {
   /**
    * `source`, `direction`, `called_number`, `did`, `trunk`, `mode`, `caller_id`, `prefixes`, `carrier`, `network_group`,
-   * `spend`, `order`, `limits`, `destinations`.
+   * `spend`, `order`, `limits`, `registration`, `destinations`.
    */
   readonly step: string;
   readonly result: 'pass' | 'fail' | 'info';
@@ -99,6 +101,32 @@ export interface Destination extends Priced {
   readonly maxSeconds?: number | undefined;
   /** It did not answer lately, and so comes after those that do. */
   readonly down?: true;
+  /** Of a registered user's contact: how it is reached, as its URI may lead nowhere. `gateway` names the user. */
+  readonly reach?: (ContactWay & { /** Host of To. */ readonly domain: string }) | undefined;
+}
+
+/** How a registered contact is reached. None of them: by its URI. */
+export interface ContactWay {
+  /** A connection, or the ends of its datagrams, that the engine knows by this name. */
+  readonly flow?: string | undefined;
+  /** Where there is no such thing. */
+  readonly nextHop?: string | undefined;
+  /** RFC 3327. */
+  readonly route?: readonly string[] | undefined;
+}
+
+/** Who is registered where; read by `decide`. */
+export interface ContactsView {
+  /** @param userName undefined: all users of the trunk */
+  find(
+    trunkSid: string,
+    userName: string | undefined,
+  ): {
+    /** The preferred first. */
+    readonly reachable: readonly { readonly uri: string; readonly userName: string; readonly way: ContactWay }[];
+    /** Contacts over connections of other nodes. */
+    readonly elsewhere: number;
+  };
 }
 
 /** A carrier that could take an outbound call, and what became of that. */
@@ -196,6 +224,8 @@ export interface DecideContext {
   readonly spend?: SpendView | undefined;
   /** Absent: every gateway is taken for well. */
   readonly health?: GatewayView | undefined;
+  /** Absent where nobody registers. */
+  readonly contacts?: ContactsView | undefined;
   /** Monotonic, the clock of the limiter. */
   readonly nowMs: number;
   /** Uniform in [0, 1): draws the order of targets of equal priority. */

@@ -3,6 +3,7 @@ import type { DecideContext, Decision, Destination, LimitClaim, ReasonCode } fro
 import { dialString } from './dialFormat.js';
 import type { Draft } from './draft.js';
 import { orderTargets } from './order.js';
+import { contactsOf } from './registeredTarget.js';
 import type { TrunkRecord } from './table.js';
 
 /**
@@ -18,6 +19,11 @@ export function destinationsOf(
   const destinations: Destination[] = [];
   for (const target of orderTargets(targets, context.random)) {
     const { text, priority, weight } = target;
+    if (target.registered !== undefined) {
+      for (const contact of contactsOf(target, trunk, context, draft))
+        destinations.push({ ...contact, sip: trunk.sip });
+      continue;
+    }
     const uri = `sip:${dialString(user, target.dial)}@${text}`;
     destinations.push({ uri, gateway: text, priority, weight, sip: trunk.sip });
   }
@@ -34,6 +40,7 @@ export function settleDestinations(
   draft: Draft,
 ): readonly Destination[] {
   const isDown = ({ gateway }: Destination): boolean => health?.isDown(gateway) === true;
+  if (destinations.length === 0) return destinations;
   const ailing = destinations.some(isDown);
   const ordered = ailing
     ? [

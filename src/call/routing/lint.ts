@@ -5,6 +5,7 @@ import type { Finding, Report } from './finding.js';
 import { checkOverlaps, coversAddress } from './lintAcl.js';
 import { checkOutbound } from './lintOutbound.js';
 import { isE164, normaliseNumber } from './numbers.js';
+import { type RegisteredUser, parseRegistered } from './registeredTarget.js';
 import type { DocumentNumber, DocumentTrunk, RoutingDocument } from './shapes.js';
 
 export type { Finding } from './finding.js';
@@ -94,6 +95,8 @@ function checkTrunks(document: RoutingDocument, report: Report): void {
 
 function checkDestinations(trunk: DocumentTrunk, path: string, report: Report): void {
   trunk.destination_uris.forEach(({ destination }, i) => {
+    const registered = parseRegistered(destination);
+    if (registered !== undefined) return checkRegistered(trunk, registered, `${path}.destination_uris[${i}]`, report);
     checkTransport(destination, `${path}.destination_uris[${i}]`, report);
     const endpoint = parseEndpoint(destination);
     if (!endpoint.ok || !endpoint.value.isAddress) return;
@@ -102,6 +105,15 @@ function checkDestinations(trunk: DocumentTrunk, path: string, report: Report): 
     const remedy = `Add ${endpoint.value.host} to whitelisted_ips of the trunk.`;
     report('warning', 'destination_not_whitelisted', `${path}.destination_uris[${i}]`, [message, remedy]);
   });
+}
+
+/** Only who has a password can register. */
+function checkRegistered(trunk: DocumentTrunk, { userName }: RegisteredUser, path: string, report: Report): void {
+  const names = (trunk.credentials ?? []).map((one) => one.user_name);
+  if (userName === undefined ? names.length > 0 : names.includes(userName)) return;
+  const who = userName === undefined ? 'any user' : `user ${userName}`;
+  const message = `trunk ${trunk.trunk_sid} sends calls to ${who} that registers, and has no such credentials: they fail with 480 not_registered`;
+  report('error', 'registered_user_unknown', path, [message, 'Add the user to credentials of the trunk.']);
 }
 
 function checkAlias(trunk: DocumentTrunk, path: string, report: Report): void {

@@ -50,6 +50,11 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
     'The trunk has no destination URI to send the call to.',
     'Add an entry to destination_uris of the trunk.',
   ],
+  not_registered: [
+    480,
+    "The trunk's calls go to its registered users, and none of them is registered (or only at another node).",
+    'See /api/registrations; look whether the PBX registers, and with which user name. Add a destination with a lower priority for that time.',
+  ],
   carrier_not_found: [
     480,
     'No carrier is known for the call.',
@@ -133,6 +138,11 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
   ],
   draining: [503, 'The process is shutting down and takes no new calls.', 'Send the call to another node.'],
   node_full: [503, 'This node has as many calls up as it may.', 'Send calls to another node, or raise calls.maxCalls.'],
+  extension_off: [
+    420,
+    'The caller requires an extension of SIP that its trunk or carrier has switched off (sip).',
+    'Set reliable_provisionals of that side to relay or terminate, or have the caller support 100rel without requiring it.',
+  ],
   too_many_hops: [
     483,
     'The call has passed through as many hops as it may (Max-Forwards).',

@@ -4,6 +4,7 @@ import { parseEndpoint } from './endpoint.js';
 import { parseNetwork } from './ipAddress.js';
 import { isE164, normaliseNumber } from './numbers.js';
 import { type DocumentProblem, problem } from './problems.js';
+import { parseRegistered } from './registeredTarget.js';
 import type { Carrier, Flow, IpRange, MediaSettings, NetworkGroup, Trunk } from './resources.js';
 import type { DocumentNumber, RoutingDocument } from './shapes.js';
 
@@ -86,6 +87,7 @@ export function checkTrunk(problems: Problems, path: string, trunk: Trunk): void
   checkMedia(problems, `${path}.media`, trunk.media);
   checkRanges(problems, `${path}.whitelisted_ips`, trunk.whitelisted_ips);
   trunk.destination_uris.forEach((target, i) => {
+    if (parseRegistered(target.destination) !== undefined) return;
     checkEndpoint(problems, `${path}.destination_uris[${i}].destination`, target.destination);
   });
   const alias = trunk.settings?.trunk_external_alias;

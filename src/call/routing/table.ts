@@ -5,6 +5,7 @@ import { type NumberFormat, e164Key } from './numbers.js';
 import type { DialFormat } from './dialFormat.js';
 import type { LimitClaim } from './decision.js';
 import type { PrefixRules } from './prefixRules.js';
+import type { RegisteredUser } from './registeredTarget.js';
 import type { Quote, SpendCap } from './outboundPrice.js';
 import type { Account, AgentVersion, Carrier, FailoverPolicy, Flow, NetworkGroup, Trunk } from './resources.js';
 import { NumberKeyMap, TextKeyMap } from './shardedMap.js';
@@ -27,6 +28,8 @@ export interface Target {
   readonly weight: number;
   /** How numbers are written to it; undefined: in E.164. */
   readonly dial: DialFormat | undefined;
+  /** It is no place: `text` names registered users. */
+  readonly registered?: RegisteredUser | undefined;
 }
 
 export interface TrunkRecord {

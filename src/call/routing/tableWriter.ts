@@ -23,6 +23,7 @@ import type {
   ResourceKey,
   Trunk,
 } from './resources.js';
+import { parseRegistered } from './registeredTarget.js';
 import { groupId } from './semantics.js';
 import { type AccountRecord, type GroupRecord, type NumberRoute, RoutingTable, type TableParts } from './table.js';
 import type { Target } from './table.js';
@@ -258,6 +259,10 @@ export class TableWriter {
 function readTargets(kind: string, id: string, configured: readonly Gateway[]): Target[] {
   const targets = configured.map((gateway) => {
     const { uri, priority, weight } = gateway;
+    const registered = kind === 'trunk' ? parseRegistered(uri) : undefined;
+    if (registered !== undefined) {
+      return { text: uri, priority: priority ?? 0, weight: weight ?? 1, dial: undefined, registered };
+    }
     const endpoint = parseEndpoint(uri);
     if (!endpoint.ok) throw invalid(kind, id, `has a target '${uri}' that ${endpoint.error}`);
     return { text: endpoint.value.text, priority: priority ?? 0, weight: weight ?? 1, dial: dialFormatOf(gateway) };

@@ -37,15 +37,16 @@ export class CallerLogin {
   look(table: RoutingTable, invite: SignalMessage, address: string, nowMs: number): Login {
     if (!table.hasUsers) return OPEN;
     const fields = authorizationOf(invite);
-    const proven = { method: 'INVITE', uri: invite.uri ?? '', address };
+    const proven = { method: invite.method, uri: invite.uri ?? '', address };
     const proof = this.#digest.check(fields, proven, (userName) => passwordsOf(table, userName), nowMs);
     if (proof.kind === 'proved') {
       const { userName, passwords } = proof;
       return { kind: 'proved', userName, trunks: trunksOf(table, userName, passwords) };
     }
-    if (!mustProve(table, address)) return OPEN;
+    // RFC 3261 §10.3 step 3: an address may be whitelisted, but is no user.
+    if (invite.method !== 'REGISTER' && !mustProve(table, address)) return OPEN;
     if (this.#isBarred(address, nowMs, proof.kind === 'wrong')) return REFUSED;
-    return { kind: 'challenge', headers: this.challenge(address, nowMs, proof.kind === 'stale') };
+    return { kind: 'challenge', headers: this.challenge(invite, address, nowMs, proof.kind === 'stale') };
   }
 
   /** The proof has served: it is good for no other call. */
@@ -53,8 +54,10 @@ export class CallerLogin {
     this.#digest.use(authorizationOf(invite));
   }
 
-  challenge(address: string, nowMs: number, stale = false): readonly HeaderEntry[] {
-    return this.#digest.challenge(address, nowMs, stale);
+  /** @param request that is challenged: some senders are asked in the only way that they understand */
+  challenge(request: SignalMessage, address: string, nowMs: number, stale = false): readonly HeaderEntry[] {
+    const plain = MD5_ONLY.test(request.header('User-Agent') ?? '');
+    return this.#digest.challenge(address, nowMs, stale, plain);
   }
 
   #isBarred(address: string, nowMs: number, wrong: boolean): boolean {
@@ -67,6 +70,12 @@ export class CallerLogin {
     return true;
   }
 }
+
+/**
+ * They fail at the first challenge that they do not know, where RFC 8760 §2.4 has them take the next. Whoever could write
+ * this field in another's name could as well take the better challenge out of our answer.
+ */
+const MD5_ONLY = /^baresip v[0-2]\./i;
 
 const BAR_MS = 60_000;
 const MAX_BARRED = 10_000;

@@ -17,8 +17,10 @@ import { ENDED_BY_API, SPEND_LIMIT, endingOfRefusal } from '../bridge/ending.js'
 import { HeaderPolicy } from '../bridge/headerPolicy.js';
 import { commonInvite } from '../bridge/legHeaders.js';
 import { reasonHeader } from '../bridge/reason.js';
+import { refusedOption } from '../bridge/reliability.js';
 import { type BridgeSettings, type BridgeWorld, DEFAULT_BRIDGE_SETTINGS } from '../bridge/world.js';
 import type { CallRecorder } from '../record/cdr.js';
+import type { TransferWish } from '../routing/decideTransfer.js';
 import type { CallRequest, Decision, ReasonCode } from '../routing/decision.js';
 import type { FailoverPolicy } from '../routing/resources.js';
 import { Draft } from '../routing/draft.js';
@@ -26,13 +28,14 @@ import { CallIds } from './callId.js';
 import type { Login } from './callerLogin.js';
 import type { CallEvent } from './events.js';
 import { FlowCall } from './flow/flowCall.js';
-import type { FlowPlane } from './flow/world.js';
+import type { AdmittedDial, FlowPlane } from './flow/world.js';
 import { type AdmittedCall, type CallWorld, LiveCall } from './liveCall.js';
 import { CalledLeg } from './originate/calledLeg.js';
 import type { AdmittedOrigin, OriginateOrder, OriginateRefusal } from './originate/order.js';
 import { OriginCall } from './originate/originCall.js';
 import { CallRegistry } from './registry.js';
 import { callRequestOf, plainAddress } from './request.js';
+import { TransferDesk } from './transfer/desk.js';
 
 /** Port to admission and routing: decides by the live table and takes the call's limits. */
 export interface Admission {
@@ -40,12 +43,14 @@ export interface Admission {
   admit(request: CallRequest): AdmittedCall;
   /** Decides on a placed call, by the live table too; absent where none are placed. */
   originate?(order: OriginateOrder): Result<AdmittedOrigin, OriginateRefusal>;
+  /** Decides where somebody who is transferred goes, and takes the limits; absent where nobody transfers to numbers. */
+  transfer?(wish: TransferWish): AdmittedDial;
   /** Whether any trunk or carrier lists this address. */
   isListed(address: string): boolean;
   /** What an INVITE has proved, once; absent: nobody is asked for a password. */
   login?(invite: SignalMessage, source: SignalSource): Login;
   /** Fields of a 401 to this address. */
-  challenge?(address: string): readonly HeaderEntry[];
+  challenge?(invite: SignalMessage, address: string): readonly HeaderEntry[];
   /** Revision of the live table, for calls that are refused before a decision. */
   readonly revision: string;
 }
@@ -62,8 +67,11 @@ export interface CallServiceOptions {
   readonly settings?: Partial<BridgeSettings>;
   /** What a failed attempt leads to, where the trunk's own policy says nothing. */
   readonly failover?: FailoverPolicy;
+  /** Of the places that a gateway's name leads to: which to try last. */
+  readonly health?: { isDown(place: string): boolean } | undefined;
   /** What flows need: without it, numbers that a flow answers are refused. */
   readonly plane?: FlowPlane | undefined;
+  readonly registrar?: RegisterHandler | undefined;
   /** Live calls; more are refused with 503. */
   readonly maxCalls?: number;
 }
@@ -85,6 +93,12 @@ const IN_DIALOG_ONLY = new Set(['BYE', 'INFO', 'NOTIFY', 'PRACK', 'UPDATE']);
 /** Known methods that are not served; others are unknown. RFC 3261 §21.4.6, §21.5.2. */
 const NOT_ALLOWED = new Set(['MESSAGE', 'PUBLISH', 'REFER', 'REGISTER', 'SUBSCRIBE']);
 
+/** Who takes REGISTERs; absent: they are not served. */
+export interface RegisterHandler {
+  receive(request: OutOfDialogRequest, proved: { readonly userName: string; readonly trunks: readonly string[] }): void;
+  flowClosed(flow: string): void;
+}
+
 export class CallService implements SignalHandlers {
   readonly registry = new CallRegistry();
   readonly #options: CallServiceOptions;
@@ -97,13 +111,20 @@ export class CallService implements SignalHandlers {
 
   constructor(options: CallServiceOptions) {
     this.#options = options;
-    this.#world = options;
     this.#maxCalls = options.maxCalls ?? Infinity;
     this.#ids = new CallIds(options.clock, options.random);
     const { port, clock, random } = options;
     const settings = { ...DEFAULT_BRIDGE_SETTINGS, ...options.settings };
-    const { policy = new HeaderPolicy(), failover = {} } = options;
-    this.#bridgeWorld = { port, clock, random, policy, settings, failover };
+    const { policy = new HeaderPolicy(), failover = {}, health } = options;
+    this.#bridgeWorld = { port, clock, random, policy, settings, failover, health };
+    this.#world = {
+      ...options,
+      transfers: new TransferDesk({
+        world: this.#bridgeWorld,
+        admit: options.admission.transfer?.bind(options.admission),
+        calls: () => this.registry.values(),
+      }),
+    };
   }
 
   get draining(): boolean {
@@ -169,6 +190,10 @@ export class CallService implements SignalHandlers {
     }
   }
 
+  onFlowClosed(flow: string): void {
+    this.#options.registrar?.flowClosed(flow);
+  }
+
   onAvailability(up: boolean, detail: string): void {
     this.#options.events.emit({ type: 'signalling', atMs: this.#options.clock.wallMs(), up, detail });
   }
@@ -206,6 +231,8 @@ export class CallService implements SignalHandlers {
     call.decided(admitted);
     const { decision } = admitted;
     if (!decision.accepted) return this.#refuse(call, decision, decision.reasonCode);
+    if (refusedOption(decision.sip, call.aLeg.message) !== undefined)
+      return this.#refuse(call, decision, 'extension_off');
     if (decision.mode === 'flow') return this.#startFlow(call, admitted);
     const invite = commonInvite(call.aLeg.message, decision, this.#bridgeWorld.policy);
     if (invite === undefined) return this.#refuse(call, decision, 'too_many_hops');
@@ -244,7 +271,10 @@ export class CallService implements SignalHandlers {
     const status = (decision.accepted ? refusal.sipStatus : decision.sipStatus) ?? 500;
     const headers: HeaderEntry[] = [reasonHeader('SIP', status, code)];
     // RFC 3261 §21.5.4: without Retry-After a 503 may take this node out of service for its sender.
-    if (status === 401) headers.push(...(this.#options.admission.challenge?.(call.request.sourceAddress) ?? []));
+    if (status === 401)
+      headers.push(...(this.#options.admission.challenge?.(call.aLeg.message, call.request.sourceAddress) ?? []));
+    // RFC 3261 §21.4.15.
+    if (status === 420) headers.push(['Unsupported', refusedOption(decision.sip, call.aLeg.message) ?? '']);
     if (status === 503) headers.push(['Retry-After', String(decision.retryAfterSeconds ?? RETRY_AFTER_S)]);
     this.#alarm(call, this.#alarms.refused(decision, this.#options.clock.nowMs()));
     // The record before the answer, as in the bridge.
@@ -278,6 +308,7 @@ export class CallService implements SignalHandlers {
 
   #respond(request: OutOfDialogRequest): void {
     const { method } = request.message;
+    if (method === 'REGISTER' && this.#register(request)) return;
     if (!this.#options.admission.isListed(plainAddress(request.source.address))) {
       request.respond(403, { headers: [reasonHeader('SIP', 403, 'source_not_allowed')] });
     } else if (method === 'OPTIONS') {
@@ -286,6 +317,19 @@ export class CallService implements SignalHandlers {
       else request.respond(200, { headers: CAPABILITY_HEADERS });
     } else if (IN_DIALOG_ONLY.has(method)) request.respond(481);
     else request.respond(NOT_ALLOWED.has(method) ? 405 : 501, { headers: CAPABILITY_HEADERS.slice(0, 1) });
+  }
+
+  /** RFC 3261 §10.3. @returns false when nobody can register here */
+  #register(request: OutOfDialogRequest): boolean {
+    const { registrar, admission } = this.#options;
+    const login = registrar === undefined ? undefined : admission.login?.(request.message, request.source);
+    if (login === undefined || login.kind === 'open') return false;
+    if (login.kind === 'challenge') request.respond(401, { headers: login.headers });
+    else if (login.kind === 'refused')
+      request.respond(403, { headers: [reasonHeader('SIP', 403, 'source_not_allowed')] });
+    else if (this.#draining) request.respond(503, { headers: [['Retry-After', String(RETRY_AFTER_S)]] });
+    else registrar?.receive(request, login);
+    return true;
   }
 
   #revision(): string {

@@ -7,15 +7,19 @@ import { DirectMessage } from './message.js';
 export interface SourceGate {
   /** Whether any trunk or carrier lists this address. One map look-up. */
   isListed(address: string): boolean;
+  /** Whether some trunk or carrier lists both addresses. Absent: each address stands for itself. */
+  sameParty?(address: string, known: string): boolean;
   /** What the others get: one stateless answer, or silence. */
   readonly unlisted: 'reject' | 'drop';
   /** Whether an INVITE from such an address is worth a decision and a call record: rate-limited. */
   isWorthARecord(address: string, nowMs: number): boolean;
   /**
-   * What an INVITE from such an address has proved. Absent: nobody can prove anything. `undefined`: it is a stranger's; an
+   * What an INVITE or REGISTER from such an address has proved. Absent: nobody can prove anything. `undefined`: it is a stranger's; an
    * array: ask for a password with these fields of a 401. Keeps nothing.
    */
   stranger?(invite: SignalMessage, address: string): 'proved' | readonly HeaderEntry[] | undefined;
+  /** Whether a REGISTER by datagram from such an address may get a challenge that is longer than itself: rate-limited. */
+  mayChallenge?(address: string, nowMs: number): boolean;
 }
 
 const ACCEPT: Screening = { action: 'accept' };
@@ -26,9 +30,6 @@ const REFUSE: Screening = {
   reason: 'Forbidden',
   headers: [['Reason', 'SIP;cause=403;text="source_not_allowed"']],
 };
-
-/** Smaller requests than a challenge are not challenged; an INVITE with SDP is larger. */
-const CHALLENGED_BYTES = 900;
 
 /** Requests of unlisted sources that were recorded lately, so that a repeated datagram makes no second record. */
 const REMEMBERED = 1000;
@@ -93,18 +94,27 @@ export class UnlistedSources {
   screen(request: SipRequest, source: Source, onInvite: (leg: IncomingLeg) => LegEvents): Screening {
     if (this.#gate.isListed(source.address)) return ACCEPT;
     const login =
-      request.method === 'INVITE' ? this.#gate.stranger?.(new DirectMessage(request), source.address) : undefined;
+      request.method === 'INVITE' || request.method === 'REGISTER'
+        ? this.#gate.stranger?.(new DirectMessage(request), source.address)
+        : undefined;
     if (login === 'proved') return ACCEPT;
     this.refused++;
-    // A forged source must not get more from us than was sent in its name.
-    if (login !== undefined && source.bytes >= CHALLENGED_BYTES) {
-      return { action: 'reject', status: 401, headers: [...login] };
-    }
+    if (login !== undefined) return this.#challenge(request.method, source.address, [...login]);
     const drop = this.#gate.unlisted === 'drop';
     if (request.method !== 'INVITE' || !this.#isNew(request, source)) return drop ? DROP : REFUSE;
     const leg = new RefusedLeg(request, source, `refused-${this.refused.toString(36)}`);
     onInvite(leg);
     return drop ? DROP : leg.outcome;
+  }
+
+  /**
+   * A forged source must not get more from us than was sent in its name: a challenge that is longer than its request stays
+   * unsent. Some telephones' REGISTERs are that short: few of them are challenged, the others, being repeated, later.
+   */
+  #challenge(method: string, address: string, headers: HeaderEntry[]): Screening {
+    const challenge = { action: 'reject', status: 401, headers } as const;
+    if (method !== 'REGISTER') return challenge;
+    return { ...challenge, mayExceed: () => this.#gate.mayChallenge?.(address, this.#clock.nowMs()) === true };
   }
 
   #isNew(request: SipRequest, source: Source): boolean {

@@ -31,6 +31,7 @@ export interface Proven {
 const LIFETIME_MS = 300_000;
 /** In the order of our preference (RFC 8760 §2.3). */
 const OFFERED: readonly DigestAlgorithm[] = ['SHA-256', 'MD5'];
+const PLAIN: readonly DigestAlgorithm[] = ['MD5'];
 /** Answers remembered, so that none serves twice; the oldest is forgotten first. */
 const MAX_USED = 50_000;
 
@@ -53,10 +54,16 @@ export class DigestServer {
   /**
    * Fields of a 401, the preferred first.
    * @param nowMs monotonic
+   * @param plain MD5 alone, for those who give up at an algorithm that they do not know
    */
-  challenge(address: string, nowMs: number, stale = false): readonly (readonly [name: string, value: string])[] {
+  challenge(
+    address: string,
+    nowMs: number,
+    stale = false,
+    plain = false,
+  ): readonly (readonly [name: string, value: string])[] {
     const nonce = this.#nonce(address, Math.floor(nowMs).toString(16));
-    return OFFERED.map((algorithm) => [
+    return (plain ? PLAIN : OFFERED).map((algorithm) => [
       'WWW-Authenticate',
       printDigest(
         [

@@ -1,0 +1,51 @@
+/**
+ * Destinations that are not a place but users: `registered` (all users of the trunk) and `registered:USER`. They stand where
+ * a place does, so that priority, weight and failover mean what they always do; no host name has the second form, and a
+ * host of the first can be written `sip:registered`.
+ */
+import type { ContactsView, DecideContext, Destination } from './decision.js';
+import type { Draft } from './draft.js';
+import type { Target } from './table.js';
+
+export interface RegisteredUser {
+  /** Undefined: all users of the trunk. */
+  readonly userName: string | undefined;
+}
+
+const WORD = 'registered';
+const MAX_USER = 64;
+
+/** @returns undefined when it is a place, or nothing */
+export function parseRegistered(text: string): RegisteredUser | undefined {
+  if (text === WORD) return { userName: undefined };
+  if (!text.startsWith(`${WORD}:`)) return undefined;
+  const userName = text.slice(WORD.length + 1);
+  return userName.length > 0 && userName.length <= MAX_USER ? { userName } : undefined;
+}
+
+/** The contacts that stand for a target now: the preferred first (RFC 3261 §16.6), one after the other. */
+export function contactsOf(
+  target: Target,
+  trunk: { readonly trunk_sid: string; readonly domain_name?: string },
+  { contacts }: DecideContext,
+  draft: Draft,
+): readonly Omit<Destination, 'sip'>[] {
+  const userName = target.registered?.userName;
+  const found = contacts?.find(trunk.trunk_sid, userName) ?? NOBODY;
+  const data = { user: userName ?? '*', contacts: found.reachable.length, elsewhere: found.elsewhere };
+  draft.info('registration', data, (d) =>
+    d.elsewhere === 0
+      ? `${d.user} is registered at ${d.contacts} contacts`
+      : `${d.user} is registered at ${d.contacts} contacts here and ${d.elsewhere} that only another node reaches`,
+  );
+  const { priority, weight } = target;
+  return found.reachable.map(({ uri, userName: user, way }) => ({
+    uri,
+    gateway: `${WORD}:${user}`,
+    priority,
+    weight,
+    reach: { ...way, domain: trunk.domain_name ?? 'localhost' },
+  }));
+}
+
+const NOBODY: ReturnType<ContactsView['find']> = { reachable: [], elsewhere: 0 };

@@ -1,0 +1,126 @@
+/** Registrations, put together: who is registered here, and where calls to them go. */
+import { RegistrationKeeper } from '../call/registration/keeper.js';
+import type { RegistrationStore } from '../call/registration/store.js';
+import type { ContactsView } from '../call/routing/decision.js';
+import type { RoutingTable } from '../call/routing/table.js';
+import type { CallEvent } from '../call/session/events.js';
+import { Registrar, type RegistrationLine, isReachableBy } from '../call/session/registrar/registrar.js';
+import { UnlistedLog } from '../call/admission/sourceGate.js';
+import { type Config, sipListeners } from '../config/index.js';
+import type { Clock, EventChannel, Random } from '../kernel/index.js';
+import type { LogSink } from '../observe/index.js';
+import { FileRegistrationStore, RedisRegistrationStore } from '../store/index.js';
+
+export interface RegistrationsDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: LogSink['logger'];
+  readonly events: EventChannel<CallEvent>;
+  readonly table: () => RoutingTable;
+}
+
+/** Challenges to REGISTERs of strangers, which are shorter than what they get: of one address in a minute, of all in a second. */
+const CHALLENGES = { perSourcePerMinute: 120, perSecond: 500 };
+const START_BYTES = 6;
+
+export class Registrations implements ContactsView {
+  readonly registrar: Registrar;
+  readonly #keeper: RegistrationKeeper;
+  readonly #challenges = new UnlistedLog(CHALLENGES);
+  readonly #clock: Clock;
+
+  constructor(config: Config, deps: RegistrationsDeps) {
+    const { clock, random, logger, events, table } = deps;
+    this.#clock = clock;
+    const start = random.hex(START_BYTES);
+    this.#keeper = new RegistrationKeeper({
+      store: storeOf(config, clock, start),
+      clock,
+      nodeId: config.node.id,
+      start,
+      onExpired: (registration, binding) => this.registrar.expired(registration, binding),
+      onStore: (up, detail) => {
+        if (up) logger.info(detail);
+        else logger.warn({ reason: detail }, 'registrations cannot be stored; this node goes on with its own');
+      },
+    });
+    const { minExpiresSeconds, maxExpiresSeconds, defaultExpiresSeconds, maxContacts, maxBindings } = config.registrar;
+    this.registrar = new Registrar({
+      keeper: this.#keeper,
+      clock,
+      table,
+      events,
+      domains: namesOf(config),
+      settings: {
+        minExpiresS: minExpiresSeconds,
+        maxExpiresS: maxExpiresSeconds,
+        defaultExpiresS: defaultExpiresSeconds,
+        maxContacts,
+        maxBindings,
+      },
+    });
+  }
+
+  start(): Promise<void> {
+    return this.#keeper.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#keeper.close();
+  }
+
+  /** Contacts known. */
+  get size(): number {
+    return this.#keeper.directory.size;
+  }
+
+  find(trunkSid: string, userName: string | undefined): ReturnType<ContactsView['find']> {
+    const { directory, owner } = this.#keeper;
+    let elsewhere = 0;
+    const reachable: ReturnType<ContactsView['find']>['reachable'][number][] = [];
+    for (const { userName: user, binding } of directory.contacts(trunkSid, userName, this.#clock.wallMs())) {
+      if (!isReachableBy(binding, owner)) {
+        elsewhere++;
+        continue;
+      }
+      const { contact: uri, flow, nextHop, path } = binding;
+      // A flow is of whoever took the REGISTER; a datagram's listener may be there again, or not.
+      const way = { flow: binding.owner === owner ? flow : undefined, nextHop, route: path };
+      reachable.push({ uri, userName: user, way });
+    }
+    return { reachable, elsewhere };
+  }
+
+  /** Whether a stranger's REGISTER by datagram may get a challenge. */
+  mayChallenge(address: string, nowMs: number): boolean {
+    return this.#keeper.directory.knows(address) || this.#challenges.shouldLog(address, nowMs);
+  }
+
+  list(): Iterable<RegistrationLine> {
+    return this.registrar.list();
+  }
+
+  remove(trunkSid: string, userName: string, contact?: string): Promise<number> {
+    return this.registrar.remove(trunkSid, userName, contact);
+  }
+
+  carriers(): readonly object[] {
+    return [];
+  }
+
+  dump(): object {
+    return this.#keeper.dump();
+  }
+}
+
+function storeOf(config: Config, clock: Clock, start: string): RegistrationStore {
+  const { store, node, registrar } = config;
+  if (store.kind !== 'redis') return new FileRegistrationStore(registrar.path, () => clock.wallMs());
+  return new RedisRegistrationStore({ url: store.url, prefix: store.prefix, node: `${node.id}#${start}` }, clock);
+}
+
+/** What peers may call this exchange. */
+function namesOf(config: Config): ReadonlySet<string> {
+  const names = sipListeners(config).flatMap(({ advertise }) => (advertise === undefined ? [] : [advertise.host]));
+  return new Set([...names.map((name) => name.toLowerCase()), 'localhost']);
+}
