@@ -186,7 +186,7 @@ Why a call that went to a destination is over. Which status the caller gets stan
 
 ${table(['code', 'meaning', 'what to do'], ends)}
 
-Calls that the node refused by itself have \`draining\`, \`node_full\` or \`too_many_hops\` of the table above.
+Calls that the node refused by itself have \`draining\`, \`node_full\`, \`too_many_hops\` or \`extension_off\` of the table above.
 
 ## Errors of the process
 

@@ -49,6 +49,16 @@ export interface ResponseSpec extends Content {
   readonly headers?: readonly HeaderEntry[] | undefined;
 }
 
+/** A provisional response of ours. */
+export interface ProgressSpec extends ResponseSpec {
+  /**
+   * Send it reliably (RFC 3262), and call this with its PRACK, which is to be answered; not called for a PRACK that never
+   * comes. Only for callers whose INVITE supports 100rel. Absent: sent reliably, its PRACK answered by the adapter, where
+   * the caller requires that.
+   */
+  readonly reliable?: ((prack: InDialogRequest) => void) | undefined;
+}
+
 export interface InDialogSpec extends Content {
   readonly method: string;
   readonly headers?: readonly HeaderEntry[] | undefined;
@@ -122,7 +132,7 @@ export interface IncomingLeg extends Leg {
   readonly message: SignalMessage;
   readonly source: SignalSource;
   /** 101-199. 100 Trying is the adapter's business. */
-  progress(status: number, spec?: ResponseSpec): void;
+  progress(status: number, spec?: ProgressSpec): void;
   answer(spec: ResponseSpec): void;
   /** 300-699. No `onEnded` follows. */
   reject(status: number, spec?: ResponseSpec): void;
@@ -156,6 +166,11 @@ export interface OutgoingLeg extends Leg {
    * after a bounded time; a 2xx that crosses is acknowledged and released by the adapter.
    */
   cancel(headers?: readonly HeaderEntry[]): void;
+  /**
+   * Acknowledges a reliable provisional (RFC 3262) once, where `InviteSpec.ownPrack` has left that to the application.
+   * @param progress as `onProgress` gave it
+   */
+  prack(progress: SignalMessage, spec: ResponseSpec, done: (outcome: RequestOutcome) => void): void;
 }
 
 /** For digest challenges (RFC 7616, RFC 3261 §22) of whoever is next on the way, and nobody behind. */
@@ -207,6 +222,8 @@ export interface SignalHandlers {
   onRequest(request: OutOfDialogRequest): void;
   /** The way to the signalling plane came up or went down. */
   onAvailability(up: boolean, detail: string): void;
+  /** The application acknowledges reliable provisionals, by `prack`. Absent: the adapter does, at once, without a body. */
+  readonly ownPrack?: boolean | undefined;
 }
 
 export interface SignalCapabilities {

@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import type { Behaviour } from './signal/behaviour.js';
 import { dialogBehaviours } from './signal/dialog.js';
 import { incomingBehaviours } from './signal/incoming.js';
+import { earlyBehaviours } from './signal/early.js';
 import { digestBehaviours } from './signal/digest.js';
 import { outgoingBehaviours } from './signal/outgoing.js';
 import { planeBehaviours } from './signal/plane.js';
@@ -75,6 +76,7 @@ function signalContract(name: string, makeRig: MakeRig, { address, shortTimers }
     t.setTimeout(300_000);
     await t.test('incoming calls', (t) => runAll(t, rig, incomingBehaviours));
     await t.test('outgoing calls', (t) => runAll(t, rig, outgoingBehaviours));
+    await t.test('before the answer', (t) => runAll(t, rig, earlyBehaviours));
     await t.test('challenges', (t) => runAll(t, rig, digestBehaviours));
     await t.test('within a dialog', (t) => runAll(t, rig, dialogBehaviours));
     for (const behaviour of planeBehaviours) await t.test('the plane', (t) => runAll(t, rig, [behaviour]));

@@ -16,6 +16,7 @@ import type {
   Leg,
   LegEnd,
   LegEvents,
+  ProgressSpec,
   OutgoingEvents,
   OutgoingLeg,
   OutOfDialogRequest,
@@ -255,7 +256,7 @@ export class FakeReinvite implements IncomingReinvite {
 export class FakeIncomingLeg extends FakeLeg implements IncomingLeg {
   readonly message: SignalMessage;
   readonly source: SignalSource;
-  readonly sent1xx: { readonly status: number; readonly spec: ResponseSpec }[] = [];
+  readonly sent1xx: { readonly status: number; readonly spec: ProgressSpec }[] = [];
   answered: ResponseSpec | undefined;
   rejected: { readonly status: number; readonly spec: ResponseSpec } | undefined;
   acked = false;
@@ -280,11 +281,27 @@ export class FakeIncomingLeg extends FakeLeg implements IncomingLeg {
     return this.answered !== undefined;
   }
 
-  progress(status: number, spec: ResponseSpec = {}): void {
+  progress(status: number, spec: ProgressSpec = {}): void {
     if (this.ended) return;
     if (this.answered !== undefined) return this.signal.breach(`${this.id}: ${status} after an answer`);
     this.sent1xx.push({ status, spec });
-    this.sent(`${status}${text(spec)}`);
+    this.sent(`${status}${text(spec)}${spec.reliable === undefined ? '' : ' reliably'}`);
+  }
+
+  /** Acknowledges the oldest reliable provisional that has not been; the application's answers gather in the result. */
+  pracks(body = ''): Owed {
+    const at = this.sent1xx.findIndex(({ spec }) => spec.reliable !== undefined);
+    const [progress] = this.sent1xx.splice(at, at < 0 ? 0 : 1);
+    if (progress?.spec.reliable === undefined) throw new Error(`${this.id}: nothing to acknowledge`);
+    this.got(`PRACK${body === '' ? '' : ` [${body}]`}`);
+    const owed = new Owed((status, given) => this.sent(`${status} (PRACK)${text(given)}`));
+    progress.spec.reliable({
+      message: new FakeMessage({ method: 'PRACK', body }),
+      respond: (status, given = {}) => {
+        if (!owed.give(status, given) && !this.ended) this.signal.breach(`${this.id}: second answer to PRACK`);
+      },
+    });
+    return owed;
   }
 
   answer(spec: ResponseSpec): void {
@@ -325,6 +342,7 @@ export class FakeOutgoingLeg extends FakeLeg implements OutgoingLeg {
   readonly sink: OutgoingEvents;
   answeredByPeer = false;
   acks = 0;
+  readonly #acknowledged = new Set<SignalMessage>();
   cancelSent = false;
   cancelHeaders: readonly HeaderEntry[] | undefined;
 
@@ -344,6 +362,14 @@ export class FakeOutgoingLeg extends FakeLeg implements OutgoingLeg {
     if (!this.answeredByPeer) return this.signal.breach(`${this.id}: ACK before an answer`);
     if (++this.acks > 1) return this.signal.breach(`${this.id}: second ACK`);
     this.sent(`ACK${text(content)}`);
+  }
+
+  /** The peer answers it with `responds`. */
+  prack(progress: SignalMessage, spec: ResponseSpec, done: (outcome: RequestOutcome) => void): void {
+    if (this.spec.ownPrack !== true) this.signal.breach(`${this.id}: PRACK that the port sends`);
+    if (this.#acknowledged.has(progress)) this.signal.breach(`${this.id}: second PRACK`);
+    this.#acknowledged.add(progress);
+    this.request({ ...spec, method: 'PRACK' }, done);
   }
 
   override bye(headers?: readonly HeaderEntry[]): void {

@@ -47,16 +47,20 @@ export class Site {
   #nextPlain: number;
   #callerPort = 18_500;
 
-  /** @param index 1 to 9, one for each file: files run at the same time */
+  /**
+   * @param index 1 to 9, one for each file: files run at the same time
+   * @param network the first three numbers of all addresses
+   */
   constructor(
     index: number,
     special: { readonly [name: string]: (lane: Lane, site: Site) => LanePlan },
     plainLanes: number,
+    network = '127.0.38',
   ) {
-    this.node = `127.0.38.${index}`;
-    this.carrier = `127.0.38.${index + 10}`;
-    this.pbx = `127.0.38.${index + 20}`;
-    this.stranger = `127.0.38.${index + 30}`;
+    this.node = `${network}.${index}`;
+    this.carrier = `${network}.${index + 10}`;
+    this.pbx = `${network}.${index + 20}`;
+    this.stranger = `${network}.${index + 30}`;
     const names = Object.keys(special);
     names.forEach((name, i) => this.#names.set(name, i));
     this.#nextPlain = names.length;

@@ -371,6 +371,24 @@ t.test('new media that meet an offer of the caller (491) wait their turn, or tak
   }
 });
 
+t.test('a caller who requires 100rel hears it by a reliable 183, and an offer in its PRACK is answered', async (t) => {
+  const early = { ...greet('talk'), params: { play: [TONE], early: true } };
+  const rig = await FlowRig.create({ nodes: { first: early, talk: bot(), bye }, flow: { fallback: 'bye' } });
+  const a = rig.calls({ headers: [['Require', '100rel']] });
+  await rig.turn();
+  a.pracks('offer 2');
+  await rig.turn();
+  t.same(rig.signal.ladder, [
+    'A -> INVITE [offer]',
+    'A <- 183 [m1 answers [offer]] reliably',
+    'A -> PRACK [offer 2]',
+    'A <- 200 (PRACK) [m1 answers [offer 2]]',
+  ]);
+  a.cancels();
+  await over(rig, a);
+  t.same(rig.leftovers(), []);
+});
+
 t.test('an early greeting is heard before the answer, and the answer repeats its description', async (t) => {
   const early = { ...greet('talk'), params: { play: [TONE], early: true } };
   const rig = await FlowRig.create({ nodes: { first: early, talk: bot(), bye }, flow: { fallback: 'bye' } });

@@ -45,6 +45,8 @@ export class Attempt implements OutgoingEvents {
   constructor(number: number, destination: Destination, at: { nowMs: number; wallMs: number }, sink: AttemptSink) {
     this.number = number;
     this.destination = destination;
+  /** Its reliable provisionals are the caller's to acknowledge. */
+  relaysPrack = false;
     this.startedMs = at.nowMs;
     this.startedWallMs = at.wallMs;
     this.#sink = sink;

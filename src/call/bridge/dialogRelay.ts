@@ -6,14 +6,18 @@ import type {
   InDialogRequest,
   IncomingReinvite,
   Leg,
+  ProgressSpec,
   ReinviteOutcome,
   RequestOutcome,
   ResponseSpec,
   SignalMessage,
 } from '../../signal/port.js';
+import { Described } from './described.js';
+import type { Attempt } from './attempt.js';
 import type { HeaderPolicy, MessageKind } from './headerPolicy.js';
 import { cleanText } from './headerText.js';
 import { contentOf } from './legHeaders.js';
+import { isReliable } from './reliability.js';
 
 /** What we, as a user agent, take: RFC 3261 §20.1, §20.5, §20.37. */
 export const CAPABILITY_HEADERS: readonly HeaderEntry[] = [
@@ -55,6 +59,13 @@ const crossing = (message: SignalMessage): number => {
 };
 
 export class DialogRelay {
+const REFER_ID = /^refer\s*;\s*id\s*=\s*(\d{1,10})$/i;
+const MAX_EVENT_IDS = 16;
+
+/** Whether a provisional's PRACK is the caller's to send. */
+export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
+  attempt.relaysPrack && isReliable(progress);
+
   readonly #policy: HeaderPolicy;
   readonly #random: Random;
   readonly #onError: (error: unknown) => void;
@@ -84,7 +95,50 @@ export class DialogRelay {
     to.request(spec, (outcome) => {
       this.#guard(() => {
         if (outcome.kind !== 'response') request.respond(statusOf(outcome));
-        else request.respond(crossing(outcome.message), this.#response('response', outcome.message));
+        else request.respond(crossing(outcome.message), this.response('response', outcome.message));
+      });
+    });
+  }
+
+  /**
+   * Whoever answers the PRACK of the caller's provisional; undefined: it need not be sent reliably.
+   * @param required the caller wants all of them so, whatever the callee does (RFC 3262 §3)
+   */
+  reliably(attempt: Attempt, progress: SignalMessage, required: boolean): ProgressSpec['reliable'] {
+    if (isRelayed(attempt, progress)) return (prack) => this.#prack(attempt, progress, prack);
+    return required ? (prack) => this.#prackOfOurs(attempt, prack) : undefined;
+  }
+
+  /** The caller's PRACK of a provisional that `attempt` sent reliably: RFC 3262 §5, with offer or answer as it came. */
+  #prack(attempt: Attempt, progress: SignalMessage, prack: InDialogRequest): void {
+    const { message } = prack;
+    const spec = { headers: this.#headers('request', message), ...contentOf(message) };
+    this.#pracked(attempt, progress, spec, (outcome) => {
+      if (outcome.kind === 'response')
+        prack.respond(crossing(outcome.message), this.response('response', outcome.message));
+      // RFC 3262 §3: whatever has become of the callee, the caller's provisional was acknowledged.
+      else prack.respond(message.body.length === 0 ? 200 : statusOf(outcome));
+    });
+  }
+
+  /** A provisional that no caller will acknowledge. */
+  acknowledge(attempt: Attempt, progress: SignalMessage): void {
+    if (isRelayed(attempt, progress)) this.#pracked(attempt, progress, {}, () => {});
+  }
+
+  /**
+   * The caller's PRACK of a provisional that the callee did not send reliably. An offer in it is news to the callee, which
+   * learns it by UPDATE (RFC 3311 §5.1), and where that cannot be the session stays as it is.
+   */
+  #prackOfOurs(attempt: Attempt, prack: InDialogRequest): void {
+    const { message } = prack;
+    if (message.body.length === 0 || attempt.leg === undefined) return prack.respond(200);
+    const spec = { method: 'UPDATE', headers: this.#headers('request', message), ...contentOf(message) };
+    attempt.leg.request(spec, (outcome) => {
+      this.#guard(() => {
+        const accepted = outcome.kind === 'response' && (outcome.message.status ?? 500) < 300;
+        if (accepted) prack.respond(200, this.response('response', outcome.message));
+        else prack.respond(488);
       });
     });
   }
@@ -96,6 +150,15 @@ export class DialogRelay {
       // RFC 3261 §14.2: 500 while an earlier one of the same side is open, 491 while one of the other side is.
       if (open.from === from) this.defer(incoming);
       else incoming.respond(491);
+  #pracked(
+    { leg }: Attempt,
+    progress: SignalMessage,
+    spec: ResponseSpec,
+    done: (outcome: RequestOutcome) => void,
+  ): void {
+    leg?.prack(progress, spec, (outcome) => this.#guard(() => done(outcome)));
+  }
+
       return;
     }
     const renegotiation: Renegotiation = { from, incoming, phase: 'asked', acknowledge: undefined };

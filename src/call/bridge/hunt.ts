@@ -9,6 +9,13 @@ import { type AttemptFailure, decisiveFailure, failoverAction, finalStatus } fro
 import { type Identity, identityHeaders, toField } from './legHeaders.js';
 import { reasonHeader } from './reason.js';
 
+import {
+  type CallerReliability,
+  DEFAULT_RELIABLE_MODE,
+  OFFER_100REL,
+  type Reliability,
+  reliabilityOf,
+} from './reliability.js';
 export interface HuntWorld {
   readonly port: Pick<SignalPort, 'invite'>;
   readonly clock: Clock;
@@ -27,6 +34,8 @@ export interface CommonInvite extends Omit<InviteSpec, 'uri' | 'to' | 'credentia
 }
 
 /** Where to go, and what an attempt needs of the carrier whose gateway it tries. */
+  /** What the caller's INVITE says of 100rel; absent where it is none of the callee's business. */
+  readonly reliability?: CallerReliability | undefined;
 export interface HuntPlan {
   readonly decision: Decision;
   /** Takes the limits of the destination's carrier in place of those of the one before; or says why not. */
@@ -90,8 +99,11 @@ export class Hunt {
       {
         ...invite,
         uri: destination.uri,
-        to: toField(this.#decision, destination),
-        ...(extra.length === 0 ? {} : { headers: [...(invite.headers ?? []), ...extra] }),
+        to: toField(this.decision, destination),
+        ...(attempt.target === undefined ? {} : { target: attempt.target }),
+        ...(destination.sip === undefined ? {} : networkOf(destination.sip)),
+        ...(destination.reach === undefined ? {} : wayTo(destination.reach)),
+        ...(own.length === 0 ? {} : { headers: [...(invite.headers ?? []), ...own] }),
         ...(credentials === undefined ? {} : { credentials }),
       },
       attempt,
@@ -145,3 +157,14 @@ const GIVEN_UP = {
 
 /** Reason of the CANCEL with which an attempt is given up. */
 export const giveUpHeaders = (kind: 'silence' | 'ring_timeout'): readonly HeaderEntry[] => GIVEN_UP[kind];
+    const { offered, relayed } = this.#reliability(destination);
+    attempt.relaysPrack = relayed;
+    const own = offered ? [...extra, OFFER_100REL] : extra;
+        ...(relayed ? { ownPrack: true } : {}),
+  #reliability({ sip }: Destination): Reliability {
+    const { reliability = 'none', body } = this.#invite;
+    const caller = this.decision.sip?.reliable_provisionals ?? DEFAULT_RELIABLE_MODE;
+    const callee = sip?.reliable_provisionals ?? DEFAULT_RELIABLE_MODE;
+    return reliabilityOf({ caller, callee }, reliability, body === undefined || body.length === 0);
+  }
+

@@ -3,6 +3,7 @@ import type { HeaderEntry, SignalMessage } from '../../signal/port.js';
 import type { Decision, Destination } from '../routing/decision.js';
 import type { HeaderPolicy } from './headerPolicy.js';
 import type { CommonInvite } from './hunt.js';
+import { callerReliability } from './reliability.js';
 import {
   type Address,
   cleanText,
@@ -79,10 +80,12 @@ export const commonInvite = (
   const headers: HeaderEntry[] = policy.relay('invite', message.headers());
   headers.push(['Max-Forwards', String(maxForwards)]);
   const identity = identityOf(message, decision, policy);
+  const reliability = callerReliability(message);
   return {
     from: anonymous ? ANONYMOUS : fromField(decision, from),
     headers,
     ...(identity === undefined ? {} : { identity }),
+    ...(reliability === 'none' ? {} : { reliability }),
     ...contentOf(message),
   };
 };

@@ -1,6 +1,15 @@
-import type { IncomingInvite, IncomingInviteListener, SipRequest } from '../../sip/index.js';
-import type { HeaderEntry, IncomingLeg, LegEvents, ResponseSpec, SignalMessage, SignalSource } from '../port.js';
-import { DirectLeg, type LegHost } from './leg.js';
+import type { IncomingInvite, IncomingInviteListener, IncomingRequest, SipRequest } from '../../sip/index.js';
+import type {
+  HeaderEntry,
+  IncomingLeg,
+  InDialogRequest,
+  LegEvents,
+  ProgressSpec,
+  ResponseSpec,
+  SignalMessage,
+  SignalSource,
+} from '../port.js';
+import { DirectLeg, type LegHost, answerable } from './leg.js';
 import { DirectMessage, toFields } from './message.js';
 
 /** The caller's leg, on the engine's INVITE server. */
@@ -13,7 +22,10 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
   readonly #invite: IncomingInvite;
   readonly #reliable: boolean;
   #cancelled: SipRequest | undefined;
+  #answered = false;
   #acknowledged = false;
+  /** Who is told of the PRACK of a reliable provisional, by its RSeq. */
+  #pracks: Map<number, (prack: InDialogRequest) => void> | undefined;
   /** BYE asked for before the ACK: RFC 3261 §15 lets a callee send it only afterwards. */
   #heldBye: { readonly headers: readonly HeaderEntry[] | undefined } | undefined;
 
@@ -38,17 +50,33 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
     return this.#invite.request.fromTag ?? '';
   }
 
-  progress(status: number, spec: ResponseSpec = {}): void {
+  progress(status: number, spec: ProgressSpec = {}): void {
     if (this.ended) return;
-    this.#invite.respond(status, toFields(spec), this.#reliable);
+    const { reliable } = spec;
+    const responded = this.#invite.respond(status, toFields(spec), this.#reliable || reliable !== undefined);
+    if (!responded.ok) return;
+    if (reliable !== undefined) {
+      (this.#pracks ??= new Map()).set(Number(responded.sent.header('RSeq')), reliable);
+    }
+    // RFC 3261 §12.1: from here on requests may come within the early dialog.
+    if (this.dialog === undefined) this.#enter();
+  }
+
+  #enter(): void {
+    this.dialog = this.#invite.dialog;
+    if (this.dialog !== undefined) this.dialog.listener = this;
+  }
+
+  behindNat(): void {
+    this.#invite.symmetric = true;
   }
 
   answer(spec: ResponseSpec): void {
     if (this.ended) return;
     const responded = this.#invite.respond(200, toFields(spec));
     if (!responded.ok) return;
-    this.dialog = this.#invite.dialog;
-    if (this.dialog !== undefined) this.dialog.listener = this;
+    this.#answered = true;
+    this.#enter();
   }
 
   reject(status: number, spec: ResponseSpec = {}): void {
@@ -59,7 +87,7 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
   }
 
   override bye(headers?: readonly HeaderEntry[]): void {
-    if (this.ended || this.dialog === undefined || this.#acknowledged) {
+    if (this.ended || !this.#answered || this.#acknowledged) {
       super.bye(headers);
       return;
     }
@@ -78,6 +106,14 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
     const held = this.#heldBye;
     this.#heldBye = undefined;
     if (held !== undefined) this.dialog?.request('BYE', { headers: held.headers }, { onResponse: () => {} });
+  }
+
+  onPrack(prack: IncomingRequest): void {
+    const rseq = Number.parseInt(prack.request.header('RAck') ?? '', 10);
+    const tell = this.#pracks?.get(rseq);
+    this.#pracks?.delete(rseq);
+    if (tell === undefined || this.ended) prack.respond(200);
+    else tell(answerable(prack));
   }
 
   onEngineLost(): void {

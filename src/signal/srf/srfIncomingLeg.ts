@@ -1,4 +1,12 @@
-import type { HeaderEntry, IncomingLeg, LegEvents, ResponseSpec, SignalSource } from '../port.js';
+import type {
+  HeaderEntry,
+  IncomingLeg,
+  InDialogRequest,
+  LegEvents,
+  ProgressSpec,
+  ResponseSpec,
+  SignalSource,
+} from '../port.js';
 import type { Timer } from '../../kernel/index.js';
 import { sendResponse } from './srfExchange.js';
 import { type LegContext, SrfLeg } from './srfLeg.js';
@@ -28,6 +36,8 @@ export class SrfIncomingLeg extends SrfLeg implements IncomingLeg {
   #events: LegEvents | undefined;
   #localTag = '';
   #acknowledged = false;
+  /** Who is told of the PRACK of a reliable provisional, by its RSeq. */
+  readonly #pracks = new Map<string, (prack: InDialogRequest) => void>();
   /** BYE asked for before the ACK: RFC 3261 §15 lets a callee send it only afterwards. */
   #heldBye: { readonly headers: readonly HeaderEntry[] | undefined } | undefined;
   #byeTimer: Timer | undefined;
@@ -57,16 +67,27 @@ export class SrfIncomingLeg extends SrfLeg implements IncomingLeg {
     this.open();
   }
 
-  progress(status: number, spec: ResponseSpec = {}): void {
+  progress(status: number, spec: ProgressSpec = {}): void {
     if (this.ended || this.confirmed || status <= 100 || status >= 200) return;
     // RFC 3262 §3: a caller that requires it gets its provisionals reliably.
     const requires = this.message.headers().some(([name, value]) => name === 'Require' && /\b100rel\b/i.test(value));
-    const headers: HeaderEntry[] = requires
-      ? [...(spec.headers ?? []), ['Require', '100rel']]
-      : [...(spec.headers ?? [])];
+    const headers: HeaderEntry[] =
+      requires || spec.reliable !== undefined
+        ? [...(spec.headers ?? []), ['Require', '100rel']]
+        : [...(spec.headers ?? [])];
     sendResponse(this.#response, status, { ...spec, headers }, (outcome) => {
-      if ('sent' in outcome) this.#localTag = outcome.sent.toTag;
+      if (!('sent' in outcome)) return;
+      this.#localTag = outcome.sent.toTag;
+      if (spec.reliable !== undefined) this.#pracks.set(outcome.sent.header('RSeq') ?? '', spec.reliable);
     });
+  }
+
+  protected override onPrack(prack: InDialogRequest): void {
+    const [rseq = ''] = (prack.message.header('RAck') ?? '').split(' ');
+    const tell = this.#pracks.get(rseq);
+    this.#pracks.delete(rseq);
+    if (tell === undefined || this.ended) prack.respond(200);
+    else this.deliver(() => tell(prack));
   }
 
   answer(spec: ResponseSpec): void {

@@ -1,5 +1,5 @@
 /** The caller's leg of a flow call: answered once, ended once, each in the way that its state allows. */
-import type { HeaderEntry, IncomingLeg, ResponseSpec } from '../../../signal/port.js';
+import type { HeaderEntry, IncomingLeg, ProgressSpec, ResponseSpec } from '../../../signal/port.js';
 
 export class CallerLeg {
   readonly leg: IncomingLeg;
@@ -9,6 +9,8 @@ export class CallerLeg {
   answered = false;
   /** The ACK of that 2xx has come. */
   acked = false;
+  /** Told of PRACKs, for a caller who requires reliable provisionals (RFC 3262 §3). */
+  onPrack: ProgressSpec['reliable'];
   #released = false;
   #heldBye: readonly HeaderEntry[] | undefined;
 
@@ -27,7 +29,11 @@ export class CallerLeg {
   }
 
   progress(status: number, spec: ResponseSpec): void {
-    if (this.open && !this.answered) this.leg.progress(status, spec);
+    if (!this.open || this.answered) return;
+    const { onPrack: reliable } = this;
+    // RFC 3261 §13.2.1: the first reliable response to an INVITE without an offer would have to make one.
+    if (reliable !== undefined && this.lateOffer) return;
+    this.leg.progress(status, reliable === undefined ? spec : { ...spec, reliable });
   }
 
   answer(spec: ResponseSpec): void {

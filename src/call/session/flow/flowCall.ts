@@ -14,6 +14,7 @@ import {
   releaseHeaders,
 } from '../../bridge/ending.js';
 import { reasonHeader } from '../../bridge/reason.js';
+import { callerReliability } from '../../bridge/reliability.js';
 import type { FlowEffect } from '../../flow/effects.js';
 import type { FlowEvent } from '../../flow/events.js';
 import { advance, dumpFlow, initialState } from '../../flow/executor.js';
@@ -93,6 +94,8 @@ export class FlowCall implements LegEvents {
   }
 
   begin(): void {
+    const required = callerReliability(this.start.aLeg.message) === 'required';
+    if (required) this.caller.onPrack = (prack) => this.#guard('prack', () => this.#pracked(prack));
     this.deliver({ type: 'started' });
   }
 
@@ -249,6 +252,12 @@ export class FlowCall implements LegEvents {
     if (caller.onAck()) return this.#startReleaseTimer();
     this.dials.callerAcked(message);
     this.#effects.callerAcked(message);
+  }
+
+  /** RFC 3262 §5: an offer in it is answered in its 200. */
+  #pracked(prack: InDialogRequest): void {
+    if (prack.message.body.length === 0) prack.respond(200);
+    else void this.#renegotiate(prack);
   }
 
   #answer(request: InDialogRequest): void {
