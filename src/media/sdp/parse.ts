@@ -20,7 +20,7 @@ const MAX_FORMATS = 128;
 /** Lines that this exchange acts on. All others are dropped before the library's expressions see them (S18). */
 const WANTED =
   /^(?:[vosct]=|m=|a=(?:rtpmap|fmtp|ptime|maxptime|crypto|rtcp):|a=(?:sendrecv|sendonly|recvonly|inactive)$)/;
-const MEDIA_LINE = /^m=([\w.+-]+) +(\d{1,5})(?:\/\d{1,5})? +([\w./+-]+) +(\S.*)$/;
+const MEDIA_LINE = /^m=([\w.+-]+) +(\d{1,5})(?:\/\d{1,5})? +([\w./+-]+) +([!-~][ -~]*)$/;
 
 interface MediaLine {
   readonly kind: string;
