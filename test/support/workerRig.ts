@@ -98,6 +98,9 @@ export class WorkerRig {
             if (number >= 0) call.heard.push(number);
           },
           sendRtcp: () => {},
+          narrow: () => false,
+          widen: () => {},
+          collect: () => {},
           close: async () => {},
         };
       },

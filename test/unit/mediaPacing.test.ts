@@ -5,7 +5,9 @@ import { decodeMulaw } from '../../src/media/codec/g711.js';
 import { EndpointCore } from '../../src/media/engine/core.js';
 import { MediaWorker } from '../../src/media/engine/mediaWorker.js';
 import type { Command, FromWorker, OpenReply } from '../../src/media/engine/protocol.js';
-import { parseRtp } from '../../src/media/rtp/packet.js';
+import type { MediaQuality } from '../../src/media/port.js';
+import type { RtpSink } from '../../src/media/engine/sockets.js';
+import { parseRtp, writeRtp } from '../../src/media/rtp/packet.js';
 import { FakeBot, mediaMessage, pcmBytes } from '../support/fakeBot.js';
 import { AUDIO } from '../support/negotiatedAudio.js';
 
@@ -53,11 +55,30 @@ const OFFER = Buffer.from(
   'v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n',
 );
 
+interface Ear {
+  readonly sink: RtpSink;
+  narrowedTo: string;
+  readonly collected: boolean[];
+  /** Packets in the socket of a narrowed pair. */
+  readonly waiting: number[];
+}
+
+const hear = (sink: RtpSink | undefined, number: number): void => {
+  const packet = Buffer.alloc(172, 0xff);
+  writeRtp(
+    packet,
+    { payloadType: 0, marker: false, sequence: number, timestamp: number * 160, ssrc: 7 },
+    Buffer.alloc(160, 0x90),
+  );
+  sink?.onRtp(packet, '192.0.2.9', 4000);
+};
+
 /** A worker whose beats, time and wire are in our hands. */
 const worker = async (endpoints: number) => {
   const clock = new ManualClock();
   const wire: { atMs: number; port: number; timestamp: number }[] = [];
   const opened: OpenReply[] = [];
+  const ears = new Map<number, Ear>();
   let beat: (nowMs: number, lost: number) => void = () => {};
   let command: (command: Command) => void = () => {};
   const metronomes = { running: 0 };
@@ -76,16 +97,26 @@ const worker = async (endpoints: number) => {
         return () => metronomes.running--;
       },
     },
-    bind: async (_address, rtpPort) => ({
-      sendRtp: (data) => {
-        wire.push({ atMs: clock.nowMs(), port: rtpPort, timestamp: parseRtp(Buffer.from(data))?.timestamp ?? 0 });
-      },
-      sendRtcp: () => {},
-      narrow: () => false,
-      widen: () => {},
-      collect: () => {},
-      close: async () => {},
-    }),
+    bind: async (_address, rtpPort, sink) => {
+      const ear: Ear = { sink, narrowedTo: '', collected: [], waiting: [] };
+      ears.set(rtpPort, ear);
+      return {
+        sendRtp: (data) => {
+          wire.push({ atMs: clock.nowMs(), port: rtpPort, timestamp: parseRtp(Buffer.from(data))?.timestamp ?? 0 });
+        },
+        sendRtcp: () => {},
+        narrow: (address, port) => {
+          ear.narrowedTo = `${address}:${port}`;
+          return true;
+        },
+        widen: () => (ear.narrowedTo = ''),
+        collect: (all) => {
+          ear.collected.push(all);
+          for (const number of ear.waiting.splice(0)) hear(sink, number);
+        },
+        close: async () => {},
+      };
+    },
     onDefect: (error) => t.fail(String(error)),
   });
   media.start();
@@ -103,7 +134,7 @@ const worker = async (endpoints: number) => {
     clock.advance(PERIOD * (lost + 1));
     beat(clock.nowMs(), lost);
   };
-  return { media, wire, opened, tick, clock, metronomes, command: (order: Command) => command(order) };
+  return { media, wire, opened, ears, tick, clock, metronomes, command: (order: Command) => command(order) };
 };
 
 t.test('a thread without endpoints does not beat', async (t) => {
@@ -137,6 +168,61 @@ t.test('endpoints take turns, so that packets leave in small bursts', async (t) 
   for (let i = 0; i < 4; i++) tick();
   t.equal(wire.length, 40, 'each spoke once in 20 ms');
   for (let atMs = 5; atMs <= 20; atMs += 5) t.equal(wire.filter((packet) => packet.atMs === atMs).length, 10);
+  await media.stop();
+});
+
+t.test('on a crowded thread packets of known peers are asked for, once a tick', async (t) => {
+  const CROWD = 64;
+  const { media, ears, tick, command } = await worker(CROWD);
+  const frame = (): void => {
+    for (let i = 0; i < 4; i++) tick();
+  };
+  const [quiet, known] = [ears.get(6000), ears.get(6002)];
+  for (let number = 0; number < 49; number++) {
+    hear(known?.sink, number);
+    frame();
+  }
+  t.equal(known?.narrowedTo, '', 'not before it has spoken for a second');
+  hear(known?.sink, 49);
+  frame();
+  t.equal(known?.narrowedTo, '192.0.2.9:4000');
+  for (let i = 0; i < 3; i++) frame();
+  t.same(known?.collected, [true, false, false], 'all of it at first, then one a tick');
+  tick(8);
+  for (let i = 0; i < 3; i++) tick();
+  t.equal(known?.collected.at(-1), true, 'and all of it after a pause');
+  t.same([quiet?.narrowedTo, quiet?.collected], ['', []], 'a peer that has not spoken may come from anywhere');
+  command({ op: 'answerOffer', ref: 900, id: '1', offer: OFFER });
+  t.equal(known?.narrowedTo, '', 'a new offer may name a new place');
+  await media.stop();
+});
+
+t.test('a thread with room hears each packet as it comes', async (t) => {
+  const { media, ears, tick } = await worker(63);
+  for (let number = 0; number < 60; number++) {
+    hear(ears.get(6000)?.sink, number);
+    for (let i = 0; i < 4; i++) tick();
+  }
+  t.equal(ears.get(6000)?.narrowedTo, '');
+  await media.stop();
+});
+
+t.test('packets that were asked for count as having come when the ones before did', async (t) => {
+  const { media, ears, tick, command, opened, clock } = await worker(64);
+  const ear = ears.get(6000);
+  for (let number = 0; number < 70; number++) {
+    // 15 ms before the tick of its endpoint.
+    tick();
+    if (ear?.narrowedTo === '') hear(ear.sink, number);
+    else ear?.waiting.push(number);
+    for (let i = 0; i < 3; i++) tick();
+  }
+  t.not(ear?.narrowedTo, '');
+  command({ op: 'quality', ref: 900, id: '0' });
+  await clock.advanceAsync(0);
+  const quality = opened.at(-1) as unknown as MediaQuality;
+  t.match(quality, { packetsReceived: 69, packetsLost: 0 });
+  t.ok(quality.jitterMs < 0.1, `${quality.jitterMs} ms: without, it would be one or more now`);
   await media.stop();
 });
 

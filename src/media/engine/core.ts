@@ -3,6 +3,7 @@ import { InbandDtmfDetector } from '../dtmf/goertzel.js';
 import type { KeyPress } from '../dtmf/telephoneEvent.js';
 import type { Player } from '../play/player.js';
 import type { MediaQuality } from '../port.js';
+import type { MediaSource } from '../rtp/latch.js';
 import { estimateMos } from '../rtp/quality.js';
 import { writeRtcp } from '../rtp/rtcp.js';
 import type { NegotiatedAudio } from '../sdp/description.js';
@@ -118,6 +119,15 @@ export class EndpointCore implements BridgePeer {
     this.#receiver.configure(negotiated, protection, nowMs);
     this.#transmitter.configure(negotiated, protection);
     this.#timedOut = false;
+  }
+
+  /** Who alone may send, once it has done so for a while: nobody else's packets need to be looked at. */
+  get steadyPeer(): MediaSource | undefined {
+    return this.#receiver.steadyPeer;
+  }
+
+  get lastPacketMs(): number {
+    return this.#receiver.lastPacketMs;
   }
 
   /** Samples a second of the leg. */

@@ -16,6 +16,8 @@ const FRAME_MS = 20;
  * a frame at most, and packets leave in four small bursts.
  */
 const PHASES = 4;
+/** From so many endpoints on, packets are asked for once a tick instead of being announced one by one. */
+const CROWD = 64;
 
 export interface MediaWorkerDeps {
   readonly main: MainLink;
@@ -85,9 +87,10 @@ export class MediaWorker {
     if (lost > 0) this.#miss(lost);
     const phase = this.#phases[this.#beat] as WorkerEndpoint[];
     this.#beat = (this.#beat + 1) % PHASES;
+    const crowded = this.#endpoints.size >= CROWD;
     for (const endpoint of phase) {
       try {
-        endpoint.core.tick(nowMs);
+        endpoint.tick(nowMs, crowded);
       } catch (error) {
         // One endpoint's defect must not silence the others.
         this.#fail(endpoint, error);

@@ -4,13 +4,16 @@ import { type Rate, frameSamples } from '../codec/rate.js';
 import { type KeyPress, TelephoneEventReceiver } from '../dtmf/telephoneEvent.js';
 import { LossConcealer } from '../rtp/concealment.js';
 import { JitterBuffer } from '../rtp/jitterBuffer.js';
-import { SourceLatch } from '../rtp/latch.js';
+import { type MediaSource, SourceLatch } from '../rtp/latch.js';
 import { type RtpPacket, parseRtp } from '../rtp/packet.js';
 import { parseRtcp } from '../rtp/rtcp.js';
 import { RtcpStats } from '../rtp/rtcpStats.js';
 import type { NegotiatedAudio, RtpCodec } from '../sdp/description.js';
 import { isUnspecified } from '../sdp/numericAddress.js';
 import type { Protection } from './protection.js';
+
+/** Packets of a peer after which it is taken to be where it is: a second of audio. */
+const STEADY = 50;
 
 const NO_KEYS: readonly KeyPress[] = [];
 
@@ -50,6 +53,8 @@ export class Receiver {
   #negotiated: NegotiatedAudio | undefined;
   #protection: Protection | undefined;
   #rejected = 0;
+  /** Packets of the peer since the last offer and answer. */
+  #accepted = 0;
   /** When the last packet of the peer came. */
   lastPacketMs = 0;
 
@@ -65,6 +70,7 @@ export class Receiver {
     this.#negotiated = negotiated;
     this.#protection = protection;
     this.lastPacketMs = nowMs;
+    this.#accepted = 0;
     // RFC 3264 §8.4: an address of 0.0.0.0 says where not to send, not where the peer is.
     if (!isUnspecified(negotiated.remoteAddress))
       this.latch.point({ address: negotiated.remoteAddress, port: negotiated.remotePort });
@@ -81,6 +87,11 @@ export class Receiver {
   /** Refused or unreadable packets. */
   get rejected(): number {
     return this.#rejected + this.latch.rejected;
+  }
+
+  /** Undefined until it has sent for a while; from then on its source stays until the next offer and answer. */
+  get steadyPeer(): MediaSource | undefined {
+    return this.#accepted < STEADY ? undefined : this.latch.target;
   }
 
   get late(): number {
@@ -103,6 +114,7 @@ export class Receiver {
     if (packet === undefined) return this.#refuse();
     if (!this.latch.accept(address, port, packet)) return NO_KEYS;
     this.lastPacketMs = nowMs;
+    this.#accepted++;
     if (!negotiated.receives) return NO_KEYS;
     this.stats.received(packet, nowMs);
     if (packet.payloadType === negotiated.receiveEvents) {

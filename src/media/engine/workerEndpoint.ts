@@ -23,6 +23,11 @@ export interface WorkerWorld {
 }
 
 const DIGIT_MS = 160;
+/** Weight of the newest packet in the mean time from arrival to the tick. */
+const LEAD_GAIN = 1 / 16;
+const TICK_MS = 20;
+/** After a pause like that more than one packet waits. */
+const LATE_TICK_MS = 30;
 
 interface Playing {
   readonly playId: string;
@@ -48,6 +53,14 @@ export class WorkerEndpoint implements RtpSink {
   #recordId: string | undefined;
   #unbridge: (() => void) | undefined;
   #closed = false;
+  /** The sockets hear one peer, and are asked for its packets on each tick. */
+  #narrowed = false;
+  #narrowable = true;
+  #tickMs = 0;
+  /** How long before the tick packets come, on the average. */
+  #leadMs = 0;
+  /** While packets are handed over that came at times unknown: when they most likely did. */
+  #collectedMs: number | undefined;
   /** Which of the worker's beats it ticks on. */
   phase = 0;
 
@@ -100,8 +113,17 @@ export class WorkerEndpoint implements RtpSink {
     this.#sockets = sockets;
   }
 
+  /**
+   * Every 20 ms.
+   * @param crowded so many endpoints share the thread that the time of each packet's arrival costs more than it is worth
+   */
+  tick(nowMs: number, crowded: boolean): void {
+    if (this.#narrowed || crowded) this.#collect(nowMs);
+    this.core.tick(nowMs);
+  }
+
   onRtp(data: Buffer, address: string, port: number): void {
-    if (!this.#closed) this.core.onRtp(data, address, port, this.#world.clock.nowMs());
+    if (!this.#closed) this.core.onRtp(data, address, port, this.#collectedMs ?? this.#world.clock.nowMs());
   }
 
   onRtcp(data: Buffer, address: string, port: number): void {
@@ -225,7 +247,27 @@ export class WorkerEndpoint implements RtpSink {
     return this.quality();
   }
 
+  /** Takes what has come. A peer that is known by now is heard alone; an unknown one is waited for as ever. */
+  #collect(nowMs: number): void {
+    const sockets = this.#sockets;
+    if (sockets === undefined || !this.#narrowable) return;
+    if (this.#narrowed) {
+      this.#collectedMs = nowMs - this.#leadMs;
+      sockets.collect(nowMs - this.#tickMs > LATE_TICK_MS);
+      this.#collectedMs = undefined;
+      this.#tickMs = nowMs;
+      return;
+    }
+    const { steadyPeer, lastPacketMs } = this.core;
+    const lead = nowMs - lastPacketMs;
+    if (lead <= TICK_MS) this.#leadMs += (lead - this.#leadMs) * LEAD_GAIN;
+    if (steadyPeer === undefined) return;
+    this.#narrowed = this.#narrowable = sockets.narrow(steadyPeer.address, steadyPeer.port);
+  }
+
   #configure(negotiated: NegotiatedAudio): void {
+    if (this.#narrowed) this.#sockets?.widen();
+    this.#narrowed = false;
     this.core.configure(negotiated, this.#protection.use(negotiated.crypto), this.#world.clock.nowMs());
   }
 

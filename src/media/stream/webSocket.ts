@@ -23,6 +23,8 @@ const BEATS = PINGS + 2;
 const MESSAGES = { atOnce: 15_000, perSecond: 500 };
 const OCTETS = { atOnce: 20 * 1024 * 1024, perSecond: 512 * 1024 };
 
+const AS_TEXT = { binary: false };
+
 export interface WebSocketDialerOptions {
   /**
    * A bot that answered one ping and then says nothing at all for this long is taken for dead: its process may have
@@ -92,7 +94,8 @@ class Connection implements BotSocket {
   }
 
   sendText(text: string): void {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(text);
+    // As octets: the library then puts header and message into one write, where text would take two.
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(Buffer.from(text, 'utf8'), AS_TEXT);
   }
 
   sendBinary(data: Uint8Array): void {
