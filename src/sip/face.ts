@@ -197,11 +197,22 @@ export type Screening =
       readonly status: number;
       readonly reason?: string | undefined;
       readonly headers?: HeaderField[];
+      /**
+       * Over UDP a refusal is never longer than its request, whose source may be forged: it is shortened, or not sent.
+       * Asked where even the shortest is longer: whether it is sent all the same.
+       */
+      readonly mayExceed?: (() => boolean) | undefined;
     };
 
 export interface EngineHandler {
   /** Asked for each request outside a dialog before a transaction exists; absent: accept. */
   screen?: ((request: SipRequest, source: Source) => Screening) | undefined;
+  /**
+   * Whether `address` belongs to the party that `known`, the peer of a dialog, does: asked for a request within a dialog
+   * that comes from elsewhere than its peer, or the places that the peer has named. Where not, it is refused like one for
+   * a dialog that does not exist. Absent: tags are proof enough.
+   */
+  sameParty?: ((address: string, known: string) => boolean) | undefined;
   onInvite(invite: IncomingInvite): void;
   onRequest(request: IncomingRequest): void;
 }

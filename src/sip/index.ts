@@ -10,6 +10,12 @@ export { type MessageLimits, type ParseFailure, parseMessage } from './message/p
 export { type SipUri, equalUri, parseUri, printUri, unescapeUser, uriParam } from './message/uri.js';
 export { type NameAddr, param, parseNameAddr, splitList } from './message/nameAddr.js';
 export { canonicalName } from './message/headerNames.js';
-export { type Challenged, DigestClient, type DigestCredentials, type DigestRefusal } from './auth/client.js';
+export {
+  type Challenged,
+  DigestClient,
+  type DigestCredentials,
+  type DigestRefusal,
+  type DigestRequest,
+} from './auth/client.js';
 export { DigestServer, type DigestServerOptions, type Proof } from './auth/server.js';
 export { reasonPhrase } from './message/reasons.js';

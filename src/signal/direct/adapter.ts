@@ -53,6 +53,7 @@ class DirectSignal implements SignalPort, EngineHandler, LegHost {
   readonly #clock: Clock;
   readonly #legs = new Set<DirectLeg>();
   readonly #unlisted: UnlistedSources | undefined;
+  readonly sameParty: EngineHandler['sameParty'];
   #handlers: SignalHandlers | undefined;
   #engine: SipEngine | undefined;
   #ids = 0;
@@ -61,7 +62,9 @@ class DirectSignal implements SignalPort, EngineHandler, LegHost {
     this.#options = options;
     this.#clock = options.clock;
     this.random = options.random;
-    if (options.gate !== undefined) this.#unlisted = new UnlistedSources(options.gate, options.clock);
+    const { gate } = options;
+    this.#unlisted = gate === undefined ? undefined : new UnlistedSources(gate, options.clock);
+    this.sameParty = gate === undefined ? undefined : (address, known) => gate.sameParty?.(address, known) === true;
   }
 
   async start(handlers: SignalHandlers): Promise<readonly string[]> {

@@ -6,10 +6,16 @@ import type {
   IncomingInvite as EngineInvite,
   IncomingRequest as EngineRequest,
   OutgoingInvite as EngineOutgoingInvite,
+  ResponseFields,
+  ResponseOrigin,
   SipRequest,
   SipResponse,
+  Source,
 } from '../../sip/index.js';
+import { canAnswer } from '../challenge.js';
+import type { Challenge, LegLogin } from '../legLogin.js';
 import type {
+  Content,
   HeaderEntry,
   InDialogSpec,
   IncomingReinvite,
@@ -49,6 +55,9 @@ export abstract class DirectLeg implements Leg, DialogListener {
     this.id = id;
   }
 
+  /** Of a called leg that has credentials. */
+  protected login: LegLogin | undefined;
+
   protected abstract get events(): LegEvents;
   /** The engine has stopped, or was never started. */
   abstract onEngineLost(): void;
@@ -67,35 +76,75 @@ export abstract class DirectLeg implements Leg, DialogListener {
     const { dialog } = this;
     if (this.ended || dialog === undefined) return this.host.soon(() => done({ kind: 'leg_ended' }));
     const settle = this.#expectOutcome(done);
-    const sent = dialog.request(spec.method, toFields(spec), {
-      onResponse: (response, origin) => {
-        if (response.status < 200) return;
-        settle(outcomeOf(response, origin));
-        if (lostStatus(response.status)) this.#lost(origin === 'network' ? response.status : undefined);
-      },
+    const sent = this.ask(dialog, spec.method, toFields(spec), (response, origin) => {
+      settle(outcomeOf(response, origin));
+      if (lostStatus(response.status)) this.#lost(origin === 'network' ? response.status : undefined);
     });
-    if ('refusal' in sent) this.host.soon(() => settle({ kind: 'leg_ended' }));
+    if (!sent) this.host.soon(() => settle({ kind: 'leg_ended' }));
+  }
+
+  /**
+   * Sends a request within the dialog, and again for each challenge that the leg's credentials answer (RFC 3261 §22.2).
+   * @param done told of the final response
+   * @returns false when nothing was sent
+   */
+  protected ask(
+    dialog: Dialog,
+    method: string,
+    fields: ResponseFields,
+    done: (response: SipResponse, origin: ResponseOrigin) => void = IGNORE,
+  ): boolean {
+    const { login } = this;
+    const prove = login?.forRequest();
+    const send = (proof: readonly HeaderEntry[]): boolean => {
+      let uri = '';
+      const sent = dialog.request(method, withHeaders(fields, proof), {
+        onResponse: (response, origin, source) => {
+          if (response.status < 200) return;
+          const again = source === undefined ? undefined : prove?.(challengeOf(response, source), { method, uri });
+          if (again === undefined || !send(again)) done(response, origin);
+        },
+      });
+      if ('refusal' in sent) return false;
+      uri = sent.request.uri;
+      return true;
+    };
+    return send(NO_HEADERS);
   }
 
   reinvite(spec: ResponseSpec, done: (outcome: ReinviteOutcome) => void): void {
     const { dialog } = this;
     if (this.ended || dialog === undefined) return this.host.soon(() => done({ kind: 'leg_ended' }));
     const settle = this.#expectOutcome(done);
-    const sent: EngineOutgoingInvite | { refusal: string } = dialog.invite(toFields(spec), {
-      onProvisional: () => {},
-      onAnswered: (response) => {
-        this.#outstanding.delete(settle);
-        const message = new DirectMessage(response);
-        done({ kind: 'answered', message, ack: (content) => void dialog.ack(toFields(content ?? {})) });
-      },
-      onFailed: (response, origin) => {
-        settle(outcomeOf(response, origin));
-        if (lostStatus(response.status)) this.#lost(origin === 'network' ? response.status : undefined);
-      },
-    });
-    if (!('refusal' in sent)) return;
+    const fields = toFields(spec);
+    const prove = this.login?.forRequest();
+    const send = (proof: readonly HeaderEntry[]): string | undefined => {
+      let uri = '';
+      const sent: EngineOutgoingInvite | { refusal: string } = dialog.invite(withHeaders(fields, proof), {
+        onProvisional: () => {},
+        onAnswered: (response) => {
+          this.#outstanding.delete(settle);
+          const message = new DirectMessage(response);
+          // RFC 3261 §22.1: the ACK carries the credentials of its INVITE.
+          const ack = (content: Content = {}): void => void dialog.ack(withHeaders(toFields(content), proof));
+          done({ kind: 'answered', message, ack });
+        },
+        onFailed: (response, origin, source) => {
+          const challenge = source === undefined ? undefined : challengeOf(response, source);
+          const again = challenge === undefined ? undefined : prove?.(challenge, { method: 'INVITE', uri });
+          if (again !== undefined && send(again) === undefined) return;
+          settle(outcomeOf(response, origin));
+          if (lostStatus(response.status)) this.#lost(origin === 'network' ? response.status : undefined);
+        },
+      });
+      if ('refusal' in sent) return sent.refusal;
+      uri = sent.request.uri;
+      return undefined;
+    };
+    const refusal = send(NO_HEADERS);
+    if (refusal === undefined) return;
     // RFC 3261 §14.1: another INVITE is under way in this dialog.
-    this.host.soon(() => settle({ kind: 'transport_error', code: sent.refusal }));
+    this.host.soon(() => settle({ kind: 'transport_error', code: refusal }));
   }
 
   bye(headers?: readonly HeaderEntry[]): void {
@@ -103,7 +152,7 @@ export abstract class DirectLeg implements Leg, DialogListener {
     if (this.ended || dialog === undefined || dialog.state !== 'confirmed') return;
     // A 2xx that the application never acknowledged: RFC 3261 §13.2.2.4 wants its ACK all the same.
     dialog.ack();
-    dialog.request('BYE', { headers }, { onResponse: () => {} });
+    this.ask(dialog, 'BYE', { headers });
   }
 
   dump(): object {
@@ -193,9 +242,21 @@ export abstract class DirectLeg implements Leg, DialogListener {
   #lost(status: number | undefined): void {
     if (this.ended) return;
     this.end({ kind: 'dialog_lost', status });
-    this.dialog?.request('BYE', {}, { onResponse: () => {} });
+    if (this.dialog !== undefined) this.ask(this.dialog, 'BYE', {});
   }
 }
+
+const NO_HEADERS: readonly HeaderEntry[] = [];
+const IGNORE = (): void => {};
+
+const challengeOf = (response: SipResponse, { address }: Source): Challenge => ({
+  status: response.status,
+  headers: canAnswer(response.status) ? response.headers() : NO_HEADERS,
+  address,
+});
+
+const withHeaders = (fields: ResponseFields, more: readonly HeaderEntry[]): ResponseFields =>
+  more.length === 0 ? fields : { ...fields, headers: [...(fields.headers ?? []), ...more] };
 
 export const outcomeOf = (response: SipResponse, origin: string): RequestOutcome => {
   if (origin === 'timeout') return { kind: 'timeout' };

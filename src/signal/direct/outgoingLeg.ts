@@ -1,13 +1,14 @@
 import {
   type Dialog,
-  DigestClient,
   type OutgoingInvite,
   type OutgoingInviteListener,
   type Refusal,
   type ResponseOrigin,
   type SipResponse,
+  type Source,
 } from '../../sip/index.js';
-import { canAnswer, challengedBy, hostOfUri } from '../challenge.js';
+import { canAnswer } from '../challenge.js';
+import { LegLogin } from '../legLogin.js';
 import type {
   Content,
   HeaderEntry,
@@ -32,9 +33,8 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
   readonly #sink: OutgoingEvents;
   readonly #spec: InviteSpec;
   readonly #launch: Launch;
-  #digest: DigestClient | undefined;
   /** RFC 3261 §22.1: the ACK carries the credentials of its INVITE. */
-  #authorization: HeaderEntry | undefined;
+  #authorization: readonly HeaderEntry[] | undefined;
   #invite: OutgoingInvite | undefined;
   #settled = false;
   #cancelled = false;
@@ -43,6 +43,8 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
     super(host, id);
     this.#sink = sink;
     this.#spec = order.spec;
+    const { credentials } = order.spec;
+    if (credentials !== undefined) this.login = new LegLogin(credentials, order.spec, host.random);
     this.#launch = order.launch;
   }
 
@@ -79,7 +81,7 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
     if (this.ended) return;
     const fields = toFields(content);
     const proof = this.#authorization;
-    this.dialog?.ack(proof === undefined ? fields : { ...fields, headers: [...(fields.headers ?? []), proof] });
+    this.dialog?.ack(proof === undefined ? fields : { ...fields, headers: [...(fields.headers ?? []), ...proof] });
   }
 
   cancel(headers?: readonly HeaderEntry[]): void {
@@ -92,17 +94,19 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
     if (!this.#settled && !this.#cancelled) this.#sink.onTrying(this);
   }
 
-  onProvisional(response: SipResponse, dialog: Dialog | undefined): void {
+  onProvisional(response: SipResponse, dialog: Dialog | undefined, source: Source): void {
     const rseq = response.header('RSeq');
     if (rseq !== undefined && dialog !== undefined) {
       // RFC 3262 §4: acknowledged whatever the application makes of it.
       const rack = `${rseq} ${response.header('CSeq') ?? ''}`;
-      dialog.request('PRACK', { headers: [['RAck', rack]] }, { onResponse: () => {} });
+      this.login?.settle(source.address);
+      this.ask(dialog, 'PRACK', { headers: [['RAck', rack]] });
     }
     if (!this.#settled && !this.#cancelled) this.#sink.onProgress(this, new DirectMessage(response));
   }
 
-  onAnswered(response: SipResponse, dialog: Dialog): void {
+  onAnswered(response: SipResponse, dialog: Dialog, source: Source): void {
+    this.login?.settle(source.address);
     if (this.#cancelled) {
       // The answer crossed our CANCEL: acknowledged here, released by the engine.
       dialog.ack();
@@ -131,15 +135,16 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
 
   /** The engine takes responses of the next hop alone, so whoever challenges here is whom the credentials are for. */
   #answersChallenge(response: SipResponse): boolean {
-    const { credentials, uri, nextHop, headers = [] } = this.#spec;
+    const { uri, headers = [] } = this.#spec;
+    const { login } = this;
     const invite = this.#invite;
-    if (credentials === undefined || invite === undefined || !canAnswer(response.status)) return false;
-    this.#digest ??= new DigestClient(credentials, hostOfUri(nextHop ?? uri), this.host.random);
-    const answer = this.#digest.answer(challengedBy(response.status, response.headers()), { method: 'INVITE', uri });
-    if (!answer.ok) return false;
-    this.#authorization = answer.header;
+    if (login === undefined || invite === undefined || !canAnswer(response.status)) return false;
+    const challenge = { status: response.status, headers: response.headers() };
+    const proof = login.answerInvite(challenge, { method: 'INVITE', uri });
+    if (proof === undefined) return false;
+    this.#authorization = proof;
     const { request } = invite;
-    const spec = { ...this.#spec, from: request.header('From') ?? '', headers: [...headers, answer.header] };
+    const spec = { ...this.#spec, from: request.header('From') ?? '', headers: [...headers, ...proof] };
     const sent = this.#launch(this, spec, { callId: request.callId, cseq: request.cseq.seq + 1 });
     if (sent === undefined) return false;
     this.launched(sent);

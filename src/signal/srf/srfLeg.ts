@@ -9,10 +9,12 @@ import type {
   RequestOutcome,
   ResponseSpec,
 } from '../port.js';
+import { canAnswer } from '../challenge.js';
+import type { Challenge, LegLogin } from '../legLogin.js';
 import { SrfInDialogRequest, SrfReinvite, isLocal, sendAck, sendResponse } from './srfExchange.js';
 import { type SrfFault, type SrfLink, isFault } from './srfLink.js';
 import { type SrfMessage, readMessage } from './srfMessage.js';
-import { dialogIdOf, headerObject, srfContent, toSrf, fromSrf } from './srfText.js';
+import { dialogIdOf, srfContent, toSrf, fromSrf } from './srfText.js';
 import type { SrfRequest, SrfRequestOptions, SrfResponse } from './srfTypes.js';
 
 export interface LegContext {
@@ -61,6 +63,8 @@ export abstract class SrfLeg implements Leg {
   /** 2xx of our INVITE or re-INVITE that the application has not acknowledged yet. */
   #unacknowledged: SrfResponse | undefined;
   #reinviting = false;
+  /** Of a called leg that has credentials. */
+  protected login: LegLogin | undefined;
 
   constructor(context: LegContext, identity: LegIdentity) {
     this.context = context;
@@ -93,9 +97,9 @@ export abstract class SrfLeg implements Leg {
   request(spec: InDialogSpec, done: (outcome: RequestOutcome) => void): void {
     const outstanding = this.#open(done);
     if (outstanding === undefined) return;
-    this.send({ method: spec.method.toUpperCase(), ...srfContent(spec.headers, spec) }, (sent) => {
-      if (isFault(sent)) this.#settleFault(outstanding, sent);
-      else sent.on('response', (response) => this.#onResponse(outstanding, response));
+    this.#ask(spec, (got) => {
+      if (isFault(got)) this.#settleFault(outstanding, got);
+      else this.#onResponse(outstanding, got);
     });
   }
 
@@ -108,14 +112,37 @@ export abstract class SrfLeg implements Leg {
       return;
     }
     this.#reinviting = true;
-    this.send({ method: 'INVITE', ...srfContent(spec.headers, spec) }, (sent) => {
-      if (isFault(sent)) {
+    this.#ask({ ...spec, method: 'INVITE' }, (got, proof) => {
+      if (isFault(got)) {
         this.#reinviting = false;
-        this.#settleFault(outstanding, sent);
-      } else {
-        sent.on('response', (response) => this.#onReinviteResponse(outstanding, done, response));
-      }
+        this.#settleFault(outstanding, got);
+      } else this.#onReinviteResponse(outstanding, done, { response: got, proof });
     });
+  }
+
+  /**
+   * Sends a request within the dialog, and again for each challenge that the leg's credentials answer (RFC 3261 §22.2).
+   * @param done told of every response but those challenges, and of what kept a request from being sent
+   */
+  #ask(spec: InDialogSpec, done: (got: SrfResponse | SrfFault, proof: readonly HeaderEntry[]) => void): void {
+    const prove = this.login?.forRequest();
+    const method = spec.method.toUpperCase();
+    const send = (proof: readonly HeaderEntry[]): void => {
+      const headers = proof.length === 0 ? spec.headers : [...(spec.headers ?? []), ...proof];
+      this.send({ method, ...srfContent(headers, spec) }, (sent) => {
+        if (isFault(sent)) return done(sent, proof);
+        const { uri = '' } = readMessage(sent.msg);
+        sent.on('response', (response) => {
+          const again =
+            prove === undefined || !canAnswer(response.status) || isLocal(response)
+              ? undefined
+              : prove(challengeOf(response), { method, uri });
+          if (again === undefined) done(response, proof);
+          else send(again);
+        });
+      });
+    };
+    send(NO_HEADERS);
   }
 
   bye(headers?: readonly HeaderEntry[]): void {
@@ -208,9 +235,8 @@ export abstract class SrfLeg implements Leg {
 
   /** BYE; the leg is released with its final response, or when the server no longer knows the dialog. */
   protected sendBye(headers?: readonly HeaderEntry[]): void {
-    this.send({ method: 'BYE', headers: headerObject(headers) }, (sent) => {
-      if (isFault(sent)) this.release();
-      else sent.on('response', (response) => response.status >= 200 && this.release());
+    this.#ask({ method: 'BYE', headers }, (got) => {
+      if (isFault(got) || got.status >= 200) this.release();
     });
   }
 
@@ -276,7 +302,11 @@ export abstract class SrfLeg implements Leg {
     this.sendBye();
   }
 
-  #onReinviteResponse(outstanding: Outstanding, done: (outcome: ReinviteOutcome) => void, response: SrfResponse): void {
+  #onReinviteResponse(
+    outstanding: Outstanding,
+    done: (outcome: ReinviteOutcome) => void,
+    { response, proof }: { readonly response: SrfResponse; readonly proof: readonly HeaderEntry[] },
+  ): void {
     if (response.status < 200) return;
     if (response.status >= 300) {
       this.#reinviting = false;
@@ -289,7 +319,8 @@ export abstract class SrfLeg implements Leg {
     }
     this.owesAck(response);
     const ack = (content?: Content): void => {
-      if (this.#unacknowledged === response) this.acknowledge(content);
+      // RFC 3261 §22.1: the ACK carries the credentials of its INVITE.
+      if (this.#unacknowledged === response) this.acknowledge({ ...content, headers: proof });
     };
     this.deliver(() => done({ kind: 'answered', message: readMessage(response.msg), ack }));
   }
@@ -348,6 +379,14 @@ export abstract class SrfLeg implements Leg {
     this.deliver(() => this.sink.onReinvite(this, reinvite));
   }
 }
+
+const NO_HEADERS: readonly HeaderEntry[] = [];
+
+const challengeOf = (response: SrfResponse): Challenge => ({
+  status: response.status,
+  headers: readMessage(response.msg).headers(),
+  address: response.source_address ?? '',
+});
 
 /** A response of the server's own making tells by status and phrase why the network gave none. */
 export function outcomeOf(response: SrfResponse): RequestOutcome {

@@ -193,4 +193,4 @@ function toFault(error: (Error & { code?: string }) | null | undefined): SrfFaul
   return { kind: 'refused', detail };
 }
 
-export const isFault = (sent: SrfRequest | SrfFault): sent is SrfFault => 'kind' in sent;
+export const isFault = (sent: SrfRequest | SrfResponse | SrfFault): sent is SrfFault => 'kind' in sent;

@@ -1,6 +1,6 @@
 import type { Timer } from '../../kernel/index.js';
-import { DigestClient } from '../../sip/index.js';
-import { canAnswer, challengedBy, hostOfUri } from '../challenge.js';
+import { canAnswer } from '../challenge.js';
+import { LegLogin } from '../legLogin.js';
 import type {
   Content,
   HeaderEntry,
@@ -30,9 +30,8 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
   #request: SrfRequest | undefined;
   #spec: InviteSpec | undefined;
   #cseq = 1;
-  #digest: DigestClient | undefined;
   /** RFC 3261 §22.1: the ACK carries the credentials of its INVITE. */
-  #authorization: HeaderEntry | undefined;
+  #authorization: readonly HeaderEntry[] | undefined;
   /** answered or failed has been decided; it is reported once. */
   #settled = false;
   #cancelHeaders: readonly HeaderEntry[] | undefined;
@@ -63,12 +62,13 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
       return;
     }
     this.#spec = spec;
+    if (spec.credentials !== undefined) this.login = new LegLogin(spec.credentials, spec, this.link.random);
     this.#send(spec);
   }
 
   #send(spec: InviteSpec): void {
     const proof = this.#authorization;
-    const headers = proof === undefined ? spec.headers : [...(spec.headers ?? []), proof];
+    const headers = proof === undefined ? spec.headers : [...(spec.headers ?? []), ...proof];
     const options: SrfRequestOptions = {
       method: 'INVITE',
       ...srfContent(headers, spec),
@@ -92,7 +92,7 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
   }
 
   #proof(): { readonly headers?: readonly HeaderEntry[] } {
-    return this.#authorization === undefined ? {} : { headers: [this.#authorization] };
+    return this.#authorization === undefined ? {} : { headers: this.#authorization };
   }
 
   cancel(headers?: readonly HeaderEntry[]): void {
@@ -180,6 +180,7 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
       return;
     }
     this.#settled = true;
+    this.login?.settle(response.source_address);
     this.markConfirmed();
     this.owesAck(response);
     this.deliver(() => this.#events.onAnswered(this, message));
@@ -207,12 +208,12 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
   /** The server takes responses of the next hop alone, so whoever challenges here is whom the credentials are for. */
   #answersChallenge(response: SrfResponse, message: SrfMessage): boolean {
     const spec = this.#spec;
-    if (spec?.credentials === undefined || !canAnswer(response.status) || isLocal(response)) return false;
-    const { uri, nextHop, credentials } = spec;
-    this.#digest ??= new DigestClient(credentials, hostOfUri(nextHop ?? uri), this.link.random);
-    const answer = this.#digest.answer(challengedBy(response.status, message.headers()), { method: 'INVITE', uri });
-    if (!answer.ok) return false;
-    this.#authorization = answer.header;
+    const { login } = this;
+    if (spec === undefined || login === undefined || !canAnswer(response.status) || isLocal(response)) return false;
+    const challenge = { status: response.status, headers: message.headers() };
+    const proof = login.answerInvite(challenge, { method: 'INVITE', uri: spec.uri });
+    if (proof === undefined) return false;
+    this.#authorization = proof;
     this.#cseq = (Number.parseInt(message.header('CSeq') ?? '', 10) || this.#cseq) + 1;
     this.#remoteTag = '';
     this.#request = undefined;

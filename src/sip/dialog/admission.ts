@@ -1,5 +1,5 @@
 import type { EngineHandler, HeaderField, ResponseFields, Screening } from '../face.js';
-import type { SipRequest } from '../message/message.js';
+import type { SipRequest, SipResponse } from '../message/message.js';
 import type { ParseFailure } from '../message/parse.js';
 import type { Arrival } from '../transport/layer.js';
 import { MAGIC_COOKIE } from '../transaction/layer.js';
@@ -75,19 +75,24 @@ export class Admission {
     }
     if (verdict.action === 'accept') return true;
     if (verdict.action === 'reject') {
-      this.refuse(request, arrival, verdict.status, { headers: verdict.headers, reason: verdict.reason });
+      const { status, headers, reason, mayExceed = NEVER } = verdict;
+      const response = this.#response(request, arrival, status, { headers, reason });
+      this.#core.layer.replyStatelessly(request, arrival, response, mayExceed);
     }
     return false;
   }
 
   refuse(request: SipRequest, arrival: Arrival, status: number, fields: ResponseFields = {}): void {
-    const response = buildResponse(this.#core, request, status, {
+    this.#core.layer.replyStatelessly(request, arrival, this.#response(request, arrival, status, fields));
+  }
+
+  #response(request: SipRequest, arrival: Arrival, status: number, fields: ResponseFields): SipResponse {
+    return buildResponse(this.#core, request, status, {
       fields,
       tag: statelessTag(request),
       listener: arrival.listener,
       contact: false,
     });
-    this.#core.layer.replyStatelessly(request, arrival, response);
   }
 
   refuseMalformed(failure: ParseFailure, arrival: Arrival): void {
@@ -117,5 +122,7 @@ const statelessTag = (request: SipRequest): string => {
   for (let i = 0; i < seed.length; i++) hash = Math.imul(hash ^ seed.charCodeAt(i), 0x01000193);
   return (hash >>> 0).toString(16).padStart(8, '0');
 };
+
+const NEVER = (): boolean => false;
 
 const printable = (text: string): string => text.replaceAll(/[^\w .,:-]/g, '').slice(0, 120);

@@ -25,6 +25,7 @@ import { IncomingInviteCall } from './incomingInvite.js';
 import { IncomingRequestCall, buildResponse } from './incomingRequest.js';
 import { receiveInDialog } from './inDialog.js';
 import { buildOutOfDialog } from './outOfDialog.js';
+import { type SameParty, askParty, isPeerHost } from './party.js';
 import { type LaunchUser, OutgoingRequestCall, findWays } from './outgoing.js';
 import { OutgoingInviteCall } from './outgoingInvite.js';
 
@@ -53,17 +54,21 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   readonly layer: TransactionLayer;
   readonly resolver: HostResolver;
   readonly userAgent: string | undefined;
+  readonly sameParty: SameParty | undefined;
   readonly #handler: EngineHandler;
   readonly #onEvent: ((event: EngineEvent) => void) | undefined;
   readonly #admission: Admission;
   readonly #dialogs = new Map<string, InviteDialog>();
   readonly unlaunched = new Set<LaunchUser>();
+  /** Requests within dialogs whose sender's right is being found out. */
+  readonly #asking = new Set<string>();
   #stopped = false;
 
   constructor(options: EngineOptions) {
     this.resolver = options.resolver;
     this.userAgent = options.userAgent;
     this.#handler = options.handler;
+    this.sameParty = options.handler.sameParty?.bind(options.handler);
     this.#onEvent = options.onEvent;
     const timers = { ...DEFAULT_TIMERS, ...options.timers };
     this.layer = new TransactionLayer({ ...options, timers }, this);
@@ -79,13 +84,29 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   onRequest(request: SipRequest, arrival: Arrival, key: string): void {
     if (request.toTag !== undefined) {
       const dialog = this.#dialogs.get(dialogKeyOfRequest(request));
-      if (dialog !== undefined) receiveInDialog(this, dialog, request, { arrival, key, admission: this.#admission });
-      else this.#refuseUnknown(request, arrival); // RFC 3261 §12.2.2
-      return;
+      if (dialog === undefined) return this.#refuseUnknown(request, arrival); // RFC 3261 §12.2.2
+      return this.#inDialog(dialog, request, arrival, key);
     }
     if (!this.#admission.admit(request, arrival)) return;
     if (request.method === 'INVITE') this.#newInvite(request, arrival, key);
     else this.#newRequest(request, arrival, key);
+  }
+
+  #inDialog(dialog: InviteDialog, request: SipRequest, arrival: Arrival, key: string): void {
+    if (isPeerHost(this, dialog, arrival.address)) {
+      return receiveInDialog(this, dialog, request, { arrival, key, admission: this.#admission });
+    }
+    // Its sender is still being looked up: a repetition.
+    if (this.#asking.has(key)) return;
+    this.#asking.add(key);
+    askParty(this, dialog, arrival.address, (isPeer) => {
+      this.#asking.delete(key);
+      if (isPeer && dialog.state !== 'terminated') {
+        return receiveInDialog(this, dialog, request, { arrival, key, admission: this.#admission });
+      }
+      if (!isPeer) this.layer.counters.foreignRequests++;
+      this.#refuseUnknown(request, arrival);
+    });
   }
 
   /** What belongs to nothing that we know: 481, or whatever the gate has for its sender. */
@@ -110,8 +131,12 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   onAck(ack: SipRequest, arrival: Arrival): void {
     const dialog = this.#dialogs.get(dialogKeyOfRequest(ack));
     const invite = dialog?.pendingIn;
-    if (invite !== undefined && invite.seq === ack.cseq.seq) invite.onAck(ack, arrival);
-    else this.layer.counters.strayAcks++; // RFC 3261 §17.2.3: silence
+    // RFC 3261 §17.2.3: silence.
+    if (dialog === undefined || invite?.seq !== ack.cseq.seq) return void this.layer.counters.strayAcks++;
+    askParty(this, dialog, arrival.address, (isPeer) => {
+      if (isPeer) invite.onAck(ack, arrival);
+      else this.layer.counters.foreignRequests++;
+    });
   }
 
   /** RFC 3261 §9.2. */
@@ -161,7 +186,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   // ------------------------------------------------------------------ host of dialogs and requests
 
   newTag(): string {
-    return this.layer.random.hex(8);
+    return this.layer.random.hex(16);
   }
 
   newDialog(parts: DialogParts): InviteDialog {

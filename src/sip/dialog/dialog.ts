@@ -36,6 +36,8 @@ export interface DialogParts {
   readonly remoteSeq: number | undefined;
   /** Where it was set up; requests leave from here. */
   readonly listener: Listener;
+  /** Where the message came from that made it: the peer's INVITE, or its answer to ours. */
+  readonly peerAddress: string;
   /** The connection it was set up over, for streams. */
   readonly hop: Hop | undefined;
 }
@@ -47,6 +49,7 @@ export class InviteDialog implements Dialog {
   readonly callId: string;
   readonly localTag: string;
   readonly remoteTag: string;
+  readonly peerAddress: string;
   state: 'early' | 'confirmed' | 'terminated' = 'early';
   listener: DialogListener | undefined;
   /** Our own INVITE in this dialog that has no final answer yet (glare, RFC 3261 §14.2). */
@@ -74,6 +77,7 @@ export class InviteDialog implements Dialog {
     this.callId = detach(parts.callId);
     this.localTag = detach(parts.localTag);
     this.remoteTag = detach(parts.remoteTag);
+    this.peerAddress = parts.peerAddress;
     this.key = dialogKey(parts.callId, parts.localTag, parts.remoteTag);
     this.#localField = detach(parts.localField);
     this.#remoteField = detach(parts.remoteField);
@@ -87,6 +91,10 @@ export class InviteDialog implements Dialog {
 
   get remoteTarget(): string {
     return this.#remoteTarget;
+  }
+
+  get routeSet(): readonly string[] {
+    return this.#routeSet;
   }
 
   // ------------------------------------------------------------------ requests from us

@@ -5,12 +5,15 @@ import type { TransactionLayer } from '../transaction/layer.js';
 import type { Hop, Listener } from '../transport/hop.js';
 import type { DialogParts, InviteDialog } from './dialog.js';
 import type { LaunchUser } from './outgoing.js';
+import type { SameParty } from './party.js';
 
 /** What dialogs and requests need of the core that holds them. */
 export interface CoreHost {
   readonly layer: TransactionLayer;
   readonly resolver: HostResolver;
   readonly userAgent: string | undefined;
+  /** Absent: whoever knows a dialog's tags may speak in it. */
+  readonly sameParty: SameParty | undefined;
   /** Requests whose next hop is still being looked up, or was not found: to be told when the engine stops. */
   readonly unlaunched: Set<LaunchUser>;
   newTag(): string;

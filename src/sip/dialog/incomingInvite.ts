@@ -261,6 +261,7 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
       localSeq: 0,
       remoteSeq: this.seq,
       listener: this.#arrival.listener,
+      peerAddress: this.#arrival.address,
       hop: this.#arrival.hop,
     });
     dialog.pendingIn = this;

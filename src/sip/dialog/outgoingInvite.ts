@@ -352,6 +352,7 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
       localSeq: this.#seq,
       remoteSeq: undefined,
       listener: this.#transaction?.hop.listener ?? arrival.listener,
+      peerAddress: arrival.address,
       hop: arrival.hop,
     });
   }

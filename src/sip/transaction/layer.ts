@@ -35,7 +35,11 @@ export interface TransactionCounters {
   strayResponses: number;
   /** Of a known transaction, but not from where its request went, or with a Via that is not ours. */
   foreignResponses: number;
+  /** Of a known dialog, but not from where its peer is. */
+  foreignRequests: number;
   strayAcks: number;
+  /** Requests of strangers whose refusal would have been longer than they were. */
+  unanswered: number;
   malformed: number;
 }
 
@@ -67,7 +71,9 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     retransmissionsOut: 0,
     strayResponses: 0,
     foreignResponses: 0,
+    foreignRequests: 0,
     strayAcks: 0,
+    unanswered: 0,
     malformed: 0,
   };
   readonly #core: TransactionCore;
@@ -189,10 +195,19 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     return transaction;
   }
 
-  /** An answer outside any transaction, RFC 3261 §8.2.7: no state, no repetition, no connection made for it. */
-  replyStatelessly(request: SipRequest, arrival: Arrival, response: SipResponse): void {
+  /**
+   * An answer outside any transaction, RFC 3261 §8.2.7: no state, no repetition, no connection made for it.
+   * @param mayExceed given for a sender who may have forged the address: over UDP there are no more octets than came from
+   * there, so that nobody can aim more at a third party through us than he sends himself; where it says no, silence
+   */
+  replyStatelessly(request: SipRequest, arrival: Arrival, response: SipResponse, mayExceed?: () => boolean): void {
     const path = replyPath(request, arrival);
-    if (path.hop === undefined) return this.reply(path, response.toBuffer());
+    if (path.hop === undefined) {
+      const data = mayExceed === undefined ? response.toBuffer() : shortened(response, arrival.bytes);
+      if (mayExceed !== undefined && data.length > arrival.bytes && !mayExceed()) this.counters.unanswered++;
+      else this.reply(path, data);
+      return;
+    }
     this.counters.responsesOut++;
     path.hop.connection?.write(response.toBuffer());
   }
@@ -280,6 +295,23 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     if (transaction.mergeKey !== '') this.#merges.set(transaction.mergeKey, transaction.key);
   }
 }
+
+/** What a refusal can do without. A forged source must not get more from us than was sent in its name. */
+const EXPENDABLE = ['Server', 'Warning', 'Allow', 'Reason'];
+
+/** The response in at most so many octets, with all that fits; the least there is, where that is more. */
+const shortened = (response: SipResponse, bytes: number): Buffer => {
+  let data = response.toBuffer();
+  for (const name of EXPENDABLE) {
+    if (data.length <= bytes) return data;
+    response.remove(name);
+    data = response.toBuffer();
+  }
+  const challenges = response.headerAll('WWW-Authenticate');
+  if (data.length <= bytes || challenges.length < 2) return data;
+  // The last is the one that everybody knows.
+  return response.set('WWW-Authenticate', challenges.at(-1) as string).toBuffer();
+};
 
 /**
  * RFC 3261 §17.2.3, and the address it came from: neither can a stranger touch a transaction whose branch he knows, nor
