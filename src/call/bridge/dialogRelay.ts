@@ -14,6 +14,7 @@ import type {
 } from '../../signal/port.js';
 import { Described } from './described.js';
 import type { Attempt } from './attempt.js';
+import { type Exchange, type ExchangeKind, verdictOf } from './exchanges.js';
 import type { HeaderPolicy, MessageKind } from './headerPolicy.js';
 import { cleanText } from './headerText.js';
 import { contentOf } from './legHeaders.js';
@@ -37,6 +38,7 @@ const LOCAL_ANSWERS: { readonly [method: string]: readonly [status: number, head
 
 /** A re-INVITE on its way across. At most one per call: RFC 3261 §14.1. */
 interface Renegotiation {
+  readonly exchange: Exchange<Leg>;
   readonly from: Leg;
   readonly incoming: IncomingReinvite;
   /** `asked`: the other leg has not answered; `answered`: our 2xx awaits its ACK; `withdrawn`: by its sender. */
@@ -49,6 +51,8 @@ interface Renegotiation {
 const statusOf = (outcome: Exclude<RequestOutcome, { kind: 'response' }>): number => {
   if (outcome.kind === 'timeout') return 504;
   // RFC 3261 §15.1.2: what was pending when the dialog ended is answered 487.
+  // RFC 3261 §14.1: a request of that dialog's own is under way.
+  if (outcome.kind === 'transport_error' && outcome.code === 'request_pending') return 491;
   return outcome.kind === 'leg_ended' ? 487 : 502;
 };
 
@@ -73,6 +77,10 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
 
   /** @param onError told of exceptions in callbacks of the port, which must not see them. */
   constructor(policy: HeaderPolicy, random: Random, onError: (error: unknown) => void) {
+  /** What is open between the legs, the renegotiation included. */
+  #exchanges: Set<Exchange<Leg>> | undefined;
+  /** RFC 3515 §2.4.6: the ids of subscriptions made by REFERs that crossed, as their senders know them. */
+  #eventIds: Map<string, string> | undefined;
     this.#policy = policy;
     this.#random = random;
     this.#onError = onError;
@@ -86,23 +94,36 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
       request.respond(local[0], { headers: local[1] });
       return;
     }
-    if (message.method === 'UPDATE' && message.body.length > 0 && this.#renegotiation !== undefined) {
-      // RFC 3311 §5.2: an offer while another is open.
-      request.respond(491);
-      return;
-    }
-    const spec = { method: message.method, headers: this.#headers('request', message), ...contentOf(message) };
+    const kind: ExchangeKind = message.body.length > 0 ? 'update_offer' : 'update';
+    const exchange = message.method === 'UPDATE' ? this.#open(kind, to, request) : undefined;
+    if (exchange === null) return;
+    const passed = this.#headers('request', message);
+    const headers = message.method === 'NOTIFY' ? passed.map((field) => this.#named(field)) : passed;
+    const spec = { method: message.method, headers, ...contentOf(message) };
     to.request(spec, (outcome) => {
       this.#guard(() => {
         if (outcome.kind !== 'response') request.respond(statusOf(outcome));
         else request.respond(crossing(outcome.message), this.response('response', outcome.message));
       });
+        if (exchange !== undefined) this.#exchanges?.delete(exchange);
     });
   }
 
   /**
    * Whoever answers the PRACK of the caller's provisional; undefined: it need not be sent reliably.
    * @param required the caller wants all of them so, whatever the callee does (RFC 3262 §3)
+  /** @returns null when it must not cross now, and its sender has been told so */
+  #open(kind: ExchangeKind, to: Leg, request: InDialogRequest | IncomingReinvite): Exchange<Leg> | null {
+    const exchanges = (this.#exchanges ??= new Set());
+    const verdict = verdictOf(exchanges, kind, to);
+    if (verdict === 'glare') request.respond(491);
+    else if (verdict === 'later') this.defer(request);
+    if (verdict !== 'cross') return null;
+    const exchange = { kind, to };
+    exchanges.add(exchange);
+    return exchange;
+  }
+
    */
   reliably(attempt: Attempt, progress: SignalMessage, required: boolean): ProgressSpec['reliable'] {
     if (isRelayed(attempt, progress)) return (prack) => this.#prack(attempt, progress, prack);
@@ -116,7 +137,10 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
     this.#pracked(attempt, progress, spec, (outcome) => {
       if (outcome.kind === 'response')
         prack.respond(crossing(outcome.message), this.response('response', outcome.message));
+    const { leg } = attempt;
+    const exchange = message.body.length > 0 && leg !== undefined ? this.#open('prack_offer', leg, prack) : null;
       // RFC 3262 §3: whatever has become of the callee, the caller's provisional was acknowledged.
+      if (exchange !== null) this.#exchanges?.delete(exchange);
       else prack.respond(message.body.length === 0 ? 200 : statusOf(outcome));
     });
   }
@@ -143,13 +167,6 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
     });
   }
 
-  /** A re-INVITE of `from`, to be carried to `to`. */
-  reinvite(from: Leg, to: Leg, incoming: IncomingReinvite): void {
-    const open = this.#renegotiation;
-    if (open !== undefined) {
-      // RFC 3261 §14.2: 500 while an earlier one of the same side is open, 491 while one of the other side is.
-      if (open.from === from) this.defer(incoming);
-      else incoming.respond(491);
   #pracked(
     { leg }: Attempt,
     progress: SignalMessage,
@@ -159,9 +176,11 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
     leg?.prack(progress, spec, (outcome) => this.#guard(() => done(outcome)));
   }
 
-      return;
-    }
-    const renegotiation: Renegotiation = { from, incoming, phase: 'asked', acknowledge: undefined };
+  /** A re-INVITE of `from`, to be carried to `to`. */
+  reinvite(from: Leg, to: Leg, incoming: IncomingReinvite): void {
+    const exchange = this.#open('invite', to, incoming);
+    if (exchange === null) return;
+    const renegotiation: Renegotiation = { exchange, from, to, incoming, phase: 'asked', acknowledge: undefined };
     this.#renegotiation = renegotiation;
     const { message } = incoming;
     to.reinvite({ headers: this.#headers('invite', message), ...contentOf(message) }, (outcome) => {
@@ -174,8 +193,15 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
   /** The ACK of a re-INVITE that we answered. */
   acked(message: SignalMessage, incoming: IncomingReinvite): void {
     const open = this.#renegotiation;
-    if (open?.incoming !== incoming) return;
+  #renegotiated(): void {
+    const open = this.#renegotiation;
     this.#renegotiation = undefined;
+    if (open !== undefined) this.#exchanges?.delete(open.exchange);
+  }
+
+    if (open?.incoming !== incoming) return;
+    this.#renegotiated();
+    this.described?.keep(open.from, message.body);
     open.acknowledge?.(contentOf(message));
   }
 
@@ -197,7 +223,7 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
   close(): void {
     const open = this.#renegotiation;
     if (open === undefined) return;
-    this.#renegotiation = undefined;
+    this.#renegotiated();
     if (open.phase === 'asked') open.incoming.respond(487);
     open.acknowledge?.();
   }
@@ -211,11 +237,11 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
     const { incoming } = renegotiation;
     if (this.#renegotiation !== renegotiation || renegotiation.phase === 'withdrawn') {
       if (outcome.kind === 'answered') outcome.ack();
-      if (this.#renegotiation === renegotiation) this.#renegotiation = undefined;
+      if (this.#renegotiation === renegotiation) this.#renegotiated();
       return;
     }
     if (outcome.kind !== 'answered') {
-      this.#renegotiation = undefined;
+      this.#renegotiated();
       if (outcome.kind !== 'response') incoming.respond(statusOf(outcome));
       else incoming.respond(crossing(outcome.message), this.#response('failure', outcome.message));
       return;
