@@ -17,6 +17,7 @@ import type { Challenge, LegLogin } from '../legLogin.js';
 import type {
   Content,
   HeaderEntry,
+  InDialogRequest,
   InDialogSpec,
   IncomingReinvite,
   Leg,
@@ -170,10 +171,7 @@ export abstract class DirectLeg implements Leg, DialogListener {
       request.respond(481);
       return;
     }
-    this.events.onRequest(this, {
-      message: new DirectMessage(request.request),
-      respond: (status, spec) => void request.respond(status, toFields(spec ?? {})),
-    });
+    this.events.onRequest(this, answerable(request));
   }
 
   onInvite(invite: EngineInvite): void {
@@ -240,7 +238,8 @@ export abstract class DirectLeg implements Leg, DialogListener {
 
   /** RFC 3261 §12.2.1.2: the leg is over for us; BYE for a peer that may still hold its half. */
   #lost(status: number | undefined): void {
-    if (this.ended) return;
+    // An early dialog that is lost leaves its INVITE to be answered.
+    if (this.ended || this.dialog?.state === 'early') return;
     this.end({ kind: 'dialog_lost', status });
     if (this.dialog !== undefined) this.ask(this.dialog, 'BYE', {});
   }
@@ -257,6 +256,12 @@ const challengeOf = (response: SipResponse, { address }: Source): Challenge => (
 
 const withHeaders = (fields: ResponseFields, more: readonly HeaderEntry[]): ResponseFields =>
   more.length === 0 ? fields : { ...fields, headers: [...(fields.headers ?? []), ...more] };
+
+/** A request of the engine's, as the application answers it. */
+export const answerable = (request: EngineRequest): InDialogRequest => ({
+  message: new DirectMessage(request.request),
+  respond: (status, spec) => void request.respond(status, toFields(spec ?? {})),
+});
 
 export const outcomeOf = (response: SipResponse, origin: string): RequestOutcome => {
   if (origin === 'timeout') return { kind: 'timeout' };

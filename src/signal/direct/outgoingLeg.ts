@@ -17,8 +17,11 @@ import type {
   LegEvents,
   OutgoingEvents,
   OutgoingLeg,
+  RequestOutcome,
+  ResponseSpec,
+  SignalMessage,
 } from '../port.js';
-import { DirectLeg, type LegHost } from './leg.js';
+import { DirectLeg, type LegHost, outcomeOf } from './leg.js';
 import { DirectMessage, toFields } from './message.js';
 
 /** Makes an INVITE of the engine's: the first, and those that answer a challenge. */
@@ -38,6 +41,8 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
   #invite: OutgoingInvite | undefined;
   #settled = false;
   #cancelled = false;
+  /** Reliable provisionals that the application has yet to acknowledge, and the early dialog of each. */
+  #unacknowledged: Map<SignalMessage, { readonly dialog: Dialog; readonly rack: string }> | undefined;
 
   constructor(host: LegHost, id: string, sink: OutgoingEvents, order: { spec: InviteSpec; launch: Launch }) {
     super(host, id);
@@ -95,20 +100,43 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
   }
 
   onProvisional(response: SipResponse, dialog: Dialog | undefined, source: Source): void {
-    const rseq = response.header('RSeq');
-    if (rseq !== undefined && dialog !== undefined) {
-      // RFC 3262 §4: acknowledged whatever the application makes of it.
-      const rack = `${rseq} ${response.header('CSeq') ?? ''}`;
-      this.login?.settle(source.address);
-      this.ask(dialog, 'PRACK', { headers: [['RAck', rack]] });
+    const told = !this.#settled && !this.#cancelled;
+    const message = new DirectMessage(response);
+    if (dialog !== undefined) {
+      // RFC 3261 §12.1: requests may come within it, and go to the latest of a fork's.
+      if (told) {
+        this.dialog = dialog;
+        dialog.listener = this;
+      }
+      const rseq = response.header('RSeq');
+      if (rseq !== undefined) {
+        const rack = `${rseq} ${response.header('CSeq') ?? ''}`;
+        this.login?.settle(source.address);
+        // RFC 3262 §4: acknowledged whatever the application makes of it, unless it does that itself.
+        if (told && this.#spec.ownPrack === true) (this.#unacknowledged ??= new Map()).set(message, { dialog, rack });
+        else this.ask(dialog, 'PRACK', { headers: [['RAck', rack]] });
+      }
     }
-    if (!this.#settled && !this.#cancelled) this.#sink.onProgress(this, new DirectMessage(response));
+    if (told) this.#sink.onProgress(this, message);
+  }
+
+  prack(progress: SignalMessage, spec: ResponseSpec, done: (outcome: RequestOutcome) => void): void {
+    const owed = this.#unacknowledged?.get(progress);
+    this.#unacknowledged?.delete(progress);
+    const headers: HeaderEntry[] = [...(spec.headers ?? []), ['RAck', owed?.rack ?? '']];
+    const sent =
+      owed !== undefined &&
+      this.ask(owed.dialog, 'PRACK', toFields({ ...spec, headers }), (response, origin) =>
+        done(outcomeOf(response, origin)),
+      );
+    if (!sent) this.host.soon(() => done({ kind: 'leg_ended' }));
   }
 
   onAnswered(response: SipResponse, dialog: Dialog, source: Source): void {
     this.login?.settle(source.address);
     if (this.#cancelled) {
-      // The answer crossed our CANCEL: acknowledged here, released by the engine.
+      // The answer crossed our CANCEL: acknowledged here, released by the engine, of no interest to the application.
+      dialog.listener = undefined;
       dialog.ack();
       this.#fail({ kind: 'cancelled' });
       return;

@@ -82,13 +82,13 @@ export class SrfIncomingLeg extends SrfLeg implements IncomingLeg {
     });
   }
 
-  protected override onPrack(prack: InDialogRequest): void {
+  protected override onPrack = (prack: InDialogRequest): void => {
     const [rseq = ''] = (prack.message.header('RAck') ?? '').split(' ');
     const tell = this.#pracks.get(rseq);
     this.#pracks.delete(rseq);
     if (tell === undefined || this.ended) prack.respond(200);
     else this.deliver(() => tell(prack));
-  }
+  };
 
   answer(spec: ResponseSpec): void {
     if (this.ended || this.confirmed) return;

@@ -1,6 +1,7 @@
 import type {
   Content,
   HeaderEntry,
+  InDialogRequest,
   InDialogSpec,
   Leg,
   LegEnd,
@@ -86,6 +87,8 @@ export abstract class SrfLeg implements Leg {
   protected abstract onServerBye(reason: string, bye: SrfMessage): void;
   /** The control connection is gone, or the port stops. */
   abstract onEngineLost(): void;
+  /** PRACK of a provisional of ours. */
+  protected onPrack = (prack: InDialogRequest): void => prack.respond(200);
 
   get ended(): boolean {
     return this.#ended;
@@ -178,7 +181,7 @@ export abstract class SrfLeg implements Leg {
         this.#onBye(message, response);
         return;
       case 'PRACK':
-        sendResponse(response, 200);
+        this.onPrack(new SrfInDialogRequest(message, response));
         return;
       case 'INVITE':
         this.#onReinvite(request, response);
@@ -297,7 +300,7 @@ export abstract class SrfLeg implements Leg {
     const local = isLocal(response);
     outstanding.settle(outcomeOf(response));
     // RFC 3261 §12.2.1.2
-    if (this.#ended || (response.status !== 481 && response.status !== 408)) return;
+    if (this.#ended || !this.#confirmed || (response.status !== 481 && response.status !== 408)) return;
     this.end({ kind: 'dialog_lost', status: local ? undefined : response.status }, 'keep');
     this.sendBye();
   }

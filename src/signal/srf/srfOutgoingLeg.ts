@@ -9,6 +9,9 @@ import type {
   LegEvents,
   OutgoingEvents,
   OutgoingLeg,
+  RequestOutcome,
+  ResponseSpec,
+  SignalMessage,
 } from '../port.js';
 import { isLocal, sendAck } from './srfExchange.js';
 import { type LegContext, SrfLeg } from './srfLeg.js';
@@ -104,6 +107,11 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
   }
 
   protected onFirstAck(): void {
+  prack(progress: SignalMessage, spec: ResponseSpec, done: (outcome: RequestOutcome) => void): void {
+    const rack = `${progress.header('RSeq') ?? ''} ${progress.header('CSeq') ?? ''}`;
+    this.request({ ...spec, method: 'PRACK', headers: [...(spec.headers ?? []), ['RAck', rack]] }, done);
+  }
+
     // Only a server gets an ACK.
   }
 
@@ -164,9 +172,11 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
 
   #onProvisional(response: SrfResponse, message: SrfMessage): void {
     if (this.#settled || response.status === 100) return;
-    // RFC 3262 §4: a reliable provisional is acknowledged whatever the application makes of it.
-    if (message.header('RSeq') !== undefined) response.sendPrack(this.dialogId, {});
-    if (this.#cancel === 'no') this.deliver(() => this.#events.onProgress(this, message));
+    const rseq = message.header('RSeq');
+    const told = this.#cancel === 'no';
+    // RFC 3262 §4: acknowledged whatever the application makes of it, unless it does that itself.
+    if (rseq !== undefined && !(told && this.#spec?.ownPrack === true)) response.sendPrack(this.dialogId, {});
+    if (told) this.deliver(() => this.#events.onProgress(this, message));
   }
 
   #onAnswered(response: SrfResponse, message: SrfMessage): void {
