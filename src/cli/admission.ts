@@ -41,7 +41,11 @@ const credentialsOf = (table: RoutingTable, carrierId: string | undefined): Cred
 
 /** Who is registered, and who may be asked for a password to register. */
 export interface RegisteredContacts extends ContactsView {
+  /** Why this node has no registration at a carrier that wants one. */
+  unregistered(carrierId: string): string | undefined;
   mayChallenge(address: string, nowMs: number): boolean;
+  /** False: every REGISTER is refused. */
+  readonly enabled: boolean;
 }
 
 /** Admission and routing on the live table: what the call path, the source gate and `explain` share. */
@@ -85,6 +89,10 @@ export class LiveAdmission implements Admission, SourceGate {
     return this.#holder.current.revision;
   }
 
+  get registersOut(): boolean {
+    return this.#holder.current.registersOut;
+  }
+
   /** The decision alone: nothing is taken. */
   explain(request: CallRequest): Decision {
     return decide(this.#holder.current, request, this.#context());
@@ -92,7 +100,8 @@ export class LiveAdmission implements Admission, SourceGate {
 
   /** What an operator wants to know of a decision, on the table of now. */
   explanation(decision: Decision, request: CallRequest, policy: HeaderPolicy): Explanation {
-    const view = { ...this.#context(), policy };
+    const unregistered = (id: string): string | undefined => this.#registrations?.unregistered(id);
+    const view = { ...this.#context(), policy, unregistered };
     return explainDecision(decision, request, this.#holder.current, view);
   }
 
@@ -160,7 +169,7 @@ export class LiveAdmission implements Admission, SourceGate {
 
   stranger(invite: SignalMessage, address: string): 'proved' | readonly HeaderEntry[] | undefined {
     // Nobody registers here: one answer for all.
-    if (invite.method === 'REGISTER' && this.#registrations === undefined) return undefined;
+    if (invite.method === 'REGISTER' && this.#registrations?.enabled !== true) return undefined;
     const login = this.#lookAt(invite, address);
     return login.kind === 'proved' ? 'proved' : login.kind === 'challenge' ? login.headers : undefined;
   }

@@ -45,7 +45,7 @@ export class Node {
   readonly #spendWatch: SpendWatch;
   readonly #metrics: Metrics;
   readonly #admission: LiveAdmission;
-  readonly #registrations: Registrations | undefined;
+  readonly #registrations: Registrations;
   readonly #tls: TlsIdentity | undefined;
   readonly #network: NodeNetwork;
   readonly #neighbour: Neighbour | undefined;
@@ -120,7 +120,7 @@ export class Node {
     await this.#followStore();
     await this.#accounting.start(this.#holder);
     await this.#media.start();
-    await this.#registrations?.start();
+    await this.#registrations.start();
     const sip = await this.#signal.start(this.#service);
     const bound = await this.#neighbour?.server.listen();
     await this.#mediaAgent?.connect(agentPlace(this.#config, bound, this.#neighbour));
@@ -129,9 +129,12 @@ export class Node {
     this.#log.logger.info({ sip, admin, revision: this.#holder.current.revision, version: VERSION }, 'tandem is up');
     return { sip, admin };
   }
+    this.#registrations.follow(this.#holder);
 
-  drain(): Promise<void> {
-    return this.#service.drain(this.#config.calls.drainSeconds * 1000);
+  async drain(): Promise<void> {
+    const left = this.#registrations.leaveCarriers();
+    await this.#service.drain(this.#config.calls.drainSeconds * 1000);
+    await left;
   }
 
   async stop(): Promise<void> {
@@ -145,7 +148,7 @@ export class Node {
     await this.#signal.stop();
     this.#tls?.close();
     await this.#media.stop();
-    await this.#registrations?.stop();
+    await this.#registrations.stop();
     await this.#accounting.stop();
     await Promise.race([
       this.#store.close(),
@@ -225,8 +228,7 @@ export class Node {
     });
   }
 
-  #createRegistrations(events: EventChannel<CallEvent>): Registrations | undefined {
-    if (!this.#config.registrar.enabled) return undefined;
+  #createRegistrations(events: EventChannel<CallEvent>): Registrations {
     return new Registrations(this.#config, {
       clock: this.#clock,
       random: this.#random,
@@ -245,6 +247,7 @@ export class Node {
       onChange: (change) => logger[change.state === 'down' ? 'warn' : 'info'](change, `gateway is ${change.state}`),
     });
   }
+      signal: () => this.#signal,
 
   #createEvents(calls: CallLog): EventChannel<CallEvent> {
     const { logger } = this.#log;
@@ -286,7 +289,7 @@ export class Node {
       failover: calls.failover,
       health: this.#gateways.health,
       maxCalls: calls.maxCalls,
-      registrar: this.#registrations?.registrar,
+      registrar: this.#config.registrar.enabled ? this.#registrations.registrar : undefined,
       plane: this.#media.plane,
     });
   }
@@ -304,7 +307,8 @@ export class Node {
         store: () => this.#store.status(),
         draining: () => this.#service.draining,
         gatewaysDown: () => this.#gateways.down,
-        registrations: () => this.#registrations?.size ?? 0,
+        registrations: () => this.#registrations.size,
+        carrierRegistrations: () => this.#registrations.carrierStates(),
         streams: () => this.#service.registry.liveStreams,
         mediaPorts: () => this.#media.ports,
       },
@@ -372,7 +376,7 @@ export class Node {
         media: await this.#media.dump(),
         accounting: this.#accounting.dump(),
         gateways: this.#gateways.dump(),
-        registrations: this.#registrations?.dump() ?? null,
+        registrations: this.#registrations.dump(),
         recordsPending: this.#accounting.recorder.pending,
       }),
       metrics: () => this.#renderMetrics(),

@@ -2,13 +2,17 @@
 import { RegistrationKeeper } from '../call/registration/keeper.js';
 import type { RegistrationStore } from '../call/registration/store.js';
 import type { ContactsView } from '../call/routing/decision.js';
+import type { TableHolder } from '../call/routing/compile.js';
 import type { RoutingTable } from '../call/routing/table.js';
 import type { CallEvent } from '../call/session/events.js';
+import type { CarrierRegistrationView } from '../call/session/registrar/carrierRegistration.js';
+import { CarrierRegistrations } from '../call/session/registrar/carrierRegistrations.js';
 import { Registrar, type RegistrationLine, isReachableBy } from '../call/session/registrar/registrar.js';
 import { UnlistedLog } from '../call/admission/sourceGate.js';
 import { type Config, sipListeners } from '../config/index.js';
 import type { Clock, EventChannel, Random } from '../kernel/index.js';
 import type { LogSink } from '../observe/index.js';
+import type { SignalPort } from '../signal/index.js';
 import { FileRegistrationStore, RedisRegistrationStore } from '../store/index.js';
 
 export interface RegistrationsDeps {
@@ -17,6 +21,7 @@ export interface RegistrationsDeps {
   readonly logger: LogSink['logger'];
   readonly events: EventChannel<CallEvent>;
   readonly table: () => RoutingTable;
+  readonly signal: () => Pick<SignalPort, 'ask'>;
 }
 
 /** Challenges to REGISTERs of strangers, which are shorter than what they get: of one address in a minute, of all in a second. */
@@ -25,13 +30,25 @@ const START_BYTES = 6;
 
 export class Registrations implements ContactsView {
   readonly registrar: Registrar;
+  /** Whether users may register here. */
+  readonly enabled: boolean;
   readonly #keeper: RegistrationKeeper;
   readonly #challenges = new UnlistedLog(CHALLENGES);
   readonly #clock: Clock;
+  readonly #carriers: CarrierRegistrations;
+  #up = false;
 
   constructor(config: Config, deps: RegistrationsDeps) {
     const { clock, random, logger, events, table } = deps;
     this.#clock = clock;
+    this.enabled = config.registrar.enabled;
+    this.#carriers = new CarrierRegistrations({
+      clock,
+      random,
+      signal: deps.signal,
+      onChange: (view) =>
+        logger[view.state === 'failed' ? 'warn' : 'info'](view, `carrier registration is ${view.state}`),
+    });
     const start = random.hex(START_BYTES);
     this.#keeper = new RegistrationKeeper({
       store: storeOf(config, clock, start),
@@ -65,8 +82,9 @@ export class Registrations implements ContactsView {
     return this.#keeper.start();
   }
 
-  stop(): Promise<void> {
-    return this.#keeper.close();
+  async stop(): Promise<void> {
+    this.#carriers.close();
+    await this.#keeper.close();
   }
 
   /** Contacts known. */
@@ -93,6 +111,7 @@ export class Registrations implements ContactsView {
 
   /** Whether a stranger's REGISTER by datagram may get a challenge. */
   mayChallenge(address: string, nowMs: number): boolean {
+    if (!this.enabled) return false;
     return this.#keeper.directory.knows(address) || this.#challenges.shouldLog(address, nowMs);
   }
 
@@ -104,8 +123,32 @@ export class Registrations implements ContactsView {
     return this.registrar.remove(trunkSid, userName, contact);
   }
 
-  carriers(): readonly object[] {
-    return [];
+  /** Registers at the carriers of the table, now and whenever it changes. */
+  follow(holder: TableHolder): void {
+    holder.swapped.subscribe(() => {
+      if (this.#up) this.#carriers.follow(holder.current);
+    });
+    this.#up = true;
+    this.#carriers.follow(holder.current);
+  }
+
+  /** Takes this node off the carriers' lists: it will take no more calls. */
+  leaveCarriers(): Promise<void> {
+    return this.#carriers.leave();
+  }
+
+  carriers(): readonly CarrierRegistrationView[] {
+    return this.#carriers.list();
+  }
+
+  carrierStates(): [state: string, count: number][] {
+    return this.#carriers.counts();
+  }
+
+  unregistered(carrierId: string): string | undefined {
+    const view = this.#carriers.of(carrierId);
+    if (view === undefined || view.state === 'registered' || view.state === 'refreshing') return undefined;
+    return view.cause === null ? view.state : `${view.state} (${view.cause})`;
   }
 
   dump(): object {

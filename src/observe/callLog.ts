@@ -36,6 +36,10 @@ export class CallLog {
         if (event.up) return this.#log.info({ detail: event.detail }, 'signalling is up');
         // At the end of a drain that is the plan, and no alarm.
         return this.#log[this.#draining ? 'info' : 'error']({ detail: event.detail }, 'signalling is down');
+      case 'registration': {
+        const { type: _, atMs: __, ...line } = event;
+        return this.#log[event.act === 'refreshed' ? 'debug' : 'info'](line, 'registration');
+      }
       case 'drain_started':
         this.#draining = true;
         return this.#log.info({ liveCalls: event.liveCalls, limitMs: event.limitMs }, 'draining');

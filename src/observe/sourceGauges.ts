@@ -16,6 +16,10 @@ export interface MetricsSources {
   readonly gatewaysDown?: () => number;
   /** Contacts of registered users that this node knows. */
   readonly registrations?: () => number;
+  /** How busy the signalling thread is, and what overload control does; undefined where there is none. */
+  readonly overload?: () => { readonly busy: number; readonly limitPerS: number; readonly refused: number } | undefined;
+  /** Registrations of this node at carriers, by state. */
+  readonly carrierRegistrations?: () => [state: string, count: number][];
   /** Streams to bots that are open or being opened. */
   readonly streams?: () => number;
   /** UDP port pairs of the embedded media engine; undefined where it does not run. */
@@ -99,3 +103,7 @@ export const sourceGauges = (registry: Registry, sources: MetricsSources): void 
     timers && (() => Object.entries(timers())),
   );
 };
+  gauges.family(
+    { name: 'tandem_carrier_registrations', help: 'Registrations of this node at carriers', label: 'state' },
+    sources.carrierRegistrations,
+  );

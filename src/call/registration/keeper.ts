@@ -99,7 +99,11 @@ export class RegistrationKeeper {
         return this.directory.put({ ...next, version: known?.version ?? 0, unsaved: true });
       }
       this.#found();
-      if (written.ok) return this.directory.put({ ...next, version: written.version });
+      if (written.ok) {
+        // News of a later change by another node may have come before this answer.
+        const later = (this.directory.get(aor)?.version ?? 0) > written.version;
+        return later ? undefined : this.directory.put({ ...next, version: written.version });
+      }
       this.directory.put(known?.unsaved === true ? merged(known, written.current) : written.current);
     }
   }
@@ -126,11 +130,12 @@ export class RegistrationKeeper {
   /** What another node says; what this one could not save is added to it. */
   #hear(registration: StoredRegistration): void {
     const known = this.directory.get(aorKey(registration));
-    if (known !== undefined && known.version > registration.version && registration.bindings.length > 0) return;
-    this.directory.put(known?.unsaved === true ? merged(known, registration) : registration);
-    if (registration.bindings.some((binding) => this.#isDead(binding))) {
-      void this.change(registration, (before) => before.filter((binding) => !this.#isDead(binding)));
-    }
+    if (known !== undefined && known.version > registration.version) return;
+    const alive = registration.bindings.filter((binding) => !this.#isDead(binding));
+    const heard = { ...registration, bindings: alive };
+    this.directory.put(known?.unsaved === true ? merged(known, heard) : heard);
+    // The store is told what this start of the node alone can know.
+    if (alive.length < registration.bindings.length) void this.change(registration, (now) => now.filter((binding) => !this.#isDead(binding)));
   }
 
   /** A connection of an earlier start of this node. */

@@ -3,7 +3,7 @@
  * Pure; a request of any content gets a Decision, nothing throws.
  */
 import type { AclMatch, AclOwner } from './acl.js';
-import { decideInbound } from './decideInbound.js';
+import { contactUserOf, decideInbound } from './decideInbound.js';
 import { decideOutbound } from './decideOutbound.js';
 import type { CallRequest, DecideContext, Decision, LimitsView, ReasonCode } from './decision.js';
 
@@ -84,6 +84,8 @@ function inboundCarrier(table: RoutingTable, request: CallRequest, match: AclMat
   if (owners.length === 1) return first.kind === 'carrier' ? first.id : undefined;
   const carriers = owners.filter((owner) => owner.kind === 'carrier');
   if (carriers.length === 0) return undefined;
+  const registered = carriers.find(({ id }) => contactUserOf(table.carrier(id)?.carrier) === request.calledNumber);
+  if (registered !== undefined) return registered.id;
   const called = normaliseNumber(request.calledNumber, table.format);
   const route = called.ok ? table.number(called.value) : undefined;
   const own = carriers.find((owner) => owner.id === route?.carrier);

@@ -8,6 +8,7 @@ import { checkLimits, destinationsOf } from './finish.js';
 import { pricedBy } from './inboundPrice.js';
 import { nearestFlow, nearestNumber } from './nearestMiss.js';
 import { normaliseNumber } from './numbers.js';
+import type { Carrier } from './resources.js';
 import type { NumberRoute, RoutingTable, TrunkRecord } from './table.js';
 
 /** Shorter calling numbers are short codes or internal, and are passed on as they came. */
@@ -19,7 +20,7 @@ export function decideInbound(
   draft: Draft,
   context: DecideContext,
 ): Decision {
-  const called = readCalledNumber(draft, request, table.format);
+  const called = readCalledNumber(draft, byTo(table, request, draft), table.format);
   if (called === undefined) return draft.reject('number_invalid');
   const route = table.number(called);
   if (route === undefined) {
@@ -41,6 +42,24 @@ export function decideInbound(
     return draft.reject('trunk_not_found');
   }
   return toTrunk(table, request, { draft, context, trunk, route, user: called });
+}
+
+/** A carrier that we register with calls us by the user of our Contact; To then says which number was dialled. */
+function byTo(table: RoutingTable, request: CallRequest, draft: Draft): CallRequest {
+  const { toNumber } = request;
+  if (toNumber === undefined || toNumber === '') return request;
+  if (contactUserOf(table.carrier(draft.carrierId ?? '')?.carrier) !== request.calledNumber) return request;
+  const data = { contact: kept(request.calledNumber), to: kept(toNumber) };
+  draft.info('called_number', data, (d) => `'${d.contact}' is our contact at the carrier, To says '${d.to}'`);
+  return { ...request, calledNumber: toNumber };
+}
+
+/** What a carrier calls us by that we register with. */
+export function contactUserOf(carrier: Carrier | undefined): string | undefined {
+  const register = carrier?.register;
+  return register === undefined
+    ? undefined
+    : (register.contact_user ?? register.user ?? carrier?.credentials?.user_name);
 }
 
 interface Arrived {

@@ -9,6 +9,8 @@ export interface CallRequest {
   readonly transport: string;
   /** User part of the Request-URI, unescaped, as received. */
   readonly calledNumber: string;
+  /** User part of To, where it may be what is called: by carriers that we register with. */
+  readonly toNumber?: string | undefined;
   /** User part of From, unescaped; empty when anonymous. */
   readonly callerNumber: string;
   /** User part of P-Asserted-Identity, when present. */

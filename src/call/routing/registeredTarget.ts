@@ -3,7 +3,7 @@
  * a place does, so that priority, weight and failover mean what they always do; no host name has the second form, and a
  * host of the first can be written `sip:registered`.
  */
-import type { ContactsView, DecideContext, Destination } from './decision.js';
+import type { DecideContext, Destination } from './decision.js';
 import type { Draft } from './draft.js';
 import type { Target } from './table.js';
 
@@ -31,21 +31,28 @@ export function contactsOf(
   draft: Draft,
 ): readonly Omit<Destination, 'sip'>[] {
   const userName = target.registered?.userName;
-  const found = contacts?.find(trunk.trunk_sid, userName) ?? NOBODY;
+  const domain = trunk.domain_name ?? 'localhost';
+  const { priority, weight } = target;
+  if (contacts === undefined) {
+    draft.info('registration', { user: userName ?? '*' }, (d) => `where ${d.user} is registered a running node knows`);
+    const user = userName ?? WORD;
+    return [{ uri: `sip:${escaped(user)}@${domain}`, gateway: target.text, priority, weight, reach: { domain } }];
+  }
+  const found = contacts.find(trunk.trunk_sid, userName);
   const data = { user: userName ?? '*', contacts: found.reachable.length, elsewhere: found.elsewhere };
   draft.info('registration', data, (d) =>
     d.elsewhere === 0
       ? `${d.user} is registered at ${d.contacts} contacts`
       : `${d.user} is registered at ${d.contacts} contacts here and ${d.elsewhere} that only another node reaches`,
   );
-  const { priority, weight } = target;
   return found.reachable.map(({ uri, userName: user, way }) => ({
     uri,
     gateway: `${WORD}:${user}`,
     priority,
     weight,
-    reach: { ...way, domain: trunk.domain_name ?? 'localhost' },
+    reach: { ...way, domain },
   }));
 }
 
-const NOBODY: ReturnType<ContactsView['find']> = { reachable: [], elsewhere: 0 };
+/** RFC 3261 §25.1: what a user may not hold as it is. */
+const escaped = (user: string): string => encodeURIComponent(user).replaceAll('%2B', '+');

@@ -166,6 +166,24 @@ export interface Carrier extends Dates {
 
 export interface Limits {
   readonly calls_per_second?: number;
+  /**
+   * It wants us to register (RFC 3261 §10.2), with `credentials`. Beside `sip`, not in it: it is nothing of a call's, and
+   * decisions and records need not show it.
+   */
+  readonly register?: CarrierRegister;
+}
+
+export interface CarrierRegister {
+  /** `host[:port][;transport=x]`. */
+  readonly registrar: string;
+  /** Of the address of record; default: `user_name` of the credentials. */
+  readonly user?: string;
+  /** Of the address of record; default: the registrar's host. */
+  readonly domain?: string;
+  /** What the carrier calls us by; a call to it is for the number in To. Default: `user`. */
+  readonly contact_user?: string;
+  /** Default 3600. */
+  readonly expires_seconds?: number;
   readonly concurrent_calls?: number;
 }
 

@@ -80,6 +80,13 @@ export function groupId(group: Pick<NetworkGroup, 'carrier' | 'country_iso' | 'n
 export function checkCarrier(problems: Problems, path: string, carrier: Carrier): void {
   checkRanges(problems, `${path}.source_acl`, carrier.source_acl);
   checkMedia(problems, `${path}.media`, carrier.media);
+  const { register, credentials } = carrier;
+  if (register !== undefined) {
+    checkEndpoint(problems, `${path}.register.registrar`, register.registrar);
+    if (register.user === undefined && credentials === undefined) {
+      problems.push(problem(`${path}.register.user`, 'is needed where the carrier has no credentials'));
+    }
+  }
   carrier.gateways.forEach((gateway, i) => checkEndpoint(problems, `${path}.gateways[${i}].uri`, gateway.uri));
 }
 

@@ -111,6 +111,17 @@ export const AccountSchema = Type.Object(
   closed,
 );
 
+const RegisterSchema = Type.Object(
+  {
+    registrar: text(300),
+    user: Type.Optional(text(64)),
+    domain: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._:\\[\\]-]+$', maxLength: 253 })),
+    contact_user: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9._+-]+$', maxLength: 64 })),
+    expires_seconds: Type.Optional(Type.Integer({ minimum: 30, maximum: 86_400 })),
+  },
+  closed,
+);
+
 export const CarrierSchema = Type.Object(
   {
     id: id('carrier id'),
@@ -150,6 +161,7 @@ export const CarrierSchema = Type.Object(
     ),
     media: Type.Optional(MediaSettingsSchema),
     sip: Type.Optional(SipSettingsSchema),
+    register: Type.Optional(RegisterSchema),
     ...dates,
   },
   closed,

@@ -118,6 +118,7 @@ export class RoutingTable {
   /** How numbers are written where no trunk says otherwise. */
   readonly format: NumberFormat;
   readonly #parts: TableParts;
+  #registersOut: boolean | undefined;
   /** Carriers that a call may use whose number names none: everybody's, and those that one account brought along. */
   #open: { readonly shared: readonly CarrierRecord[]; readonly own: Map<string, readonly CarrierRecord[]> } | undefined;
 
@@ -170,6 +171,11 @@ export class RoutingTable {
 
   account(sid: string): AccountRecord | undefined {
     return this.#parts.accounts.get(sid);
+  }
+
+  /** Whether we register with any carrier, so that a call's To may say more than its Request-URI. */
+  get registersOut(): boolean {
+    return (this.#registersOut ??= hasRegister(this.#parts.carriers.values()));
   }
 
   /** Whether any trunk has credentials. */
@@ -260,6 +266,11 @@ export class RoutingTable {
 }
 
 const NO_TRUNKS: readonly string[] = [];
+
+function hasRegister(carriers: Iterable<CarrierRecord>): boolean {
+  for (const { carrier } of carriers) if (carrier.register !== undefined) return true;
+  return false;
+}
 
 /** Made when the first call asks, once a table: few carriers, and a change of one number must not walk them. */
 function sortCarriers(carriers: Iterable<CarrierRecord>): {

@@ -85,3 +85,15 @@ export type CallEvent =
   | { readonly type: 'signalling'; readonly atMs: number; readonly up: boolean; readonly detail: string };
 
 export type CallEventType = CallEvent['type'];
+  /** A user of a trunk said where it is, or is there no more. */
+  | {
+      readonly type: 'registration';
+      readonly atMs: number;
+      readonly act: 'registered' | 'refreshed' | 'removed' | 'expired' | 'flow_closed' | 'refused';
+      readonly trunkSid?: string;
+      readonly userName: string;
+      readonly contact?: string;
+      readonly source: string;
+      /** Why it was refused. */
+      readonly reasonCode?: string;
+    }

@@ -63,6 +63,8 @@ export interface ExplainView {
   readonly spend?: SpendView | undefined;
   readonly health?: { isDown(gateway: string): boolean } | undefined;
   readonly policy: HeaderPolicy;
+  /** Why a carrier that wants a registration of ours has none now; undefined: it has one, or wants none. */
+  readonly unregistered?: ((carrierId: string) => string | undefined) | undefined;
   /** Monotonic. */
   readonly nowMs: number;
 }
@@ -83,7 +85,7 @@ export function explainDecision(
     attempts: plan(decision, request, view),
     limitsNow: decision.limits.map(limitOf),
     spendNow: spendStates(decision, table, view),
-    findings: findingsOf(decision),
+    findings: [...findingsOf(decision), ...registrationsOf(decision, view)],
   };
 }
 
@@ -154,6 +156,18 @@ function findingsOf({ calledNumber, callerNumber, direction }: Decision): Findin
   return findings;
 }
 
+/** Carriers of the decision that do not know us: they may refuse calls, and deliver none. */
+function registrationsOf({ carrierId, destinations }: Decision, { unregistered }: ExplainView): Finding[] {
+  if (unregistered === undefined) return [];
+  const ids = new Set([carrierId, ...destinations.map((one) => one.carrierId)].filter((id) => id !== undefined));
+  return [...ids].flatMap((id) => {
+    const why = unregistered(id);
+    const message = `this node is not registered at carrier ${id}: ${why ?? ''}`;
+    return why === undefined ? [] : [{ ...UNREGISTERED, path: 'carriers', message }];
+  });
+}
+
+const UNREGISTERED = findingOf('carrier_not_registered', 'See carriers of /api/registrations.');
 const IMPOSSIBLE = findingOf('impossible_number', 'Look at the digits.');
 
 function findingOf(code: string, remedy: string): Pick<Finding, 'severity' | 'code' | 'remedy'> {

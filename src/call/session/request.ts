@@ -19,8 +19,11 @@ const userOfField = (value: string | undefined): string => {
 export const plainAddress = (address: string): string =>
   /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(address) ? address.slice(7) : address;
 
-/** What routing needs to know of an INVITE. The source is the socket's; no header can change it. */
-export const callRequestOf = (message: SignalMessage, source: SignalSource): CallRequest => {
+/**
+ * What routing needs to know of an INVITE. The source is the socket's; no header can change it.
+ * @param withTo there are carriers that say in To which number was dialled
+ */
+export const callRequestOf = (message: SignalMessage, source: SignalSource, withTo = false): CallRequest => {
   const asserted = userOfField(message.header('P-Asserted-Identity'));
   const diverting = userOfField(message.header('Diversion'));
   return {
@@ -29,6 +32,7 @@ export const callRequestOf = (message: SignalMessage, source: SignalSource): Cal
     transport: source.transport,
     calledNumber: user(message.uri ?? ''),
     callerNumber: userOfField(message.header('From')),
+    ...(withTo ? { toNumber: userOfField(message.header('To')) } : {}),
     ...(asserted === '' ? {} : { assertedNumber: asserted }),
     ...(diverting === '' ? {} : { divertingNumber: diverting }),
   };

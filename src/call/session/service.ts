@@ -51,6 +51,8 @@ export interface Admission {
   login?(invite: SignalMessage, source: SignalSource): Login;
   /** Fields of a 401 to this address. */
   challenge?(invite: SignalMessage, address: string): readonly HeaderEntry[];
+  /** Whether this exchange is registered at any carrier, so that To may name the number that was dialled. */
+  readonly registersOut?: boolean;
   /** Revision of the live table, for calls that are refused before a decision. */
   readonly revision: string;
 }
@@ -135,7 +137,7 @@ export class CallService implements SignalHandlers {
     const login = this.#options.admission.login?.(leg.message, leg.source);
     if (login?.kind === 'challenge' || login?.kind === 'refused') return this.#ask(leg, login);
     const proved = login?.kind === 'proved' ? { userName: login.userName, provedTrunks: login.trunks } : {};
-    const request = { ...callRequestOf(leg.message, leg.source), ...proved };
+    const request = { ...callRequestOf(leg.message, leg.source, this.#options.admission.registersOut), ...proved };
     const call = new LiveCall(this.#world, this.#ids.next(), leg, {
       request,
       onReleased: (gone) => this.registry.remove(gone),

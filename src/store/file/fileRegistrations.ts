@@ -48,7 +48,7 @@ export class FileRegistrationStore implements RegistrationStore {
     const next = { trunkSid, userName, bindings, version: version + 1 };
     await this.#inTurn(() => this.#append(next));
     this.#keep(next);
-    return { ok: true, version: bindings.length === 0 ? 0 : next.version };
+    return { ok: true, version: next.version };
   }
 
   async close(): Promise<void> {

@@ -36,7 +36,7 @@ export class MemoryRegistrationStore implements RegistrationStore {
     if (bindings.length === 0) this.#shared.entries.delete(aor);
     else this.#shared.entries.set(aor, next);
     for (const follower of this.#shared.followers) if (follower !== this.#news) follower.changed(next);
-    return { ok: true, version: bindings.length === 0 ? 0 : next.version };
+    return { ok: true, version: next.version };
   }
 
   async close(): Promise<void> {

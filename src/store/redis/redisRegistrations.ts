@@ -82,7 +82,7 @@ export class RedisRegistrationStore implements RegistrationStore {
         return client.eval(this.#script, keys.length, ...words);
       }),
     )) as [number, string, string?];
-    if (reply[0] === 1) return { ok: true, version: bindings.length === 0 ? 0 : Number(reply[1]) };
+    if (reply[0] === 1) return { ok: true, version: Number(reply[1]) };
     const current = readEntry(Number(reply[1]), reply[2] ?? '') ?? { trunkSid, userName, bindings: [], version: 0 };
     return { ok: false, current };
   }
