@@ -133,6 +133,7 @@ type CallStep =
   | 'attempt_ended'
   | 'call_ringing'
   | 'call_answered'
+  | 'call_transfer'
   | 'flow_step'
   | 'dial_started'
   | 'dial_answered'

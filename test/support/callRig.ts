@@ -6,8 +6,10 @@ import type { CallRecord } from '../../src/call/record/cdr.js';
 import { MemoryCallRecorder } from '../../src/call/record/memoryRecorder.js';
 import type { CallRequest, Decision, Destination, Priced, ReasonCode } from '../../src/call/routing/decision.js';
 import { Draft } from '../../src/call/routing/draft.js';
-import type { FailoverPolicy } from '../../src/call/routing/resources.js';
+import type { TransferWish } from '../../src/call/routing/decideTransfer.js';
+import type { FailoverPolicy, SipSettings } from '../../src/call/routing/resources.js';
 import type { CallEvent } from '../../src/call/session/events.js';
+import type { AdmittedDial } from '../../src/call/session/flow/world.js';
 import type { AdmittedCall } from '../../src/call/session/liveCall.js';
 import { type Admission, CallService } from '../../src/call/session/service.js';
 import { FakeSignal } from './fakeSignal.js';
@@ -19,6 +21,9 @@ export interface RigOptions {
   readonly direction?: 'inbound' | 'outbound';
   readonly callerSent?: string;
   readonly reportsTrying?: boolean;
+  /** SIP towards the caller, and towards all destinations. */
+  readonly callerSip?: SipSettings;
+  readonly calleeSip?: SipSettings;
   readonly settings?: Partial<BridgeSettings>;
   readonly policy?: Partial<HeaderPolicySettings>;
   readonly maxCalls?: number;
@@ -27,6 +32,8 @@ export interface RigOptions {
   readonly inboundPrice?: Priced;
   /** Why a destination must not be tried: the limits of its carrier. */
   readonly enter?: (destination: Destination) => ReasonCode | undefined;
+  /** Decides on transfers; without it nobody transfers to numbers. */
+  readonly transfer?: (wish: TransferWish) => Decision;
   /** Replaces the decision that accepts. */
   readonly decide?: (request: CallRequest) => Decision;
 }
@@ -37,6 +44,7 @@ export class CallRig {
   readonly recorder = new MemoryCallRecorder();
   readonly events: CallEvent[] = [];
   readonly requests: CallRequest[] = [];
+  readonly wishes: TransferWish[] = [];
   readonly service: CallService;
   admitted = 0;
   released = 0;
@@ -53,6 +61,7 @@ export class CallRig {
       admit: (request) => this.#admit(request),
       isListed: (address) => address.startsWith('127.0.20.'),
       revision: 'r1',
+      ...(options.transfer === undefined ? {} : { transfer: (wish) => this.#transfer(wish) }),
     };
     this.service = new CallService({
       port: this.signal,
@@ -107,9 +116,23 @@ export class CallRig {
     };
   }
 
+  #transfer(wish: TransferWish): AdmittedDial {
+    this.wishes.push(wish);
+    const decision = (this.#options.transfer as (wish: TransferWish) => Decision)(wish);
+    if (decision.accepted) this.admitted++;
+    return {
+      decision,
+      media: {},
+      release: () => {
+        if (decision.accepted) this.released++;
+      },
+    };
+  }
+
   #accept(request: CallRequest): Decision {
     const draft = new Draft('r1', request);
-    draft.direction = this.#options.direction ?? 'inbound';
+    const { direction = 'inbound' } = this.#options;
+    draft.direction = direction;
     draft.mode = 'pstn';
     draft.accountSid = 'demo';
     draft.trunkSid = 'trk_demo';
@@ -118,11 +141,14 @@ export class CallRig {
     draft.callerE164 = '+919820000000';
     draft.callerSent = this.#options.callerSent ?? '+919820000000';
     draft.failover = this.#options.failover ?? {};
+    draft.sip = this.#options.callerSip;
     draft.destinations = (this.#options.destinations ?? ['127.0.20.20:5060;transport=udp']).map((gateway, i) => ({
       uri: `sip:+918040000001@${gateway}`,
       gateway,
       priority: 0,
       weight: 1,
+      ...(direction === 'outbound' ? { carrierId: 'telco-a' } : {}),
+      sip: this.#options.calleeSip,
       ...this.#options.prices?.[i],
     }));
     draft.inbound = this.#options.inboundPrice;

@@ -1,7 +1,8 @@
 import t from 'tap';
 import { ManualClock, SeededRandom } from '../../src/kernel/index.js';
 import { Bridge } from '../../src/call/bridge/bridge.js';
-import type { CallEnding } from '../../src/call/bridge/ending.js';
+import { type CallEnding, endingOf } from '../../src/call/bridge/ending.js';
+import type { Estate } from '../../src/call/bridge/heir.js';
 import { HeaderPolicy } from '../../src/call/bridge/headerPolicy.js';
 import { BRIDGE_TABLE, type BridgeEvent, type BridgeState } from '../../src/call/bridge/states.js';
 import { type BridgeObserver, DEFAULT_BRIDGE_SETTINGS } from '../../src/call/bridge/world.js';
@@ -46,6 +47,7 @@ class Bench {
       onAnswered: () => {},
       onOver: (ending) => this.endings.push(ending),
       onReleased: () => this.releases++,
+      onRefer: (_side, request) => request.respond(603),
       onFault: () => {},
     };
     const { clock, signal: port } = this;
@@ -79,8 +81,32 @@ class Bench {
     if (state === 'answering') return;
     this.a.acks();
     if (state === 'established') return;
+    if (state === 'handed_over') return this.handOver();
     this.a.byes();
     if (state === 'ended') this.b.confirms();
+  }
+
+  /** To an heir that tells what it hears, and closes the books at the first end. */
+  handOver(): void {
+    const { bridge, a, b, signal } = this;
+    const estate = bridge.estate as Estate;
+    bridge.handOver(
+      {
+        get state() {
+          const ended = a.ended && b.ended;
+          return ended ? 'ended' : 'handed_over';
+        },
+        take: (_bridge, event, now) => {
+          signal.ladder.push(`heir <- ${event}`);
+          now.request?.respond(200);
+          if (now.request === undefined) bridge.conclude(endingOf('a', { kind: 'local_bye' }, true));
+          if (a.ended && b.ended) bridge.released(0);
+        },
+        abandon: () => bridge.released(0),
+        dump: () => ({}),
+      },
+      estate.relay,
+    );
   }
 
   /** Everything still open comes to its end, as the port promises. */
@@ -268,6 +294,29 @@ const GRID: { readonly [S in BridgeState]: Row } = {
     hang_up: byes('{SIP;cause=503;text="drain_limit" | Q.850;cause=41}'),
     fault: byes('{SIP;cause=500;text="internal_error" | Q.850;cause=41}'),
   },
+  handed_over: {
+    begin: SAME,
+    a_ack: SAME,
+    a_cancelled: 'same: heir <- a_cancelled',
+    a_bye: 'same: heir <- a_bye',
+    a_lost: 'same: heir <- a_lost',
+    a_over: 'same: heir <- a_over',
+    a_request: 'same: heir <- a_request, A <- 200 (INFO)',
+    a_reinvite: 'same: heir <- a_reinvite, A <- 200 (re-INVITE)',
+    b_trying: SAME,
+    b_progress: SAME,
+    b_answered: NEVER,
+    b_failed: SAME,
+    b_bye: 'same: heir <- b_bye',
+    b_lost: 'same: heir <- b_lost',
+    b_over: 'same: heir <- b_over',
+    b_request: 'same: heir <- b_request, B1 <- 200 (INFO)',
+    b_reinvite: 'same: heir <- b_reinvite, B1 <- 200 (re-INVITE)',
+    ...noTimers,
+    duration_limit: 'same: heir <- duration_limit',
+    hang_up: 'same: heir <- hang_up',
+    fault: 'same: heir <- a_request, heir <- fault',
+  },
   // A has hung up, B was sent BYE.
   releasing: {
     begin: SAME,
@@ -344,7 +393,7 @@ t.test('every event in every state does what the grid says, and the call still e
 t.test('cells that no event can reach do nothing of consequence', async (t) => {
   const harmless = new Set(['ignore', 'noDialog', 'defer', 'releaseAnswer']);
   // A timer of another phase is never armed, but a cell may be shared with a phase where it is.
-  const shared = new Set(['attempting x ring_timeout', 'answering x duration_limit']);
+  const shared = new Set(['attempting x ring_timeout', 'answering x duration_limit', 'handed_over x release_timeout']);
   for (const state of states) {
     for (const event of events) {
       if (GRID[state][event] !== NEVER || shared.has(`${state} x ${event}`)) continue;

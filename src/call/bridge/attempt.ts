@@ -1,5 +1,6 @@
 /** One INVITE to one destination: reports what its leg does to the bridge, and ends in exactly one AttemptRecord. */
 import type {
+  HeaderEntry,
   InDialogRequest,
   IncomingReinvite,
   InviteFailure,
@@ -8,6 +9,7 @@ import type {
   OutgoingEvents,
   OutgoingLeg,
   SignalMessage,
+  SignalTarget,
 } from '../../signal/port.js';
 import type { AttemptRecord } from '../record/cdr.js';
 import { isoTime } from '../record/isoTime.js';
@@ -15,6 +17,8 @@ import type { Destination } from '../routing/decision.js';
 
 /** What the bridge hears of an attempt. */
 export interface AttemptSink {
+  /** The INVITE has left, after a lookup of its destination's name. Only where `next` had to wait for one. */
+  attemptSent(attempt: Attempt): void;
   attemptTrying(attempt: Attempt): void;
   attemptProgress(attempt: Attempt, message: SignalMessage): void;
   attemptAnswered(attempt: Attempt, message: SignalMessage): void;
@@ -33,9 +37,16 @@ export class Attempt implements OutgoingEvents {
   readonly destination: Destination;
   readonly startedMs: number;
   readonly startedWallMs: number;
+  /** Undefined while the destination's name is being looked up. */
   leg: OutgoingLeg | undefined;
+  /** Of several places that the destination's name leads to. */
+  target: SignalTarget | undefined;
+  /** Places of the same destination that could be tried after this one. */
+  targetsLeft = 0;
   /** The latest status that came back, 0 before any. */
   lastStatus = 0;
+  /** Its reliable provisionals are the caller's to acknowledge. */
+  relaysPrack = false;
   /** The leg has not reported its end. */
   open = true;
   record: AttemptRecord | undefined;
@@ -45,8 +56,6 @@ export class Attempt implements OutgoingEvents {
   constructor(number: number, destination: Destination, at: { nowMs: number; wallMs: number }, sink: AttemptSink) {
     this.number = number;
     this.destination = destination;
-  /** Its reliable provisionals are the caller's to acknowledge. */
-  relaysPrack = false;
     this.startedMs = at.nowMs;
     this.startedWallMs = at.wallMs;
     this.#sink = sink;
@@ -57,6 +66,7 @@ export class Attempt implements OutgoingEvents {
     if (this.record !== undefined) return undefined;
     return (this.record = {
       uri: this.destination.uri,
+      ...(this.target === undefined ? {} : { target: textOfTarget(this.target) }),
       startedAt: isoTime(this.startedWallMs),
       sipStatus,
       result,
@@ -68,6 +78,19 @@ export class Attempt implements OutgoingEvents {
   releaseAnswer(): void {
     this.leg?.ack();
     this.leg?.bye();
+  }
+
+  /** CANCEL, or nothing where there is no INVITE yet. */
+  cancel(headers: readonly HeaderEntry[]): void {
+    if (this.leg !== undefined) this.leg.cancel(headers);
+    else this.fail({ kind: 'cancelled' });
+  }
+
+  /** For want of a leg that could say so. */
+  fail(failure: InviteFailure): void {
+    if (!this.open) return;
+    this.open = false;
+    this.#sink.attemptFailed(this, failure);
   }
 
   onTrying(): void {
@@ -116,3 +139,7 @@ export class Attempt implements OutgoingEvents {
     this.#sink.onReinviteCancelled(leg, reinvite);
   }
 }
+
+/** As gateways are written: `192.0.2.1:5060;transport=udp`. */
+export const textOfTarget = ({ address, port, transport }: SignalTarget): string =>
+  `${address.includes(':') ? `[${address}]` : address}:${port};transport=${transport}`;

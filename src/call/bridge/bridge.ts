@@ -15,7 +15,7 @@ import type {
   SignalMessage,
 } from '../../signal/port.js';
 import type { Attempt, AttemptSink } from './attempt.js';
-import { DialogRelay, reasonOf } from './dialogRelay.js';
+import { DialogRelay, isRelayed } from './dialogRelay.js';
 import {
   type CallEnding,
   DURATION_LIMIT,
@@ -29,48 +29,31 @@ import {
   releaseHeaders,
 } from './ending.js';
 import type { AttemptFailure } from './failover.js';
-import type { MessageKind } from './headerPolicy.js';
+import type { Estate, Heir } from './heir.js';
 import { Hunt, giveUpHeaders } from './hunt.js';
 import { LegPair } from './legPair.js';
 import { contentOf } from './legHeaders.js';
+import { type Act, DIALOG_LOST, LEG_LOST, type Occurrence, type TimerEvent, timerFor } from './occurrence.js';
 import { q850Of } from './reason.js';
+import { ruledByUs } from './referRule.js';
 import { A_END, BRIDGE_TABLE, B_END, type BridgeAction, type BridgeEvent, type BridgeState } from './states.js';
-import type { BridgeCall, BridgeObserver, BridgeSettings, BridgeWorld } from './world.js';
-
-/** What comes with an event; which fields are set follows from the event. */
-interface Occurrence {
-  readonly message?: SignalMessage;
-  readonly attempt?: Attempt;
-  readonly failure?: AttemptFailure;
-  readonly end?: LegEnd;
-  readonly hangUp?: HangUpReason;
-  readonly request?: InDialogRequest | IncomingReinvite;
-  /** The leg that a request came from. */
-  readonly from?: 'a' | 'b';
-}
-
-type TimerEvent = 'silence' | 'ring_timeout' | 'duration_limit' | 'release_timeout';
-
-const DELAY_OF: { readonly [E in TimerEvent]: keyof BridgeSettings } = {
-  silence: 'silenceTimeoutMs',
-  ring_timeout: 'ringTimeoutMs',
-  duration_limit: 'maxCallMs',
-  release_timeout: 'releaseTimeoutMs',
-};
+import type { BridgeCall, BridgeObserver, BridgeWorld } from './world.js';
 
 const NONE: Occurrence = {};
 const NO_CONTENT: Content = {};
-const LEG_LOST: AttemptFailure = { kind: 'transport_error', code: 'leg_lost' };
-const DIALOG_LOST: LegEnd = { kind: 'dialog_lost', status: undefined };
 
 export class Bridge implements LegEvents, AttemptSink {
+  /** Who has the call, once it was handed over. */
+  heir: Heir | undefined;
   readonly #world: BridgeWorld;
   readonly #legs: LegPair;
   readonly #observer: BridgeObserver;
   readonly #hunt: Hunt;
-  readonly #relay: DialogRelay;
+  #relay: DialogRelay;
   /** The caller's INVITE brought no offer: the callee makes it, and our ACK to it waits for the caller's. */
   readonly #lateOffer: boolean;
+  /** RFC 3262 §3: whatever the callee does, the caller's provisionals are reliable. */
+  readonly #requiresReliable: boolean;
   #state: BridgeState = 'deciding';
   /** Silence, then ringing, then duration, then release: one at a time. */
   #timer: Timer | undefined;
@@ -85,13 +68,34 @@ export class Bridge implements LegEvents, AttemptSink {
     this.#observer = observer;
     this.#hunt = new Hunt(world, call.plan, call.invite, observer);
     this.#lateOffer = call.aLeg.message.body.length === 0;
-    this.#relay = new DialogRelay(world.policy, world.random, (error) => {
-      this.#fault('relay', error);
-    });
+    this.#requiresReliable = call.invite.reliability === 'required';
+    this.#relay = new DialogRelay(world.policy, world.random, (error) => this.#fault('relay', error));
   }
 
-  get state(): BridgeState {
-    return this.#state;
+  get state(): string {
+    return this.heir?.state ?? this.#state;
+  }
+
+  /** The call as it is; undefined unless it is established. */
+  get estate(): Estate | undefined {
+    const attempt = this.#hunt.current;
+    if (this.#state !== 'established' || attempt?.leg === undefined) return undefined;
+    return { a: this.#legs.a, b: attempt.leg, destination: attempt.destination, relay: this.#relay };
+  }
+
+  /** From here on the heir has the call, with a relay that may be another call's. */
+  handOver(heir: Heir, relay: DialogRelay): void {
+    this.#state = 'handed_over';
+    this.heir = heir;
+    this.#relay = relay;
+  }
+
+  /** The heir's word: nothing of the call lives. */
+  released(abandonedLegs: number): void {
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    this.#stopTimer();
+    this.#observer.onReleased(abandonedLegs);
   }
 
   /** Calls the first destination. */
@@ -113,6 +117,7 @@ export class Bridge implements LegEvents, AttemptSink {
       bLeg: this.#hunt.current?.open === true ? (this.#hunt.current.leg?.dump() ?? null) : null,
       bLegsOpen: this.#legs.bOpen,
       ...this.#relay.dump(),
+      ...this.heir?.dump(),
     };
   }
 
@@ -144,12 +149,17 @@ export class Bridge implements LegEvents, AttemptSink {
 
   // The callee's legs. What a given-up attempt still says concerns the bookkeeping only.
 
+  attemptSent(attempt: Attempt): void {
+    if (attempt === this.#hunt.current) this.#awaitCallee();
+  }
+
   attemptTrying(attempt: Attempt): void {
     if (attempt === this.#hunt.current) this.#on('b_trying', NONE);
   }
 
   attemptProgress(attempt: Attempt, message: SignalMessage): void {
-    if (attempt === this.#hunt.current) this.#on('b_progress', { message });
+    if (attempt === this.#hunt.current) this.#on('b_progress', { attempt, message });
+    else if (attempt.relaysPrack) this.#relay.acknowledge(attempt, message);
   }
 
   attemptAnswered(attempt: Attempt, message: SignalMessage): void {
@@ -181,11 +191,11 @@ export class Bridge implements LegEvents, AttemptSink {
 
   // The machine.
 
-  static readonly #ACTIONS: { readonly [A in BridgeAction]: (bridge: Bridge, now: Occurrence) => void } = {
+  static readonly #ACTIONS: { readonly [A in BridgeAction]: Act<Bridge> } = {
     ignore: () => {},
     tryNext: (bridge) => bridge.#tryNext(),
     noteTrying: (bridge) => bridge.#startTimer('ring_timeout'),
-    forwardProgress: (bridge, now) => bridge.#forwardProgress(now.message as SignalMessage),
+    forwardProgress: (bridge, now) => bridge.#forwardProgress(now.attempt as Attempt, now.message as SignalMessage),
     forwardAnswer: (bridge, now) => bridge.#forwardAnswer(now.attempt as Attempt, now.message as SignalMessage),
     releaseAnswer: (_bridge, now) => (now.attempt as Attempt).releaseAnswer(),
     attemptFailed: (bridge, now) => bridge.#attemptFailed(now.failure ?? LEG_LOST, true),
@@ -200,7 +210,7 @@ export class Bridge implements LegEvents, AttemptSink {
     refuse: (bridge, now) => bridge.#refuse(now.hangUp ?? INTERNAL_ERROR),
     hangUpBoth: (bridge, now) => bridge.#hangUpBoth(now.hangUp ?? INTERNAL_ERROR),
     endAtLimit: (bridge) => bridge.#hangUpBoth(DURATION_LIMIT),
-    sendHeldBye: (bridge) => bridge.#sendHeldBye(),
+    sendHeldBye: (bridge) => bridge.#legs.sendHeldBye() && bridge.#startTimer('release_timeout'),
     finishRelease: (bridge) => bridge.#hangUpBoth(INTERNAL_ERROR),
     abandon: (bridge) => bridge.#abandon(),
     relayRequest: (bridge, now) => bridge.#relayRequest(now),
@@ -208,13 +218,14 @@ export class Bridge implements LegEvents, AttemptSink {
     defer: (bridge, now) => bridge.#relay.defer(now.request as InDialogRequest),
     glare: (_bridge, now) => now.request?.respond(491),
     noDialog: (_bridge, now) => now.request?.respond(481),
+    toHeir: (bridge, now, event) => bridge.heir?.take(bridge, event, now),
   };
 
   #on(event: BridgeEvent, occurrence: Occurrence): void {
     const { action, to } = BRIDGE_TABLE[this.#state][event];
     if (to !== undefined) this.#state = to;
     try {
-      Bridge.#ACTIONS[action](this, occurrence);
+      Bridge.#ACTIONS[action](this, occurrence, event);
     } catch (error) {
       this.#fault(event, error);
     }
@@ -240,20 +251,30 @@ export class Bridge implements LegEvents, AttemptSink {
     this.#earlyContent = NO_CONTENT;
     if (!this.#hunt.next(this)) return this.#finish();
     this.#legs.bOpen++;
+    if (this.#hunt.current?.leg !== undefined) this.#awaitCallee();
+    else this.#stopTimer();
+  }
+
+  #awaitCallee(): void {
     this.#startTimer(this.#world.port.capabilities.reportsTrying ? 'silence' : 'ring_timeout');
   }
 
-  #forwardProgress(message: SignalMessage): void {
+  #forwardProgress(attempt: Attempt, message: SignalMessage): void {
     const status = message.status ?? 180;
     if (this.#timer?.name === 'silence') this.#startTimer('ring_timeout');
     // RFC 6228: 199 speaks of a fork of the callee's side; the caller has one leg only, and it lives.
-    if (status === 199) return;
+    if (status === 199) return this.#relay.acknowledge(attempt, message);
     const before = this.#state;
+    const reliable = this.#relay.reliably(attempt, message, this.#requiresReliable);
     if (message.body.length > 0) {
       this.#state = 'early_media';
-      this.#earlyContent = contentOf(message);
+      // What was sent reliably is settled, and what came after it in PRACK or UPDATE may have changed it.
+      this.#earlyContent = reliable === undefined ? contentOf(message) : NO_CONTENT;
     } else if (before === 'attempting') this.#state = 'ringing';
-    this.#legs.a.progress(status, this.#response('progress', message, contentOf(message)));
+    const spec = this.#relay.response('progress', message);
+    // RFC 3261 §13.2.1: the first reliable response to an INVITE without an offer makes one, and this one cannot.
+    const withheld = this.#requiresReliable && this.#lateOffer && !isRelayed(attempt, message);
+    if (!withheld) this.#legs.a.progress(status, reliable === undefined ? spec : { ...spec, reliable });
     if (this.#state !== before) this.#observer.onRinging(status, this.#state === 'early_media');
   }
 
@@ -266,7 +287,9 @@ export class Bridge implements LegEvents, AttemptSink {
     let content = contentOf(message);
     // RFC 3261 §13.2.1: an answer that was only in an unreliable 18x must be in the 2xx, too.
     if (content.body === undefined && !this.#lateOffer) content = this.#earlyContent;
-    this.#legs.a.answer(this.#response('answer', message, content));
+    // A transfer may want to offer it to somebody else; the caller's own is in its INVITE.
+    if (ruledByUs(this.#hunt.decision, attempt.destination)) this.#relay.remember(attempt.leg as Leg, content.body);
+    this.#legs.a.answer(this.#relay.response('answer', message, content));
     this.#startTimer('duration_limit');
   }
 
@@ -293,17 +316,17 @@ export class Bridge implements LegEvents, AttemptSink {
     const response = failure?.kind === 'response' ? failure.message : undefined;
     const ending = endingOfFailure(failure, status, response === undefined ? undefined : q850Of(response.headers()));
     if (response?.status === status) {
-      this.#reject(status, this.#response('failure', response, contentOf(response)), ending);
+      this.#reject(status, this.#relay.response('failure', response), ending);
     } else this.#reject(status, { headers: refusalHeaders(status, failure, ending) }, ending);
   }
 
   #withdraw(end: LegEnd): void {
-    this.#conclude(endingOf('a', end, false));
+    this.conclude(endingOf('a', end, false));
     this.#legs.releaseB(this.#hunt.current, releaseHeaders(end, this.#world.policy));
   }
 
   #legGone(side: 'a' | 'b', end: LegEnd): void {
-    this.#conclude(endingOf(side, end, true));
+    this.conclude(endingOf(side, end, true));
     const headers = releaseHeaders(end, this.#world.policy);
     if (side === 'a') this.#legs.releaseB(this.#hunt.current, headers);
     else this.#legs.releaseA(headers);
@@ -317,25 +340,21 @@ export class Bridge implements LegEvents, AttemptSink {
   /** Also the last resort after a fault: whatever has not been released yet is. */
   #hangUpBoth(reason: HangUpReason): void {
     if (!this.#legs.answered && this.#legs.aOpen) return this.#refuse(reason);
-    this.#conclude(endingOfHangUp(reason, this.#legs.answered));
+    this.conclude(endingOfHangUp(reason, this.#legs.answered));
     this.#legs.releaseB(this.#hunt.current, hangUpHeaders(reason));
     this.#legs.releaseA(hangUpHeaders(reason));
-  }
-
-  #sendHeldBye(): void {
-    if (this.#legs.sendHeldBye()) this.#startTimer('release_timeout');
   }
 
   #reject(status: number, spec: ResponseSpec, ending: CallEnding): void {
     // Nothing follows a rejection of the caller's leg.
     this.#legs.aOpen = false;
     // The record first: once the caller knows that the call is over, not even SIGKILL may lose it.
-    this.#conclude(ending);
+    this.conclude(ending);
     this.#legs.a.reject(status, spec);
   }
 
-  /** Closes the books, once. What follows concerns the legs only. */
-  #conclude(ending: CallEnding): void {
+  /** Closes the books, once; at the heir's word, too. What follows concerns the legs only. */
+  conclude(ending: CallEnding): void {
     if (this.#over) return;
     this.#over = true;
     this.#startTimer('release_timeout');
@@ -346,15 +365,18 @@ export class Bridge implements LegEvents, AttemptSink {
 
   #abandon(): void {
     if (this.#state === 'ended') return;
+    if (this.heir !== undefined) return this.heir.abandon();
     this.#state = 'releasing';
-    this.#conclude(endingOfHangUp(INTERNAL_ERROR, this.#legs.answered));
+    this.conclude(endingOfHangUp(INTERNAL_ERROR, this.#legs.answered));
     this.#abandoned = this.#legs.abandon();
     this.#settle();
   }
 
-  #relayRequest({ request, from }: Occurrence): void {
+  #relayRequest({ request, from = 'a' }: Occurrence): void {
+    const asked = request as InDialogRequest;
     const to = from === 'a' ? this.#hunt.current?.leg : this.#legs.a;
-    if (to !== undefined) this.#relay.request(to, request as InDialogRequest);
+    if (asked.message.method === 'REFER') this.#observer.onRefer(from, asked);
+    else if (to !== undefined) this.#relay.request(to, asked);
   }
 
   #relayReinvite({ request, from }: Occurrence): void {
@@ -362,17 +384,9 @@ export class Bridge implements LegEvents, AttemptSink {
     this.#relay.reinvite(from === 'a' ? this.#legs.a : b, from === 'a' ? b : this.#legs.a, request as IncomingReinvite);
   }
 
-  #response(kind: MessageKind, message: SignalMessage, content: Content): ResponseSpec {
-    return { reason: reasonOf(message), headers: this.#world.policy.relay(kind, message.headers()), ...content };
-  }
-
   #startTimer(event: TimerEvent): void {
-    this.#stopTimer();
-    const delayMs = this.#world.settings[DELAY_OF[event]];
-    if (delayMs <= 0) return;
-    this.#timer = this.#world.clock.setTimer(event, delayMs, () => {
-      this.#on(event, NONE);
-    });
+    this.#timer?.cancel();
+    this.#timer = timerFor(this.#world, event, () => this.#on(event, NONE));
   }
 
   #stopTimer(): void {

@@ -40,6 +40,7 @@ const LOCAL_ANSWERS: { readonly [method: string]: readonly [status: number, head
 interface Renegotiation {
   readonly exchange: Exchange<Leg>;
   readonly from: Leg;
+  readonly to: Leg;
   readonly incoming: IncomingReinvite;
   /** `asked`: the other leg has not answered; `answered`: our 2xx awaits its ACK; `withdrawn`: by its sender. */
   phase: 'asked' | 'answered' | 'withdrawn';
@@ -50,19 +51,18 @@ interface Renegotiation {
 /** Outcomes that are not the caller's business as they are. */
 const statusOf = (outcome: Exclude<RequestOutcome, { kind: 'response' }>): number => {
   if (outcome.kind === 'timeout') return 504;
-  // RFC 3261 §15.1.2: what was pending when the dialog ended is answered 487.
   // RFC 3261 §14.1: a request of that dialog's own is under way.
   if (outcome.kind === 'transport_error' && outcome.code === 'request_pending') return 491;
+  // RFC 3261 §15.1.2: what was pending when the dialog ended is answered 487.
   return outcome.kind === 'leg_ended' ? 487 : 502;
 };
 
 /** The status that crosses: a challenge is for us to answer, not for the other side. */
-const crossing = (message: SignalMessage): number => {
+export const crossing = (message: SignalMessage): number => {
   const status = message.status ?? 500;
   return status === 401 || status === 407 ? 403 : status;
 };
 
-export class DialogRelay {
 const REFER_ID = /^refer\s*;\s*id\s*=\s*(\d{1,10})$/i;
 const MAX_EVENT_IDS = 16;
 
@@ -70,17 +70,20 @@ const MAX_EVENT_IDS = 16;
 export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
   attempt.relaysPrack && isReliable(progress);
 
+export class DialogRelay {
+  /** Kept up to date where somebody may want the legs' descriptions. */
+  described: Described | undefined;
   readonly #policy: HeaderPolicy;
   readonly #random: Random;
   readonly #onError: (error: unknown) => void;
   #renegotiation: Renegotiation | undefined;
-
-  /** @param onError told of exceptions in callbacks of the port, which must not see them. */
-  constructor(policy: HeaderPolicy, random: Random, onError: (error: unknown) => void) {
   /** What is open between the legs, the renegotiation included. */
   #exchanges: Set<Exchange<Leg>> | undefined;
   /** RFC 3515 §2.4.6: the ids of subscriptions made by REFERs that crossed, as their senders know them. */
   #eventIds: Map<string, string> | undefined;
+
+  /** @param onError told of exceptions in callbacks of the port, which must not see them. */
+  constructor(policy: HeaderPolicy, random: Random, onError: (error: unknown) => void) {
     this.#policy = policy;
     this.#random = random;
     this.#onError = onError;
@@ -102,16 +105,13 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
     const spec = { method: message.method, headers, ...contentOf(message) };
     to.request(spec, (outcome) => {
       this.#guard(() => {
+        if (exchange !== undefined) this.#exchanges?.delete(exchange);
         if (outcome.kind !== 'response') request.respond(statusOf(outcome));
         else request.respond(crossing(outcome.message), this.response('response', outcome.message));
       });
-        if (exchange !== undefined) this.#exchanges?.delete(exchange);
     });
   }
 
-  /**
-   * Whoever answers the PRACK of the caller's provisional; undefined: it need not be sent reliably.
-   * @param required the caller wants all of them so, whatever the callee does (RFC 3262 §3)
   /** @returns null when it must not cross now, and its sender has been told so */
   #open(kind: ExchangeKind, to: Leg, request: InDialogRequest | IncomingReinvite): Exchange<Leg> | null {
     const exchanges = (this.#exchanges ??= new Set());
@@ -124,6 +124,9 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
     return exchange;
   }
 
+  /**
+   * Whoever answers the PRACK of the caller's provisional; undefined: it need not be sent reliably.
+   * @param required the caller wants all of them so, whatever the callee does (RFC 3262 §3)
    */
   reliably(attempt: Attempt, progress: SignalMessage, required: boolean): ProgressSpec['reliable'] {
     if (isRelayed(attempt, progress)) return (prack) => this.#prack(attempt, progress, prack);
@@ -134,13 +137,13 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
   #prack(attempt: Attempt, progress: SignalMessage, prack: InDialogRequest): void {
     const { message } = prack;
     const spec = { headers: this.#headers('request', message), ...contentOf(message) };
-    this.#pracked(attempt, progress, spec, (outcome) => {
-      if (outcome.kind === 'response')
-        prack.respond(crossing(outcome.message), this.response('response', outcome.message));
     const { leg } = attempt;
     const exchange = message.body.length > 0 && leg !== undefined ? this.#open('prack_offer', leg, prack) : null;
-      // RFC 3262 §3: whatever has become of the callee, the caller's provisional was acknowledged.
+    this.#pracked(attempt, progress, spec, (outcome) => {
       if (exchange !== null) this.#exchanges?.delete(exchange);
+      if (outcome.kind === 'response')
+        prack.respond(crossing(outcome.message), this.response('response', outcome.message));
+      // RFC 3262 §3: whatever has become of the callee, the caller's provisional was acknowledged.
       else prack.respond(message.body.length === 0 ? 200 : statusOf(outcome));
     });
   }
@@ -190,15 +193,15 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
     });
   }
 
-  /** The ACK of a re-INVITE that we answered. */
-  acked(message: SignalMessage, incoming: IncomingReinvite): void {
-    const open = this.#renegotiation;
   #renegotiated(): void {
     const open = this.#renegotiation;
     this.#renegotiation = undefined;
     if (open !== undefined) this.#exchanges?.delete(open.exchange);
   }
 
+  /** The ACK of a re-INVITE that we answered. */
+  acked(message: SignalMessage, incoming: IncomingReinvite): void {
+    const open = this.#renegotiation;
     if (open?.incoming !== incoming) return;
     this.#renegotiated();
     this.described?.keep(open.from, message.body);
@@ -212,6 +215,18 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
   cancelled(incoming: IncomingReinvite): void {
     const open = this.#renegotiation;
     if (open?.incoming === incoming && open.phase === 'asked') open.phase = 'withdrawn';
+  }
+
+  /** The subscription of a REFER has the CSeq of the request for its id, which is another one on each leg. */
+  nameEvent(theirs: string, ours: string): void {
+    this.#eventIds ??= new Map();
+    if (this.#eventIds.size < MAX_EVENT_IDS) this.#eventIds.set(theirs, ours);
+  }
+
+  /** From here on the descriptions of the legs are kept. */
+  remember(leg: Leg, body: Buffer | undefined): void {
+    this.described = new Described();
+    this.described.keep(leg, body);
   }
 
   /** Answers a request that cannot be served now: 500 with Retry-After of 0 to 10 s (RFC 3261 §14.2). */
@@ -243,10 +258,12 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
     if (outcome.kind !== 'answered') {
       this.#renegotiated();
       if (outcome.kind !== 'response') incoming.respond(statusOf(outcome));
-      else incoming.respond(crossing(outcome.message), this.#response('failure', outcome.message));
+      else incoming.respond(crossing(outcome.message), this.response('failure', outcome.message));
       return;
     }
     renegotiation.phase = 'answered';
+    this.described?.keep(renegotiation.to, outcome.message.body);
+    this.described?.keep(renegotiation.from, incoming.message.body);
     // With an offer in the re-INVITE its answer is in the 2xx, and the ACK carries nothing: no reason to wait.
     if (incoming.message.body.length > 0) outcome.ack();
     else {
@@ -254,15 +271,24 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
         outcome.ack(content);
       };
     }
-    incoming.respond(200, this.#response('answer', outcome.message));
+    incoming.respond(200, this.response('answer', outcome.message));
+  }
+
+  #named(field: HeaderEntry): HeaderEntry {
+    const [name, value] = field;
+    const id = name.toLowerCase() === 'event' ? REFER_ID.exec(value)?.[1] : undefined;
+    if (id === undefined) return field;
+    const ours = this.#eventIds?.get(id);
+    return [name, ours === undefined ? 'refer' : `refer;id=${ours}`];
   }
 
   #headers(kind: MessageKind, message: SignalMessage): HeaderEntry[] {
     return this.#policy.relay(kind, message.headers());
   }
 
-  #response(kind: MessageKind, message: SignalMessage): ResponseSpec {
-    return { reason: reasonOf(message), headers: this.#headers(kind, message), ...contentOf(message) };
+  /** An answer as it crosses. */
+  response(kind: MessageKind, message: SignalMessage, content: Content = contentOf(message)): ResponseSpec {
+    return { reason: reasonOf(message), headers: this.#headers(kind, message), ...content };
   }
 
   #guard(run: () => void): void {

@@ -1,14 +1,14 @@
 /** Works through the destinations of a call, one attempt at a time, and keeps the account of each. */
 import type { Clock } from '../../kernel/index.js';
-import type { Credentials, HeaderEntry, InviteSpec, SignalPort } from '../../signal/port.js';
+import type { Credentials, HeaderEntry, InviteSpec, SignalPort, SignalTarget } from '../../signal/port.js';
 import type { AttemptRecord } from '../record/cdr.js';
-import type { Decision, Destination, ReasonCode } from '../routing/decision.js';
-import type { FailoverPolicy } from '../routing/resources.js';
-import { Attempt, type AttemptSink } from './attempt.js';
+import type { ContactWay, Decision, Destination, ReasonCode } from '../routing/decision.js';
+import type { FailoverPolicy, SipSettings } from '../routing/resources.js';
+import { Attempt, type AttemptSink, textOfTarget } from './attempt.js';
 import { type AttemptFailure, decisiveFailure, failoverAction, finalStatus } from './failover.js';
+import { hostOf } from './headerText.js';
 import { type Identity, identityHeaders, toField } from './legHeaders.js';
 import { reasonHeader } from './reason.js';
-
 import {
   type CallerReliability,
   DEFAULT_RELIABLE_MODE,
@@ -16,11 +16,14 @@ import {
   type Reliability,
   reliabilityOf,
 } from './reliability.js';
+
 export interface HuntWorld {
-  readonly port: Pick<SignalPort, 'invite'>;
+  readonly port: Pick<SignalPort, 'invite' | 'locate'>;
   readonly clock: Clock;
   /** For what a trunk's own policy does not list. */
   readonly failover?: FailoverPolicy;
+  /** Of the places that a destination's name leads to, those that did not answer lately are tried last. */
+  readonly health?: { isDown(place: string): boolean } | undefined;
 }
 
 export interface HuntObserver {
@@ -31,11 +34,11 @@ export interface HuntObserver {
 /** The part of the callee's INVITE that all destinations share, and what some of them are told of identities. */
 export interface CommonInvite extends Omit<InviteSpec, 'uri' | 'to' | 'credentials'> {
   readonly identity?: Identity | undefined;
+  /** What the caller's INVITE says of 100rel; absent where it is none of the callee's business. */
+  readonly reliability?: CallerReliability | undefined;
 }
 
 /** Where to go, and what an attempt needs of the carrier whose gateway it tries. */
-  /** What the caller's INVITE says of 100rel; absent where it is none of the callee's business. */
-  readonly reliability?: CallerReliability | undefined;
 export interface HuntPlan {
   readonly decision: Decision;
   /** Takes the limits of the destination's carrier in place of those of the one before; or says why not. */
@@ -56,38 +59,101 @@ export class Hunt {
   tried = 0;
   readonly #world: HuntWorld;
   readonly #plan: HuntPlan;
-  readonly #decision: Decision;
+  readonly decision: Decision;
   readonly #invite: CommonInvite;
   readonly #observer: HuntObserver;
   readonly #failures: Failed[] = [];
+  /** The destination to try next. */
+  #place = 0;
+  /** Where else the name of the destination tried last leads to. */
+  #targets: readonly SignalTarget[] = [];
 
   constructor(world: HuntWorld, plan: HuntPlan, invite: CommonInvite, observer: HuntObserver) {
     this.#world = world;
     this.#plan = plan;
-    this.#decision = plan.decision;
+    this.decision = plan.decision;
     this.#invite = invite;
     this.#observer = observer;
   }
 
-  /** Sends INVITE to the next destination. Returns false when all were tried. */
+  /**
+   * Sends INVITE to the next place of the same destination, or to the next destination. Returns false when all were
+   * tried. Where a name has to be looked up the INVITE follows later, and `attemptSent` with it.
+   */
   next(sink: AttemptSink): boolean {
+    const again = this.decision.destinations[this.#place - 1];
+    const [target] = this.#targets;
+    if (again !== undefined && target !== undefined) {
+      this.#sendTo(this.#begin(again, sink), this.#targets);
+      return true;
+    }
     for (;;) {
-      const destination = this.#decision.destinations[this.tried];
+      const destination = this.decision.destinations[this.#place];
       if (destination === undefined) return false;
-      const { clock } = this.#world;
-      const attempt = new Attempt(++this.tried, destination, { nowMs: clock.nowMs(), wallMs: clock.wallMs() }, sink);
-      this.current = attempt;
+      this.#place++;
+      const attempt = this.#begin(destination, sink);
       const refused = this.#plan.enter?.(destination);
-      if (refused === undefined) {
+      if (refused !== undefined) this.#skip(attempt, { kind: 'limit', code: refused }, refused);
+      else if (!isNamed(destination)) {
         this.#send(attempt);
         return true;
-      }
-      // Nobody was asked, and the account of the attempt says why.
-      attempt.open = false;
-      this.conclude(refused, 0);
-      this.#failures.push({ failure: { kind: 'limit', code: refused }, policy: this.#policy });
-      this.current = undefined;
+      } else if (this.#locate(attempt, sink)) return true;
+      else if (failoverAction(this.#policy, NOWHERE, this.#world.failover) !== 'next') return false;
     }
+  }
+
+  #begin(destination: Destination, sink: AttemptSink): Attempt {
+    const { clock } = this.#world;
+    const at = { nowMs: clock.nowMs(), wallMs: clock.wallMs() };
+    return (this.current = new Attempt(++this.tried, destination, at, sink));
+  }
+
+  /** Nobody was asked, and the account of the attempt says why. */
+  #skip(attempt: Attempt, failure: AttemptFailure, result: string): void {
+    attempt.open = false;
+    this.conclude(result, 0);
+    this.#failures.push({ failure, policy: this.#policy });
+    this.current = undefined;
+  }
+
+  /**
+   * RFC 3263: finds where the destination's name leads, and sends the INVITE to the first place.
+   * @returns false when it is known already that it leads nowhere
+   */
+  #locate(attempt: Attempt, sink: AttemptSink): boolean {
+    const { port } = this.#world;
+    if (port.locate === undefined) {
+      this.#send(attempt);
+      return true;
+    }
+    let within = true;
+    const { uri, sip } = attempt.destination;
+    port.locate(sip?.next_hop ?? uri, (targets) => {
+      // Given up, or the caller has gone.
+      if (attempt !== this.current || !attempt.open) return;
+      if (targets.length > 0) {
+        this.#sendTo(attempt, this.#byHealth(targets));
+        if (!within) sink.attemptSent(attempt);
+      } else if (within) this.#skip(attempt, NOWHERE, NOWHERE.kind);
+      else attempt.fail(NOWHERE);
+    });
+    within = false;
+    return attempt.open;
+  }
+
+  #byHealth(targets: readonly SignalTarget[]): readonly SignalTarget[] {
+    const { health } = this.#world;
+    if (health === undefined || targets.length < 2) return targets;
+    const isDown = (target: SignalTarget): boolean => health.isDown(textOfTarget(target));
+    if (!targets.some(isDown)) return targets;
+    return [...targets.filter((target) => !isDown(target)), ...targets.filter(isDown)];
+  }
+
+  #sendTo(attempt: Attempt, [target, ...others]: readonly SignalTarget[]): void {
+    attempt.target = target;
+    attempt.targetsLeft = others.length;
+    this.#targets = others;
+    this.#send(attempt);
   }
 
   #send(attempt: Attempt): void {
@@ -95,6 +161,9 @@ export class Hunt {
     const { identity, ...invite } = this.#invite;
     const extra = identityHeaders(identity, destination);
     const credentials = this.#plan.credentials?.(destination);
+    const { offered, relayed } = this.#reliability(destination);
+    attempt.relaysPrack = relayed;
+    const own = offered ? [...extra, OFFER_100REL] : extra;
     attempt.leg = this.#world.port.invite(
       {
         ...invite,
@@ -105,15 +174,23 @@ export class Hunt {
         ...(destination.reach === undefined ? {} : wayTo(destination.reach)),
         ...(own.length === 0 ? {} : { headers: [...(invite.headers ?? []), ...own] }),
         ...(credentials === undefined ? {} : { credentials }),
+        ...(relayed ? { ownPrack: true } : {}),
       },
       attempt,
     );
     this.#observer.onAttemptStarted(attempt);
   }
 
+  #reliability({ sip }: Destination): Reliability {
+    const { reliability = 'none', body } = this.#invite;
+    const caller = this.decision.sip?.reliable_provisionals ?? DEFAULT_RELIABLE_MODE;
+    const callee = sip?.reliable_provisionals ?? DEFAULT_RELIABLE_MODE;
+    return reliabilityOf({ caller, callee }, reliability, body === undefined || body.length === 0);
+  }
+
   /** Of the destination tried last. */
   get #policy(): FailoverPolicy {
-    return this.#decision.destinations[this.tried - 1]?.failover ?? this.#decision.failover;
+    return this.decision.destinations[this.#place - 1]?.failover ?? this.decision.failover;
   }
 
   /** Closes the current attempt's account, once; later calls change nothing. */
@@ -129,16 +206,17 @@ export class Hunt {
 
   /** CANCEL; whatever the attempt's leg says from here on does not concern the call. */
   giveUp(failure: AttemptFailure, headers: readonly HeaderEntry[]): void {
-    const leg = this.current?.leg;
+    const attempt = this.current;
     this.fail(failure);
     this.current = undefined;
-    leg?.cancel(headers);
+    attempt?.cancel(headers);
   }
 
   /** Whether the policy sends the call on after this failure, and there is somewhere to go. */
   goesOn(failure: AttemptFailure): boolean {
-    const { destinations } = this.#decision;
-    return this.tried < destinations.length && failoverAction(this.#policy, failure, this.#world.failover) === 'next';
+    if (failoverAction(this.#policy, failure, this.#world.failover) !== 'next') return false;
+    if (!speaksOfServer(failure)) this.#targets = [];
+    return this.#targets.length > 0 || this.#place < this.decision.destinations.length;
   }
 
   /** What to tell the caller when the search is over: the decisive failure and its status. */
@@ -150,6 +228,37 @@ export class Hunt {
   }
 }
 
+const NOWHERE = { kind: 'unresolved_host', code: 'ENOTFOUND' } as const;
+
+const wayTo = ({ flow, nextHop, route }: ContactWay): ContactWay => ({
+  flow,
+  route,
+  nextHop: flow === undefined ? nextHop : undefined,
+});
+
+const networkOf = ({ nat, next_hop: nextHop }: SipSettings): Pick<InviteSpec, 'behindNat' | 'nextHop'> => ({
+  ...(nat === true ? { behindNat: true } : {}),
+  ...(nextHop === undefined ? {} : { nextHop }),
+});
+
+/** The host of the URI is a name, so that DNS decides where it leads: the last label of one begins with no digit. */
+const isNamed = ({ uri, reach, sip }: Destination): boolean => {
+  if (reach !== undefined) return false;
+  const host = hostOf(sip?.next_hop ?? uri);
+  const first = host.charCodeAt(host.lastIndexOf('.') + 1);
+  return !(first >= 0x30 && first <= 0x39) && !host.includes(':');
+};
+
+/**
+ * RFC 3263 §4.3: what says that this server is of no use, so that another of the same name may be. Who rings without an
+ * answer, or refuses, has been reached.
+ */
+const speaksOfServer = (failure: AttemptFailure): boolean =>
+  failure.kind === 'silence' ||
+  failure.kind === 'timeout' ||
+  failure.kind === 'transport_error' ||
+  (failure.kind === 'response' && failure.status === 503);
+
 const GIVEN_UP = {
   silence: [reasonHeader('SIP', 408, 'No response')],
   ring_timeout: [reasonHeader('Q.850', 19, 'No answer')],
@@ -157,14 +266,3 @@ const GIVEN_UP = {
 
 /** Reason of the CANCEL with which an attempt is given up. */
 export const giveUpHeaders = (kind: 'silence' | 'ring_timeout'): readonly HeaderEntry[] => GIVEN_UP[kind];
-    const { offered, relayed } = this.#reliability(destination);
-    attempt.relaysPrack = relayed;
-    const own = offered ? [...extra, OFFER_100REL] : extra;
-        ...(relayed ? { ownPrack: true } : {}),
-  #reliability({ sip }: Destination): Reliability {
-    const { reliability = 'none', body } = this.#invite;
-    const caller = this.decision.sip?.reliable_provisionals ?? DEFAULT_RELIABLE_MODE;
-    const callee = sip?.reliable_provisionals ?? DEFAULT_RELIABLE_MODE;
-    return reliabilityOf({ caller, callee }, reliability, body === undefined || body.length === 0);
-  }
-

@@ -62,7 +62,7 @@ export class LegPair {
   releaseB(attempt: Attempt | undefined, headers: readonly HeaderEntry[]): void {
     if (attempt?.open !== true || this.#bReleased) return;
     this.#bReleased = true;
-    if (!this.answered) attempt.leg?.cancel(headers);
+    if (!this.answered) attempt.cancel(headers);
     else {
       if (this.#ackOwed) attempt.leg?.ack();
       this.#ackOwed = false;

@@ -20,6 +20,8 @@ export type BridgeState =
   /** The callee answered, our 2xx went to the caller, its ACK is awaited. */
   | 'answering'
   | 'established'
+  /** An heir has the call: whatever happens is told to it. */
+  | 'handed_over'
   /** The call is over and accounted for; the legs are confirming their end. */
   | 'releasing'
   /** Nothing of the call lives. */
@@ -118,7 +120,9 @@ export type BridgeAction =
   /** 491. */
   | 'glare'
   /** 481. */
-  | 'noDialog';
+  | 'noDialog'
+  /** To whoever has the call now. */
+  | 'toHeir';
 
 export interface Cell {
   readonly action: BridgeAction;
@@ -129,6 +133,7 @@ export interface Cell {
 export type BridgeTable = { readonly [S in BridgeState]: { readonly [E in BridgeEvent]: Cell } };
 
 const NOTHING: Cell = { action: 'ignore' };
+const INHERITED: Cell = { action: 'toHeir' };
 const over = (action: BridgeAction): Cell => ({ action, to: 'releasing' });
 
 const IGNORED: { readonly [E in BridgeEvent]: Cell } = {
@@ -244,6 +249,24 @@ export const BRIDGE_TABLE: BridgeTable = {
     ...ANSWERED,
     a_reinvite: { action: 'relayReinvite' },
     b_reinvite: { action: 'relayReinvite' },
+  },
+  handed_over: {
+    ...IGNORED,
+    a_cancelled: INHERITED,
+    a_bye: INHERITED,
+    a_lost: INHERITED,
+    a_over: INHERITED,
+    a_request: INHERITED,
+    a_reinvite: INHERITED,
+    b_bye: INHERITED,
+    b_lost: INHERITED,
+    b_over: INHERITED,
+    b_request: INHERITED,
+    b_reinvite: INHERITED,
+    duration_limit: INHERITED,
+    release_timeout: INHERITED,
+    hang_up: INHERITED,
+    fault: INHERITED,
   },
   releasing: {
     ...IGNORED,

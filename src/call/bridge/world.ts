@@ -1,6 +1,6 @@
 /** What a bridge needs from outside, and whom it tells. */
 import type { Clock, Random } from '../../kernel/index.js';
-import type { IncomingLeg, SignalPort } from '../../signal/port.js';
+import type { InDialogRequest, IncomingLeg, SignalPort } from '../../signal/port.js';
 import type { Attempt } from './attempt.js';
 import type { CallEnding } from './ending.js';
 import type { HeaderPolicy } from './headerPolicy.js';
@@ -26,7 +26,7 @@ export const DEFAULT_BRIDGE_SETTINGS: BridgeSettings = {
 
 /** What all bridges share. */
 export interface BridgeWorld extends HuntWorld {
-  readonly port: Pick<SignalPort, 'capabilities' | 'invite'>;
+  readonly port: Pick<SignalPort, 'capabilities' | 'invite' | 'locate'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly policy: HeaderPolicy;
@@ -42,6 +42,8 @@ export interface BridgeObserver extends HuntObserver {
   onOver(ending: CallEnding): void;
   /** Nothing of the call lives in the bridge any more. */
   onReleased(abandonedLegs: number): void;
+  /** A REFER within the established call, from the leg of this side; whoever keeps the books answers it. */
+  onRefer(side: 'a' | 'b', request: InDialogRequest): void;
   onFault(where: string, error: unknown): void;
 }
 

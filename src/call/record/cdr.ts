@@ -4,12 +4,15 @@ import type { DialRecord, OpenDial } from './dialRecord.js';
 import type { FlowRecord } from './flowRecord.js';
 import type { Decision, Direction, Priced } from '../routing/decision.js';
 import type { Charge } from './rating.js';
+import type { TransferRecord } from './transferRecord.js';
 
 export type Outcome = 'answered' | 'busy' | 'no_answer' | 'cancelled' | 'rejected' | 'failed';
 export type EndedBy = 'caller' | 'callee' | 'carrier' | 'tandem';
 
 export interface AttemptRecord {
   readonly uri: string;
+  /** Where it went, `192.0.2.1:5060;transport=udp`, where the URI's name had to be looked up. */
+  readonly target?: string;
   readonly startedAt: string;
   /** SIP status, or 0 where none came. */
   readonly sipStatus: number;
@@ -54,6 +57,8 @@ export interface CallRecord {
   readonly q850: number;
   readonly reasonCode: string;
   readonly attempts: readonly AttemptRecord[];
+  /** Transfers that were asked for, in the order of their ends; absent where there were none. */
+  readonly transfers?: readonly TransferRecord[];
   /** By the price of the revision that the call began with; null for calls that nobody answered or nothing prices. */
   readonly charge: Charge | null;
   /** Dials of the call's flow that were answered, in the order of their ends; absent where there were none. */

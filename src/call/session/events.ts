@@ -2,7 +2,9 @@
 import type { Alarm } from '../admission/alarms.js';
 import type { AttemptRecord, CallRecord } from '../record/cdr.js';
 import type { DialRecord } from '../record/dialRecord.js';
+import type { TransferRecord } from '../record/transferRecord.js';
 import type { TraceStep } from '../flow/trace.js';
+import type { SignalTarget } from '../../signal/port.js';
 import type { CallRequest, Decision, Priced } from '../routing/decision.js';
 
 interface OfCall {
@@ -38,6 +40,10 @@ export type CallEvent =
       readonly type: 'attempt_ended';
       readonly attempt: number;
       readonly gateway: string;
+      /** Of several places that the gateway's name leads to. */
+      readonly target?: SignalTarget | undefined;
+      /** Places of the same gateway that were not tried yet. */
+      readonly targetsLeft: number;
       readonly record: AttemptRecord;
     })
   | (OfCall & {
@@ -71,6 +77,8 @@ export type CallEvent =
     })
   /** Before the call's own end. Without a record where nobody answered. */
   | (OfCall & { readonly type: 'dial_ended'; readonly dialId: string; readonly record: DialRecord | undefined })
+  /** A transfer was refused, or has come to its end. */
+  | (OfCall & { readonly type: 'call_transfer'; readonly transfer: TransferRecord })
   | (OfCall & { readonly type: 'call_ended'; readonly record: CallRecord })
   | (OfCall & {
       readonly type: 'call_released';
@@ -81,10 +89,6 @@ export type CallEvent =
   | (OfCall & { readonly type: 'call_fault'; readonly where: string; readonly error: unknown })
   /** A rule against toll fraud refused or ended a call: at most one a minute for a rule of a trunk or an account. */
   | (OfCall & Alarm & { readonly type: 'fraud_alarm' })
-  | { readonly type: 'drain_started'; readonly atMs: number; readonly liveCalls: number; readonly limitMs: number }
-  | { readonly type: 'signalling'; readonly atMs: number; readonly up: boolean; readonly detail: string };
-
-export type CallEventType = CallEvent['type'];
   /** A user of a trunk said where it is, or is there no more. */
   | {
       readonly type: 'registration';
@@ -97,3 +101,7 @@ export type CallEventType = CallEvent['type'];
       /** Why it was refused. */
       readonly reasonCode?: string;
     }
+  | { readonly type: 'drain_started'; readonly atMs: number; readonly liveCalls: number; readonly limitMs: number }
+  | { readonly type: 'signalling'; readonly atMs: number; readonly up: boolean; readonly detail: string };
+
+export type CallEventType = CallEvent['type'];

@@ -1,12 +1,13 @@
 /** The books of one call, from its INVITE to its record. */
 import type { Clock, EventChannel } from '../../kernel/index.js';
-import type { IncomingLeg } from '../../signal/port.js';
+import type { InDialogRequest, IncomingLeg } from '../../signal/port.js';
 import type { Attempt } from '../bridge/attempt.js';
 import { type CallEnding, type HangUpReason, NODE_LOST, endingOfHangUp } from '../bridge/ending.js';
 import type { HuntPlan } from '../bridge/hunt.js';
 import type { BridgeObserver } from '../bridge/world.js';
 import type { AttemptRecord, CallRecord, CallRecorder } from '../record/cdr.js';
 import { isoTime } from '../record/isoTime.js';
+import type { TransferRecord } from '../record/transferRecord.js';
 import { type Charge, chargeOf } from '../record/rating.js';
 import { endedByOf, outcomeOf, q850OfStatus } from '../record/outcome.js';
 import type { TraceStep } from '../flow/trace.js';
@@ -22,6 +23,8 @@ export interface CallWorld {
   readonly nodeId: string;
   readonly recorder: CallRecorder;
   readonly events: EventChannel<CallEvent>;
+  /** Who answers a REFER; absent: nobody transfers. */
+  readonly transfers?: { refer(call: LiveCall, side: 'a' | 'b', request: InDialogRequest): void } | undefined;
 }
 
 /** A decision together with what it took; `release` gives it back, once. */
@@ -66,8 +69,11 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   readonly #started: Moment;
   readonly #attempts: AttemptRecord[] = [];
   readonly #dials: DialBooks;
+  #transfers: TransferRecord[] | undefined;
   readonly #placed: boolean;
   #admitted: AdmittedCall | undefined;
+  /** The decision without its steps: the same one in each note. */
+  #stepless: Decision | undefined;
   #ringing: Moment | undefined;
   #answered: Moment | undefined;
   #priced: Priced | undefined;
@@ -112,6 +118,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
 
   decided(admitted: AdmittedCall): void {
     this.#admitted = admitted;
+    this.#stepless = undefined;
     if (admitted.decision.accepted) this.#note();
     this.#emit({
       type: 'call_decided',
@@ -121,21 +128,26 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     });
   }
 
-  onAttemptStarted(attempt: Attempt): void {
+  /** @param own false for one of a transfer's: it is no destination of the call */
+  onAttemptStarted(attempt: Attempt, own = true): void {
     const bLegCallId = attempt.leg?.callId ?? '';
-    this.#bLegCallId = bLegCallId;
-    this.#destination = attempt.destination.uri;
-    this.#carrierId = attempt.destination.carrierId;
+    if (own) {
+      this.#bLegCallId = bLegCallId;
+      this.#destination = attempt.destination.uri;
+      this.#carrierId = attempt.destination.carrierId;
+    }
     const { number, startedWallMs: atMs, destination } = attempt;
     const { uri, gateway } = destination;
     this.#emit({ type: 'attempt_started', callId: this.id, atMs, attempt: number, uri, gateway, bLegCallId });
   }
 
-  onAttemptEnded(attempt: Attempt, record: AttemptRecord): void {
-    this.#attempts.push(record);
-    const { gateway } = attempt.destination;
+  onAttemptEnded(attempt: Attempt, record: AttemptRecord, own = true): void {
+    if (own) this.#attempts.push(record);
+    const { target, targetsLeft, number, destination } = attempt;
+    const { gateway } = destination;
     const atMs = this.#world.clock.wallMs();
-    this.#emit({ type: 'attempt_ended', callId: this.id, atMs, attempt: attempt.number, gateway, record });
+    const end = { attempt: number, gateway, target, targetsLeft, record };
+    this.#emit({ type: 'attempt_ended', callId: this.id, atMs, ...end });
   }
 
   onRinging(status: number, earlyMedia: boolean): void {
@@ -154,6 +166,19 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     const priced = this.#priced;
     this.#note();
     this.#emit({ type: 'call_answered', callId: this.id, atMs: now.wallMs, setupMs, bLegCallId, decision, priced });
+  }
+
+  onRefer(side: 'a' | 'b', request: InDialogRequest): void {
+    const { transfers } = this.#world;
+    if (transfers === undefined) request.respond(603);
+    else transfers.refer(this, side, request);
+  }
+
+  onTransfer(transfer: TransferRecord): void {
+    if (this.#recorded) return;
+    (this.#transfers ??= []).push(transfer);
+    this.#note();
+    this.#emit({ type: 'call_transfer', callId: this.id, atMs: this.#world.clock.wallMs(), transfer });
   }
 
   onStep(step: TraceStep): void {
@@ -207,7 +232,8 @@ export class LiveCall implements BridgeObserver, FlowObserver {
       if (admitted === undefined) return;
       // What the flow still dials is nobody's talk any more.
       for (const closed of this.#dials.endAll()) this.#dialEnded(closed);
-      const record = { ...this.#record(ending, admitted.decision), ...account };
+      const booked = this.#record(ending, admitted.decision);
+      const record = account === undefined ? booked : { ...booked, ...account };
       this.#world.recorder.write(record);
       this.#emit({ type: 'call_ended', callId: this.id, atMs: this.#world.clock.wallMs(), record });
     } catch (error) {
@@ -287,6 +313,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
       sipStatus: ending.sipStatus,
       reasonCode: ending.reasonCode,
       attempts: this.#attempts,
+      ...(this.#transfers === undefined ? {} : { transfers: this.#transfers }),
       charge: ending.answered ? this.#charge(decision, talkMs) : null,
       ...(this.#dials.closed.length === 0 ? {} : { dials: [...this.#dials.closed] }),
       decision,
@@ -298,7 +325,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     const { decision } = this;
     if (decision === undefined || this.#recorded || this.#world.recorder.note === undefined) return;
     const answered = this.#answered !== undefined;
-    const record = this.#record(endingOfHangUp(NODE_LOST, answered), { ...decision, steps: [] });
+    const record = this.#record(endingOfHangUp(NODE_LOST, answered), (this.#stepless ??= { ...decision, steps: [] }));
     const { direction } = decision;
     const answeredMs = this.#answered?.ms;
     const { open: dials } = this.#dials;

@@ -25,6 +25,11 @@ export class CallRegistry {
     return this.#calls.get(callId);
   }
 
+  /** All of them, in the order of their beginning. */
+  values(): Iterable<LiveCall> {
+    return this.#calls.values();
+  }
+
   /** Streams to bots of all calls. */
   get liveStreams(): number {
     let streams = 0;

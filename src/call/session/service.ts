@@ -235,6 +235,7 @@ export class CallService implements SignalHandlers {
     if (!decision.accepted) return this.#refuse(call, decision, decision.reasonCode);
     if (refusedOption(decision.sip, call.aLeg.message) !== undefined)
       return this.#refuse(call, decision, 'extension_off');
+    if (decision.sip?.nat === true) call.aLeg.behindNat?.();
     if (decision.mode === 'flow') return this.#startFlow(call, admitted);
     const invite = commonInvite(call.aLeg.message, decision, this.#bridgeWorld.policy);
     if (invite === undefined) return this.#refuse(call, decision, 'too_many_hops');

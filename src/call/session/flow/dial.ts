@@ -20,7 +20,7 @@ import { reasonHeader } from '../../bridge/reason.js';
 import type { DialOutcome } from '../../flow/events.js';
 import { Anchor } from './anchor.js';
 import { addressesOf, endpointSpec } from './endpointSpec.js';
-import type { AdmittedDial, FlowWorld } from './world.js';
+import type { AdmittedDial, DialWorld } from './world.js';
 
 export interface DialEnd {
   readonly outcome: DialOutcome;
@@ -69,7 +69,7 @@ export class Dial implements AttemptSink {
   readonly anchor: Anchor | undefined;
   answered = false;
   over = false;
-  readonly #world: FlowWorld;
+  readonly #world: DialWorld;
   readonly #sink: DialSink;
   #hunt: Hunt | undefined;
   #timer: Timer | undefined;
@@ -79,7 +79,7 @@ export class Dial implements AttemptSink {
   #earlyMedia: string | undefined;
   #released = false;
 
-  constructor(world: FlowWorld, order: DialOrder, sink: DialSink) {
+  constructor(world: DialWorld, order: DialOrder, sink: DialSink) {
     this.id = order.dialId;
     this.order = order;
     this.#world = world;
@@ -146,7 +146,7 @@ export class Dial implements AttemptSink {
       this.#end({ ...WITHDRAWN, outcome: 'completed', sipStatus: 200 });
     } else {
       this.#hunt?.conclude('cancelled', attempt?.lastStatus ?? 0);
-      if (attempt?.open === true) attempt.leg?.cancel(headers);
+      if (attempt?.open === true) attempt.cancel(headers);
       this.#end(WITHDRAWN);
     }
   }
@@ -164,6 +164,10 @@ export class Dial implements AttemptSink {
   }
 
   // The legs. What a given-up attempt still says concerns the bookkeeping only.
+
+  attemptSent(attempt: Attempt): void {
+    if (this.#isCurrent(attempt)) this.#awaitCallee();
+  }
 
   attemptTrying(attempt: Attempt): void {
     if (this.#isCurrent(attempt)) this.#wait('ring_timeout');
@@ -236,7 +240,9 @@ export class Dial implements AttemptSink {
     if (this.anchor === undefined) return undefined;
     const { callId, admitted } = this.order;
     const leg = { callId, leg: 'b', peerAddresses: addressesOf(admitted.decision.destinations) } as const;
-    const opened = await this.anchor.open(this.#world.plane.media, endpointSpec(leg, admitted.media, 0));
+    const { plane } = this.#world;
+    if (plane === undefined) return undefined;
+    const opened = await this.anchor.open(plane.media, endpointSpec(leg, admitted.media, 0));
     return opened.ok ? opened.sdp : undefined;
   }
 
@@ -262,6 +268,11 @@ export class Dial implements AttemptSink {
       this.#legsOpen--;
       return this.#finish();
     }
+    if (this.#hunt.current?.leg !== undefined) this.#awaitCallee();
+    else this.#stopTimer();
+  }
+
+  #awaitCallee(): void {
     this.#wait(this.#world.port.capabilities.reportsTrying ? 'silence' : 'ring_timeout');
   }
 

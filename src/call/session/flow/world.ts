@@ -60,6 +60,11 @@ export interface FlowPlane {
   readonly settings: FlowSettings;
 }
 
+/** For a dial whose media are direct the plane is of no use. */
+export interface DialWorld extends BridgeWorld {
+  readonly plane?: FlowPlane | undefined;
+}
+
 export interface FlowWorld extends BridgeWorld {
   readonly plane: FlowPlane;
 }

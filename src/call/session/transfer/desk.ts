@@ -1,0 +1,203 @@
+/** Where REFERs of established calls come: whether they are off, passed on, or carried out here. */
+import type { InDialogRequest } from '../../../signal/port.js';
+import { Bridge } from '../../bridge/bridge.js';
+import type { Estate } from '../../bridge/heir.js';
+import { nextMaxForwards, commonInvite } from '../../bridge/legHeaders.js';
+import { escapeUser } from '../../bridge/headerText.js';
+import type { CommonInvite } from '../../bridge/hunt.js';
+import type { TransferWish } from '../../routing/decideTransfer.js';
+import type { Decision } from '../../routing/decision.js';
+import type { AdmittedDial, DialWorld } from '../flow/world.js';
+import { ImaginedInvite } from '../imaginedInvite.js';
+import type { LiveCall } from '../liveCall.js';
+import { TransferAccount, refusalReason } from './account.js';
+import { Conversation } from './conversation.js';
+import { DialogFinder } from './dialogFinder.js';
+import { type Party, type Seat, ownerOf, ruleOf, sameOwner } from './party.js';
+import { passOn } from './passOn.js';
+import type { TransferCode } from './reasons.js';
+import { type ReferTarget, type Replaces, readReferTo } from './referTo.js';
+import { ReferSubscription } from './subscription.js';
+import { Transfer } from './transfer.js';
+import type { TransferTarget } from './order.js';
+
+/** Transfers of one call; each may bring another caller to us who is transferred again. */
+const MAX_TRANSFERS = 5;
+
+export interface TransferPorts {
+  readonly world: DialWorld;
+  /** Decides, and takes the limits; absent where nobody transfers. */
+  readonly admit: ((wish: TransferWish) => AdmittedDial) | undefined;
+  /** All calls that live. */
+  readonly calls: () => Iterable<LiveCall>;
+}
+
+export class TransferDesk {
+  readonly #ports: TransferPorts;
+  readonly #finder: DialogFinder;
+  #dials = 0;
+
+  constructor(ports: TransferPorts) {
+    this.#ports = ports;
+    this.#finder = new DialogFinder(ports.world.clock, ports.calls);
+  }
+
+  /** A REFER from a side of a call that is still with its bridge. */
+  refer(call: LiveCall, side: 'a' | 'b', request: InDialogRequest): void {
+    const account = new TransferAccount(this.#ports.world.clock, seatedAt(call, side, undefined), request.message);
+    const { course } = call;
+    const estate = course instanceof Bridge ? course.estate : undefined;
+    // RFC 3261 §14.2: what cannot be served yet is put off.
+    if (estate === undefined) return refuse(request, account, [500, 'refer_not_ready']);
+    const asker = seatedAt(call, side, estate);
+    const rule = ruleOf(asker.seat);
+    if (rule === 'off') return refuse(request, account, [603, 'refer_off']);
+    if (rule === 'relay' && !this.#isOurs(request)) {
+      const { relay, a, b } = estate;
+      return passOn({ to: side === 'a' ? b : a, policy: this.#ports.world.policy, relay }, request, account);
+    }
+    const conversation = this.#conversationOf(call, course as Bridge, estate);
+    this.#carryOut(conversation, conversation.ends[side === 'a' ? 0 : 1], request);
+  }
+
+  /** The conversation that a bridge's call becomes; the bridge still has it until `begin`. */
+  #conversationOf(call: LiveCall, bridge: Bridge, estate: Estate): Conversation {
+    if (bridge.heir instanceof Conversation) return bridge.heir.current;
+    const a = partyOf(call, 'a', estate);
+    const b = partyOf(call, 'b', estate);
+    const conversation = new Conversation([a, b], estate.relay, {
+      policy: this.#ports.world.policy,
+      onRefer: (current, party, request) => this.#referAgain(current, party, request),
+    });
+    conversation.members.push({ bridge, call, own: { a, b }, aAt: 0 });
+    return conversation;
+  }
+
+  /** A REFER within a conversation that has seen a transfer already. */
+  #referAgain(conversation: Conversation, party: Party, request: InDialogRequest): void {
+    const { clock, policy } = this.#ports.world;
+    const rule = ruleOf(party.seat);
+    const account = new TransferAccount(clock, party, request.message);
+    if (rule === 'off') return refuse(request, account, [603, 'refer_off']);
+    if (rule === 'relay' && !this.#isOurs(request)) {
+      return passOn({ to: conversation.peerOf(party).leg, policy, relay: conversation.relay }, request, account);
+    }
+    this.#carryOut(conversation, party, request);
+  }
+
+  /** Refer-To names a dialog of ours: nobody else can make sense of that. */
+  #isOurs({ message }: InDialogRequest): boolean {
+    const replaces = readReferTo(message)?.replaces;
+    return replaces !== undefined && this.#finder.find(replaces) !== undefined;
+  }
+
+  #carryOut(conversation: Conversation, referrer: Party, request: InDialogRequest): void {
+    const { world } = this.#ports;
+    const { message } = request;
+    const account = new TransferAccount(world.clock, referrer, message);
+    const target = readReferTo(message);
+    account.target = target?.uri ?? '';
+    if (target?.replaces !== undefined) account.kind = 'attended';
+    if (conversation.change !== undefined) return refuse(request, account, [491, 'refer_not_ready']);
+    if (++conversation.transfers > MAX_TRANSFERS) return refuse(request, account, [603, 'refer_limit']);
+    if (target === undefined) return refuse(request, account, [400, 'refer_to_invalid']);
+    const reached =
+      target.replaces === undefined
+        ? this.#callee(conversation, referrer, target, account)
+        : this.#otherEnd(referrer, target.replaces, account);
+    if (Array.isArray(reached)) return refuse(request, account, reached as Refusal);
+    for (const { bridge } of conversation.members) bridge.handOver(conversation, conversation.relay);
+    const silent = message.header('Refer-Sub')?.trim().toLowerCase() === 'false';
+    request.respond(202, silent ? { headers: [['Refer-Sub', 'false']] } : {});
+    const id = conversation.transfers > 1 ? message.header('CSeq')?.split(' ')[0] : undefined;
+    const subscription = new ReferSubscription(referrer.leg, id, silent);
+    const order = { conversation, referrer, target: reached as TransferTarget, subscription, account };
+    new Transfer(world, order).begin();
+  }
+
+  /** Blind: somebody new is called, as the referrer would. */
+  #callee(
+    { transfers }: Conversation,
+    { call, seat }: Party,
+    { user }: ReferTarget,
+    account: TransferAccount,
+  ): TransferTarget | Refusal {
+    const { admit, world } = this.#ports;
+    const referrer = ownerOf(seat);
+    if (referrer === undefined || admit === undefined) return [603, 'refer_party_unknown'];
+    const hops = nextMaxForwards(call.aLeg.message);
+    if (hops === undefined || hops - transfers < 0) return [603, 'refer_too_many_hops'];
+    const { decision: of, request, side } = seat;
+    const admitted = admit({ target: user, referrer, side, decision: of, request });
+    const { decision } = admitted;
+    account.revision = decision.revision;
+    if (!decision.accepted) return [decision.sipStatus ?? 603, decision.reasonCode];
+    const imagined = imaginedInvite(decision, hops - transfers + 1);
+    const invite = commonInvite(imagined, decision, world.policy) as CommonInvite;
+    return { kind: 'dial', dialId: `transfer-${++this.#dials}`, admitted, invite };
+  }
+
+  /** Attended: an end of another call of whoever asks. */
+  #otherEnd(referrer: Party, replaces: Replaces, account: TransferAccount): TransferTarget | Refusal {
+    const found = this.#finder.find(replaces);
+    if (found === undefined || !(found.call.course instanceof Bridge)) return [481, 'replaces_unknown'];
+    const bridge = found.call.course;
+    const { estate } = bridge;
+    const conversation =
+      bridge.heir instanceof Conversation
+        ? bridge.heir.current
+        : estate === undefined
+          ? undefined
+          : this.#conversationOf(found.call, bridge, estate);
+    const middle = conversation?.ends.find((party) => party.leg === found.leg);
+    if (conversation === undefined || middle === undefined) return [481, 'replaces_unknown'];
+    if (!sameOwner(ownerOf(middle.seat), ownerOf(referrer.seat))) return [403, 'replaces_not_allowed'];
+    if (conversation.ends.includes(referrer)) return [400, 'refer_to_invalid'];
+    if (replaces.earlyOnly) return [486, 'replaces_confirmed'];
+    if (conversation.change !== undefined) return [491, 'refer_not_ready'];
+    for (const member of conversation.members) member.bridge.handOver(conversation, conversation.relay);
+    account.other = middle;
+    return { kind: 'end', conversation, party: conversation.peerOf(middle) };
+  }
+}
+
+type Refusal = readonly [status: number, code: TransferCode];
+
+/**
+ * RFC 5057 §5: several statuses say that the dialog itself is dead, and would end the call. A refusal never uses them:
+ * 603, or 400, 403, 491 and 500, which speak of the request alone; the Reason has the status that a call would have got.
+ */
+const SAFE = new Set([400, 403, 491, 500, 603]);
+
+const refuse = (request: InDialogRequest, account: TransferAccount, [status, code]: Refusal): void => {
+  const safe = SAFE.has(status) ? status : 603;
+  account.target ||= readReferTo(request.message)?.uri ?? '';
+  account.close('refused', safe, code);
+  const headers = [...refusalReason(status, code), ...(safe === 500 ? ([['Retry-After', '2']] as const) : [])];
+  request.respond(safe, { headers });
+};
+
+const seatedAt = (call: LiveCall, side: 'a' | 'b', estate: Estate | undefined): { call: LiveCall; seat: Seat } => ({
+  call,
+  seat: {
+    decision: call.decision as Decision,
+    request: call.request,
+    side,
+    destination: side === 'b' ? estate?.destination : undefined,
+  },
+});
+
+const partyOf = (call: LiveCall, side: 'a' | 'b', estate: Estate): Party => {
+  const leg = estate[side];
+  const { seat } = seatedAt(call, side, estate);
+  return { leg, call, seat, open: true, end: undefined, released: false, hangUp: (headers) => leg.bye(headers) };
+};
+
+/** What the callee's INVITE is made of: a call of the referrer's, on its behalf (RFC 3892), never its own words. */
+const imaginedInvite = ({ callerNumber }: Decision, maxForwards: number): ImaginedInvite => {
+  const number = escapeUser(callerNumber.sent ?? '');
+  return new ImaginedInvite('sip:localhost', [
+    ['From', `<sip:${number}@localhost>`],
+    ['Max-Forwards', String(maxForwards)],
+  ]);
+};

@@ -1,0 +1,53 @@
+/** Finds the leg that Replaces names. */
+import type { Clock } from '../../../kernel/index.js';
+import type { Leg } from '../../../signal/port.js';
+import { Bridge } from '../../bridge/bridge.js';
+import type { LiveCall } from '../liveCall.js';
+import { Conversation } from './conversation.js';
+import type { Replaces } from './referTo.js';
+
+/** Each looks at all live calls: what all of a node's callers together may ask for in a second. */
+const FINDS_PER_SECOND = 50;
+
+export interface FoundLeg {
+  readonly call: LiveCall;
+  readonly leg: Leg;
+}
+
+export class DialogFinder {
+  readonly #clock: Clock;
+  readonly #calls: () => Iterable<LiveCall>;
+  #second = -1;
+  #finds = 0;
+
+  constructor(clock: Clock, calls: () => Iterable<LiveCall>) {
+    this.#clock = clock;
+    this.#calls = calls;
+  }
+
+  /** Of established calls only; undefined, too, when too many were asked for. */
+  find({ callId, toTag, fromTag }: Replaces): FoundLeg | undefined {
+    const second = Math.floor(this.#clock.nowMs() / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#finds = 0;
+    }
+    if (++this.#finds > FINDS_PER_SECOND) return undefined;
+    for (const call of this.#calls()) {
+      for (const leg of legsOf(call)) {
+        // RFC 3891 §3: to-tag is ours, from-tag the peer's.
+        if (leg.callId === callId && leg.localTag === toTag && leg.remoteTag === fromTag) return { call, leg };
+      }
+    }
+    return undefined;
+  }
+}
+
+const NONE: readonly Leg[] = [];
+
+const legsOf = ({ course }: LiveCall): readonly Leg[] => {
+  if (!(course instanceof Bridge)) return NONE;
+  if (course.heir instanceof Conversation) return course.heir.current.ends.map((party) => party.leg);
+  const { estate } = course;
+  return estate === undefined ? NONE : [estate.a, estate.b];
+};
