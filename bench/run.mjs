@@ -6,12 +6,13 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { memory } from './calls/memory.mjs';
 import { SYSTEMS, cost, ladder } from './calls/section.mjs';
+import { overload } from './calls/overload.mjs';
 import { media } from './media/section.mjs';
 
 const root = new URL('..', import.meta.url).pathname;
 const USAGE = `npm run bench [-- section...] [options]
 
-sections  calls (default) = cost + ladder; cost; ladder; memory; media; micro
+sections  calls (default) = cost + ladder; cost; ladder; memory; overload; media; micro
 options   --rate N        calls a second of cost (300)
           --seconds N     load of a cost run (30)
           --turns N       of cost, each kamailio then tandem (2)
@@ -23,6 +24,7 @@ options   --rate N        calls a second of cost (300)
           --calls N       of memory (200000); --memory-rate N (600)
           --streams N     of media (200); --dialect NAME exotel, twilio, plivo, jambonz; --frame-ms N of a message to
                           the bot; --no-signalling without 100 calls/s beside it; --seconds N (20)
+          --capacity N    of overload: calls a second, instead of measuring it
           --dist DIR      build to run (dist)
           --node=FLAG     for the node that runs tandem; may be repeated
           --keep DIR      copy logs, counters and profiles of the runs there
@@ -49,6 +51,7 @@ const { values, positionals } = parseArgs({
     dist: { type: 'string', default: join(root, 'dist') },
     node: { type: 'string', multiple: true, default: [] },
     keep: { type: 'string' },
+    capacity: { type: 'string' },
     quick: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -67,6 +70,7 @@ const options = {
   systems: values.only === undefined ? SYSTEMS : [values.only],
   memoryCalls: Number(values.calls ?? (quick ? 3000 : 200_000)),
   memoryRate: Number(values['memory-rate']),
+  capacity: values.capacity === undefined ? undefined : Number(values.capacity),
   media: {
     streams: Number(values.streams ?? (quick ? 20 : 200)),
     seconds: Number(values.seconds ?? (quick ? 3 : 20)),
@@ -96,7 +100,7 @@ const micro = () => {
   return {};
 };
 
-const SECTIONS = { cost, ladder, memory, media, micro };
+const SECTIONS = { cost, ladder, memory, overload, media, micro };
 const expand = (name) => (name === 'calls' ? ['cost', 'ladder'] : [name]);
 
 const main = async () => {

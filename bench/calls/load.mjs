@@ -21,11 +21,11 @@ const readCounters = (file) => {
   }
 };
 
-const sipp = (folder, role, local, more) =>
+const sipp = (folder, role, local, more, port = PORT) =>
   launch(
     'sipp',
     [
-      ...['-sf', join(bench, `${role}.xml`), '-i', local, '-p', String(PORT), '-t', 'u1'],
+      ...['-sf', join(bench, `${role}.xml`), '-i', local, '-p', String(port), '-t', 'u1'],
       ...['-nostdin', '-trace_stat', '-fd', '1', '-stf', join(folder, `${role}.csv`)],
       ...['-buff_size', '4194304', '-d', '0'],
       // The machine may stall for a moment; SIPp would end itself.
@@ -86,4 +86,32 @@ export const probe = async (folder, { address, rate, seconds }) => {
   });
   await child.exited;
   return JSON.parse(readFileSync(child.log, 'utf8'));
+};
+
+/**
+ * As placeCalls, with 503 as an answer like any other, and calls that may be held. Several may run at a time.
+ * @param more port: of the caller; holdMs: from answer to BYE
+ * @returns calls, good (answered and ended in order), refused (503), failed (anything else), retransmissions, achievedRate
+ */
+export const placeCallsOrNot = async (folder, { address, rate, seconds, port = PORT + 1, holdMs = 0 }) => {
+  mkdirSync(folder, { recursive: true });
+  const count = Math.round(rate * seconds);
+  const args = [`${address}:${PORT}`, '-s', NUMBER, '-r', String(rate), '-m', String(count), '-l', '60000'];
+  const child = sipp(folder, 'uac_refused', CALLER, [...args, '-d', String(holdMs), '-rp', '1000'], port);
+  const from = process.hrtime.bigint();
+  const most = seconds * 1000 + holdMs + TAIL_SECONDS * 1000;
+  const finished = await Promise.race([child.exited.then(() => true), sleep(most, false, { ref: false })]);
+  const elapsed = Number(process.hrtime.bigint() - from) / 1e9;
+  if (!finished) await end(child, 'SIGKILL');
+  const counters = readCounters(join(folder, 'uac_refused.csv'));
+  const calls = Number(counters['TotalCallCreated'] ?? 0);
+  const refused = Number(counters['GenericCounter1(C)'] ?? 0);
+  return {
+    calls,
+    good: Number(counters['SuccessfulCall(C)'] ?? 0) - refused,
+    refused,
+    failed: Number(counters['FailedCall(C)'] ?? 0) + Number(counters['CurrentCall'] ?? 0),
+    retransmissions: Number(counters['Retransmissions(C)'] ?? 0),
+    achievedRate: calls / Math.max(seconds, elapsed - holdMs / 1000),
+  };
 };

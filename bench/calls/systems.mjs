@@ -12,11 +12,10 @@ const startKamailio = async (folder) => {
   const template = readFileSync(join(bench, 'kamailio.cfg'), 'utf8');
   const config = join(folder, 'kamailio.cfg');
   writeFileSync(config, template.replace('LISTEN', `${KAMAILIO}:${PORT}`).replace('CALLEE', `${CALLEE}:${PORT}`));
-  const child = launch(
-    'kamailio',
-    ['-DD', '-f', config, '-m', '1024', '-M', '16', '-Y', folder, '-w', folder],
-    { log: join(folder, 'kamailio.log'), cwd: folder },
-  );
+  const child = launch('kamailio', ['-DD', '-f', config, '-m', '1024', '-M', '16', '-Y', folder, '-w', folder], {
+    log: join(folder, 'kamailio.log'),
+    cwd: folder,
+  });
   await untilBound(child, KAMAILIO, PORT);
   await sleep(1000);
   return { name: 'kamailio', address: KAMAILIO, pid: child.pid, stop: () => end(child) };

@@ -20,6 +20,7 @@ import { Registrations } from './registrations.js';
 import { GatewayWatch } from './gateways.js';
 import { MediaPlane, type MediaPlaneDeps } from './mediaPlane.js';
 import { type Neighbour, agentPlace, createMediaAgent, createNeighbour } from './mediaSignal.js';
+import { createOverload } from './overload.js';
 import { numberFormat, pause } from './table.js';
 import { terminationProbe } from './termination.js';
 import { VERSION } from './version.js';
@@ -48,6 +49,7 @@ export class Node {
   readonly #registrations: Registrations;
   readonly #tls: TlsIdentity | undefined;
   readonly #network: NodeNetwork;
+  readonly #overload: ReturnType<typeof createOverload>;
   readonly #neighbour: Neighbour | undefined;
   readonly #mediaAgent: SrfAgent | undefined;
   readonly #signal: SignalPort;
@@ -105,6 +107,8 @@ export class Node {
     const dialling = { network: this.#network, clock, random: this.#random, logger };
     this.#neighbour = createNeighbour(config, dialling);
     this.#mediaAgent = createMediaAgent(config, dialling);
+    const isListed = (address: string): boolean => this.#admission.isListed(address);
+    this.#overload = createOverload(config, { clock, logger, isListed });
     this.#signal = this.#createSignal();
     this.#media = new MediaPlane(config, { clock, random: this.#random, logger, dialer: this.#mediaAgent, ...parts });
     this.#service = this.#createService(events);
@@ -145,6 +149,7 @@ export class Node {
     if (this.#mediaAgent !== undefined) await this.#media.stop();
     await this.#mediaAgent?.close();
     this.#neighbour?.server.stop();
+    this.#overload?.close();
     await this.#signal.stop();
     this.#tls?.close();
     await this.#media.stop();
@@ -219,6 +224,7 @@ export class Node {
       limits: { maxMessageBytes: sip.maxMessageBytes, maxHeaders: sip.maxHeaders },
       userAgent: `tandem/${VERSION}`,
       gate: this.#admission,
+      overload: this.#overload,
       neighbour: this.#neighbour?.server,
       onEvent: (event) => {
         if (event.type === 'user_error') logger.error({ err: event.error }, 'fault in the call path');
@@ -306,6 +312,7 @@ export class Node {
         recordsPending: () => this.#accounting.recorder.pending,
         store: () => this.#store.status(),
         draining: () => this.#service.draining,
+        overload: () => this.#overload?.dump(),
         gatewaysDown: () => this.#gateways.down,
         registrations: () => this.#registrations.size,
         carrierRegistrations: () => this.#registrations.carrierStates(),

@@ -3,6 +3,7 @@
  * names and config/tandem.schema.json all come from here. Every key has a default or is optional.
  */
 import { type Static, type TSchema, Type } from 'typebox';
+import { overload } from './overloadSchema.js';
 
 const section = <P extends Record<string, TSchema>>(description: string, properties: P) =>
   Type.Object(properties, { description, additionalProperties: false, default: {} });
@@ -172,6 +173,7 @@ const calls = section('Bounds and rules of a call', {
     probeDownMs: milliseconds('OPTIONS to each gateway that is down, this often; 0: a call tries it', 2_000, 0),
     probeAllMs: milliseconds('OPTIONS to every gateway, this often; 0: never', 0, 0),
   }),
+  overload,
   unlistedSources: Type.Enum(['reject', 'drop'], {
     description: 'Requests from addresses that no trunk or carrier lists: reject answers 403, drop stays silent',
     default: 'reject',

@@ -4,3 +4,4 @@ export { type Random, SeededRandom, SystemRandom } from './random.js';
 export { type Result, err, ok } from './result.js';
 export { TandemError, type TandemErrorOptions } from './errors.js';
 export { EventChannel } from './events.js';
+export { type LoadProbe, SystemLoadProbe } from './loadProbe.js';

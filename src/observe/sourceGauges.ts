@@ -69,6 +69,30 @@ class Gauges {
   }
 }
 
+const overloadGauges = (gauges: Gauges, overload: MetricsSources['overload']): void => {
+  if (overload === undefined) return;
+  gauges.number(
+    'tandem_signalling_busy_ratio',
+    'Part of its time that the signalling thread works',
+    () => overload()?.busy ?? 0,
+  );
+  gauges.number(
+    'tandem_overload_active',
+    '1 while new calls are refused for overload',
+    () => (overload()?.limitPerS ?? Infinity) !== Infinity,
+  );
+  gauges.number(
+    'tandem_overload_limit',
+    'New calls a second that are let in; +Inf: all',
+    () => overload()?.limitPerS ?? Infinity,
+  );
+  gauges.number(
+    'tandem_overload_refused',
+    'New calls refused for overload since the start',
+    () => overload()?.refused ?? 0,
+  );
+};
+
 /** Gauges over the living parts of the process. */
 export const sourceGauges = (registry: Registry, sources: MetricsSources): void => {
   const gauges = new Gauges(registry);
@@ -81,7 +105,12 @@ export const sourceGauges = (registry: Registry, sources: MetricsSources): void 
   gauges.number('tandem_routing_table_loaded', '1 once calls can be routed', table && (() => table().loaded));
   gauges.number('tandem_gateways_down', 'Gateways that did not answer lately', sources.gatewaysDown);
   gauges.number('tandem_registrations', 'Contacts of registered users', sources.registrations);
+  overloadGauges(gauges, sources.overload);
   gauges.number('tandem_streams_open', 'Streams to bots that are open or being opened', sources.streams);
+  gauges.family(
+    { name: 'tandem_carrier_registrations', help: 'Registrations of this node at carriers', label: 'state' },
+    sources.carrierRegistrations,
+  );
   gauges.family(
     { name: 'tandem_media_ports', help: 'Port pairs for RTP: in use, in quarantine, free', label: 'state' },
     sources.mediaPorts && (() => Object.entries(sources.mediaPorts?.() ?? {})),
@@ -103,7 +132,3 @@ export const sourceGauges = (registry: Registry, sources: MetricsSources): void 
     timers && (() => Object.entries(timers())),
   );
 };
-  gauges.family(
-    { name: 'tandem_carrier_registrations', help: 'Registrations of this node at carriers', label: 'state' },
-    sources.carrierRegistrations,
-  );

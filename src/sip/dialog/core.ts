@@ -2,6 +2,7 @@ import type { Clock, Random } from '../../kernel/index.js';
 import type {
   EngineEvent,
   EngineHandler,
+  HeaderField,
   OutgoingInvite,
   OutgoingInviteListener,
   OutgoingRequest,
@@ -18,6 +19,7 @@ import type { ServerInviteTransaction } from '../transaction/serverInvite.js';
 import { DEFAULT_TIMERS, type TimerSettings } from '../transaction/timers.js';
 import type { ListenSpec } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
+import type { OverloadGate } from '../transport/overload.js';
 import { Admission } from './admission.js';
 import { type DialogParts, InviteDialog } from './dialog.js';
 import { type CoreHost, dialogKeyOfRequest } from './host.js';
@@ -47,6 +49,8 @@ export interface EngineOptions {
   /** Option tags that the handler can serve; a Require of any other gets 420. */
   readonly supported?: readonly string[] | undefined;
   readonly onEvent?: ((event: EngineEvent) => void) | undefined;
+  /** Refuses new calls while there are too many; absent: nobody does. */
+  readonly overload?: OverloadGate | undefined;
 }
 
 /** The user agent core, RFC 3261 §8: between the transactions below and the engine's user above. */
@@ -88,8 +92,9 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
       return this.#inDialog(dialog, request, arrival, key);
     }
     if (!this.#admission.admit(request, arrival)) return;
-    if (request.method === 'INVITE') this.#newInvite(request, arrival, key);
-    else this.#newRequest(request, arrival, key);
+    if (request.method === 'INVITE') {
+      if (this.#hasRoomFor(request, arrival)) this.#newInvite(request, arrival, key);
+    } else this.#newRequest(request, arrival, key);
   }
 
   #inDialog(dialog: InviteDialog, request: SipRequest, arrival: Arrival, key: string): void {
@@ -112,6 +117,23 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   /** What belongs to nothing that we know: 481, or whatever the gate has for its sender. */
   #refuseUnknown(request: SipRequest, arrival: Arrival): void {
     if (this.#admission.screened(request, arrival)) this.#admission.refuse(request, arrival, 481);
+  }
+
+  /** New calls that the transport's glance could not read are refused here, at a higher price. */
+  #hasRoomFor(request: SipRequest, arrival: Arrival): boolean {
+    const overload = this.layer.pressure?.gate;
+    if (overload === undefined || arrival.admitted === true) return true;
+    if (!overload.active) {
+      overload.counted();
+      return true;
+    }
+    if (overload.admits(arrival.address, request.uri)) return true;
+    const headers: HeaderField[] = [
+      ['Retry-After', String(overload.retryAfterS)],
+      ['Reason', 'SIP;cause=503;text="overload"'],
+    ];
+    this.#admission.refuse(request, arrival, 503, { headers });
+    return false;
   }
 
   #newInvite(request: SipRequest, arrival: Arrival, key: string): void {

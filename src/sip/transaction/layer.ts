@@ -8,6 +8,8 @@ import { type Arrival, TransportLayer, type TransportOptions, type TransportSink
 import { responsePort, stampVia } from '../transport/responsePath.js';
 import { ClientTransaction } from './client.js';
 import { ClientInviteTransaction, type ClientUser } from './clientInvite.js';
+import { MAGIC_COOKIE } from './cookie.js';
+import { Pressure, keyOfVia } from './pressure.js';
 import { ServerTransaction } from './server.js';
 import { ServerInviteTransaction } from './serverInvite.js';
 import type { TimerSettings } from './timers.js';
@@ -53,8 +55,7 @@ export interface TransactionOptions extends TransportOptions {
   readonly responsesFrom?: 'peer' | 'anyone' | undefined;
 }
 
-/** RFC 3261 §8.1.1.7: what a branch must begin with to identify a transaction by itself. */
-export const MAGIC_COOKIE = 'z9hG4bK';
+export { MAGIC_COOKIE } from './cookie.js';
 
 /** Matches messages to transactions, RFC 3261 §17.1.3 and §17.2.3. */
 export class TransactionLayer implements TransportSink, TransactionHost {
@@ -78,6 +79,8 @@ export class TransactionLayer implements TransportSink, TransactionHost {
   };
   readonly #core: TransactionCore;
   readonly #anyonesResponses: boolean;
+  /** Refuses new calls while there are too many. */
+  readonly pressure: Pressure | undefined;
   readonly #clients = new Map<string, ClientTransaction | ClientInviteTransaction>();
   readonly #servers = new Map<string, ServerTransaction | ServerInviteTransaction>();
   readonly #merges = new Map<string, string>();
@@ -87,6 +90,8 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     this.random = options.random;
     this.timers = options.timers;
     this.#core = core;
+    const { overload, clock, random } = options;
+    this.pressure = overload === undefined ? undefined : new Pressure(overload, clock, random);
     this.#anyonesResponses = options.responsesFrom === 'anyone';
     this.transport = new TransportLayer(options, this);
   }
@@ -96,6 +101,7 @@ export class TransactionLayer implements TransportSink, TransactionHost {
   onRequest(request: SipRequest, arrival: Arrival): void {
     this.counters.requestsIn++;
     stampVia(request, arrival);
+    this.pressure?.stamp(request);
     const isAck = request.method === 'ACK';
     const key = serverKey(request, arrival, isAck ? 'INVITE' : request.method);
     const known = this.#servers.get(key);
@@ -143,6 +149,14 @@ export class TransactionLayer implements TransportSink, TransactionHost {
   onFault(error: unknown): void {
     this.#core.onFault(error);
   }
+
+  onPressed(data: Buffer, arrival: Arrival): boolean {
+    if (this.pressure?.takes(data, arrival, this.#knows) !== true) return false;
+    this.counters.requestsIn++;
+    return true;
+  }
+
+  readonly #knows = (key: string): boolean => this.#servers.has(key);
 
   // ------------------------------------------------------------------ for the core
 
@@ -322,7 +336,7 @@ const serverKey = (request: SipRequest, arrival: Arrival, method: string): strin
   const via = request.topVia;
   const branch = via.branch;
   if (branch !== undefined && branch.length > MAGIC_COOKIE.length && branch.startsWith(MAGIC_COOKIE)) {
-    return `${branch}|${arrival.address}|${via.host}:${via.port ?? 0}|${method}`;
+    return keyOfVia(via, arrival, method);
   }
   // RFC 2543 peers: no branch worth the name.
   const sender = `${arrival.address}|${via.host}:${via.port ?? 0}`;

@@ -11,6 +11,7 @@ import type {
   TransportName,
 } from '../ports.js';
 import { Hop, type ListenSpec, type Listener, familyOf, hopKey } from './hop.js';
+import type { OverloadGate } from './overload.js';
 import { type StreamOwner, StreamPeer } from './streamPeer.js';
 
 /** A message's origin, with the listener that took it and the hop that leads back to its socket. */
@@ -24,12 +25,16 @@ export interface Arrival {
   readonly listener: Listener;
   /** For streams: the connection it came over. */
   readonly hop: Hop | undefined;
+  /** An INVITE that was let in though others are refused. */
+  admitted?: boolean;
 }
 
 export interface TransportSink {
   onRequest(request: SipRequest, arrival: Arrival): void;
   onResponse(response: SipResponse, arrival: Arrival): void;
   onMalformed(failure: ParseFailure, arrival: Arrival): void;
+  /** A message that came while new calls are refused. @returns true when it is dealt with and not even parsed */
+  onPressed(data: Buffer, arrival: Arrival): boolean;
   /** A message made the engine itself throw: reported, and the socket's callback returns as ever. */
   onFault(error: unknown): void;
 }
@@ -42,6 +47,8 @@ export interface TransportOptions {
   readonly firstMessageMs?: number | undefined;
   /** Hops kept for ICMP errors and connections; idle datagram hops beyond it go. */
   readonly maxHops?: number | undefined;
+  /** Refuses new calls while there are too many; absent: nobody does. */
+  readonly overload?: OverloadGate | undefined;
   /** Most streams open at a time, accepted and dialled; beyond it silent ones give way, then new ones are closed. */
   readonly maxConnections?: number | undefined;
 }
@@ -190,6 +197,7 @@ export class TransportLayer implements StreamOwner {
   deliver(data: Buffer, arrival: Arrival): void {
     if (data.length <= 4 && isKeepAlive(data)) return; // RFC 5626 §3.5.1 keep-alive by datagram
     try {
+      if (this.options.overload?.active === true && this.#sink.onPressed(data, arrival)) return;
       const parsed = parseMessage(data, this.limits);
       if (!parsed.ok) this.#sink.onMalformed(parsed.error, arrival);
       else if ('method' in parsed.value) this.#sink.onRequest(parsed.value, arrival);

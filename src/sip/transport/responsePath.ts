@@ -1,4 +1,5 @@
 import type { SipMessage } from '../message/message.js';
+import type { Via } from '../message/via.js';
 import type { Arrival } from './layer.js';
 
 /**
@@ -8,13 +9,19 @@ import type { Arrival } from './layer.js';
 export const stampVia = (message: SipMessage, arrival: Arrival): void => {
   const via = message.topVia;
   if (via.transport === '') return; // a malformed one, of a request that is about to be refused
+  const raw = stampedVia(via, arrival);
+  if (raw !== via.raw) message.replaceTopVia(raw);
+};
+
+/** The same for a Via value by itself: as it is, or with `received` and `rport`. */
+export const stampedVia = (via: Via, arrival: Pick<Arrival, 'address' | 'port'>): string => {
   const hostDiffers = via.host !== arrival.address;
-  if (via.rport === undefined && via.received === undefined && !hostDiffers) return;
-  let raw = via.raw;
+  if (via.rport === undefined && via.received === undefined && !hostDiffers) return via.raw;
+  let { raw } = via;
   if (via.received !== undefined) raw = withoutParam(raw, 'received');
   if (via.rport !== undefined) raw = `${withoutParam(raw, 'rport')};rport=${arrival.port}`;
   if (hostDiffers || via.rport !== undefined) raw += `;received=${arrival.address}`;
-  message.replaceTopVia(raw);
+  return raw;
 };
 
 /** Removes `;name` and `;name=value` from a parameter list, in one pass; quoted values are stepped over. */
@@ -40,8 +47,10 @@ const withoutParam = (raw: string, name: string): string => {
  * `rport` (RFC 3581 §4), else to the port of its Via (RFC 3261 §18.2.2). `maddr` is ignored on purpose: it would let
  * a stranger aim our answers at others.
  */
-export const responsePort = (message: SipMessage, arrival: Arrival): number => {
-  const via = message.topVia;
+export const responsePort = (message: SipMessage, arrival: Arrival): number => portOf(message.topVia, arrival);
+
+/** The same for a Via by itself. */
+export const portOf = (via: Via, arrival: Pick<Arrival, 'port'>): number => {
   if (via.rport !== undefined || via.transport === '') return arrival.port;
   return via.port ?? 5060;
 };

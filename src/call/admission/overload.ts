@@ -1,0 +1,84 @@
+/**
+ * Overload control: how many new calls a second a node takes while more are offered than it can serve. Without it a
+ * saturated SIP server collapses: what it cannot serve in time is sent again, and it works for calls that have given up
+ * (RFC 5390 §3, RFC 6357 §2). The controller measures the processor (RFC 6357 §5.1: occupancy), not the length of any
+ * queue: the queue that matters is in the kernel, where nobody sees it.
+ *
+ * Rates, not shares: a share that was right a moment ago lets a tenfold burst in tenfold.
+ */
+
+export interface OverloadSettings {
+  /** How busy the thread should be at most, 0 to 1. */
+  readonly target: number;
+}
+
+/** What was seen since the sample before. */
+export interface LoadSample {
+  readonly periodMs: number;
+  /** 0 to 1. */
+  readonly busy: number;
+  /** New calls that asked to be let in, and those that were. */
+  readonly offered: number;
+  readonly admitted: number;
+}
+
+export interface OverloadState {
+  /** New calls a second that are let in; Infinity: all. */
+  readonly limit: number;
+  /** Smoothed. */
+  readonly busy: number;
+  readonly admittedPerS: number;
+  readonly offeredPerS: number;
+  /** Samples in a row that were saturated, while nothing is limited; without a reason to limit, while something is. */
+  readonly streak: number;
+}
+
+export const NO_OVERLOAD: OverloadState = { limit: Infinity, busy: 0, admittedPerS: 0, offeredPerS: 0, streak: 0 };
+
+/** Where fewer calls come in than this a second, it is something else that makes the node busy. */
+const LEAST_PER_S = 20;
+/** Weight of the newest sample. */
+const QUICK = 0.5;
+const SLOW = 0.3;
+/** Of the way from the target to a full processor: above it the limit falls. */
+const SATURATED = 0.7;
+const FALL = 0.88;
+/** What the limit gains, of what the processor has left below the target; at most so much a sample. */
+const RISE = 0.3;
+const STEEPEST = 0.06;
+/** What the limit begins with, of the rate that was being served when the processor was full. */
+const FIRST = 0.85;
+/** So many saturated samples in a row begin the control: a collection of garbage or a new routing table makes fewer. */
+const HOT = 4;
+/** So many calm samples end it. */
+const CALM = 10;
+
+const smoothed = (before: number, now: number, weight: number): number => before + weight * (now - before);
+
+/** One sample's work. */
+export const nextOverload = (
+  state: OverloadState,
+  { periodMs, busy: seen, offered, admitted }: LoadSample,
+  { target }: OverloadSettings,
+): OverloadState => {
+  const busy = smoothed(state.busy, seen, QUICK);
+  const perS = 1000 / Math.max(1, periodMs);
+  const admittedPerS = smoothed(state.admittedPerS, admitted * perS, SLOW);
+  const offeredPerS = smoothed(state.offeredPerS, offered * perS, SLOW);
+  const next = { ...state, busy, admittedPerS, offeredPerS };
+  const saturated = target + SATURATED * (1 - target);
+  if (state.limit === Infinity) {
+    const streak = seen < saturated ? 0 : state.streak + 1;
+    if (streak < HOT || admittedPerS < LEAST_PER_S) return { ...next, streak };
+    return { ...next, limit: Math.max(LEAST_PER_S, FIRST * admittedPerS), streak: 0 };
+  }
+  // Both the smoothed and the last sample: what the limit has mended already must not lower it again.
+  if (busy >= saturated && seen >= saturated) {
+    return { ...next, limit: Math.max(LEAST_PER_S, FALL * state.limit), streak: 0 };
+  }
+  if (busy >= target) return { ...next, streak: 0 };
+  const streak = offeredPerS < state.limit ? state.streak + 1 : 0;
+  if (streak >= CALM) return { ...next, limit: Infinity, streak: 0 };
+  // Gently: the load of a call that is let in comes later than the call.
+  return { ...next, limit: state.limit * (1 + Math.min(STEEPEST, RISE * (target - busy))), streak };
+};

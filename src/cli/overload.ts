@@ -1,0 +1,27 @@
+import type { Logger } from 'pino';
+import { OverloadGuard } from '../call/admission/overloadGuard.js';
+import type { Config } from '../config/index.js';
+import { type Clock, SystemLoadProbe } from '../kernel/index.js';
+
+export interface OverloadDeps {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly isListed: (address: string) => boolean;
+}
+
+/** Overload control of a node, with its lines in the log; undefined where it is switched off, or the engine is not ours. */
+export const createOverload = ({ calls, sip }: Config, { clock, logger, isListed }: OverloadDeps) => {
+  const { enabled, targetPercent, emergencyNumbers } = calls.overload;
+  if (!enabled || sip.engine !== 'embedded') return undefined;
+  return new OverloadGuard({
+    clock,
+    probe: new SystemLoadProbe(),
+    settings: { target: targetPercent / 100 },
+    emergencyNumbers,
+    isListed,
+    onChange: ({ on, limitPerS, refused }) => {
+      if (on) logger.warn({ limitPerS: Math.round(limitPerS) }, 'overload: new calls are refused with 503');
+      else logger.warn({ refused }, 'overload is over: all calls are let in');
+    },
+  });
+};

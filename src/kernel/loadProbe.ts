@@ -1,0 +1,62 @@
+import { openSync, readSync } from 'node:fs';
+
+/** How busy this thread is. */
+export interface LoadProbe {
+  /** Share of the time since the last call in which the thread worked, or waited for a core to work on: 0 to 1. */
+  busy(): number;
+}
+
+/** Nanoseconds on a core, nanoseconds of waiting for one, and a count: of the process's first thread. */
+const SCHEDSTAT = '/proc/self/schedstat';
+
+/**
+ * The scheduler's own books, where the system keeps them (Linux): a thread that rests within its loop, to let datagrams
+ * gather, is not busy, and one that others keep from its core is. Elsewhere the event loop's account of itself.
+ * For the process's first thread only.
+ */
+export class SystemLoadProbe implements LoadProbe {
+  readonly #file = openOr(SCHEDSTAT);
+  readonly #room = Buffer.alloc(96);
+  #workedMs = 0;
+  #atMs = performance.now();
+  #loop = performance.eventLoopUtilization();
+
+  constructor() {
+    this.#workedMs = this.#worked() ?? 0;
+  }
+
+  busy(): number {
+    const nowMs = performance.now();
+    const elapsedMs = nowMs - this.#atMs;
+    this.#atMs = nowMs;
+    const worked = this.#worked();
+    if (worked === undefined) {
+      const before = this.#loop;
+      this.#loop = performance.eventLoopUtilization();
+      return performance.eventLoopUtilization(this.#loop, before).utilization;
+    }
+    const spentMs = worked - this.#workedMs;
+    this.#workedMs = worked;
+    return elapsedMs <= 0 ? 0 : Math.min(1, Math.max(0, spentMs / elapsedMs));
+  }
+
+  /** Milliseconds of work and of waiting since the thread began. */
+  #worked(): number | undefined {
+    if (this.#file === undefined) return undefined;
+    try {
+      const length = readSync(this.#file, this.#room, 0, this.#room.length, 0);
+      const [ran = '', waited = ''] = this.#room.toString('latin1', 0, length).split(' ');
+      return (Number(ran) + Number(waited)) / 1e6;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+const openOr = (file: string): number | undefined => {
+  try {
+    return openSync(file, 'r');
+  } catch {
+    return undefined;
+  }
+};

@@ -1,0 +1,95 @@
+/** New calls refused before they are parsed, RFC 3261 §21.5.4, and what peers are told by `oc` (RFC 7339). */
+import type { Glance } from '../message/glance.js';
+import type { Via } from '../message/via.js';
+
+/** Who decides which new calls come in while there are too many. */
+export interface OverloadGate {
+  /** True while any are refused. Asked for every message. */
+  readonly active: boolean;
+  /** Share of new calls refused, 0 to 100. */
+  readonly lossPercent: number;
+  /** Seconds. */
+  readonly retryAfterS: number;
+  /** A new call, while nothing is refused. */
+  counted(): void;
+  /** Whether a new call may come in, while `active`. */
+  admits(address: string, uri: string): boolean;
+}
+
+/** RFC 7339 §4.2: what is said holds for so long, unless something else is said. */
+const OC_VALIDITY_MS = 500;
+const OC = /;\s*oc\s*(?=[;,]|$)/i;
+const OC_ALGORITHM = /;\s*oc-algo\s*=\s*"[^"]{0,64}"/i;
+
+/**
+ * RFC 7339 §4.1 and §5.1: a peer that names `oc` in its Via and knows the algorithm `loss` is told how much of what it
+ * sends it should keep to itself.
+ * @param raw the top Via value
+ * @returns the value for the response; undefined when the peer did not ask
+ */
+export const withLoss = (raw: string, lossPercent: number, nowMs: number): string | undefined => {
+  if (!raw.includes('oc') || !OC.test(raw)) return undefined;
+  const algorithms = OC_ALGORITHM.exec(raw)?.[0];
+  if (algorithms !== undefined && !algorithms.toLowerCase().includes('loss')) return undefined;
+  const validity = lossPercent > 0 ? OC_VALIDITY_MS : 0;
+  const told = `;oc=${lossPercent};oc-algo="loss";oc-validity=${validity};oc-seq=${(nowMs / 1000).toFixed(3)}`;
+  return raw.replace(OC_ALGORITHM, '').replace(OC, told);
+};
+
+/**
+ * A 503 for what has been glanced at: no state, the same tag for all, by which the ACKs are known again.
+ * @param topVia the first Via value, with `received` and `rport`
+ */
+export const refusalOf = (
+  glance: Glance,
+  topVia: string,
+  { tag, retryAfterS }: { tag: string; retryAfterS: number },
+): Buffer => {
+  const { vias, topLength, from, to, callId, cseq } = glance;
+  let text = `SIP/2.0 503 Service Unavailable\r\nVia: ${topVia}${vias[0]!.slice(topLength)}\r\n`;
+  for (let i = 1; i < vias.length; i++) text += `Via: ${vias[i]!}\r\n`;
+  text += `From: ${from}\r\nTo: ${to};tag=${tag}\r\nCall-ID: ${callId}\r\nCSeq: ${cseq}\r\n`;
+  text += `Retry-After: ${retryAfterS}\r\nReason: SIP;cause=503;text="overload"\r\nContent-Length: 0\r\n\r\n`;
+  return Buffer.from(text, 'latin1');
+};
+
+/** Whether a datagram is the ACK of such a refusal. */
+export const acknowledges = (data: Buffer, tag: Buffer): boolean =>
+  data[0] === 0x41 && data[1] === 0x43 && data[2] === 0x4b && data.indexOf(tag) > 0;
+
+/** What `oc` of a response says, RFC 7339 §5.3; undefined: nothing. */
+export const lossIn = (via: Via): { readonly percent: number; readonly validityMs: number } | undefined => {
+  const { raw } = via;
+  if (!raw.includes('oc=')) return undefined;
+  const percent = /;\s*oc\s*=\s*(\d{1,3})(?=\s*(?:[;,]|$))/i.exec(raw)?.[1];
+  if (percent === undefined || Number(percent) > 100) return undefined;
+  const algorithm = /;\s*oc-algo\s*=\s*"([^"]{0,64})"/i.exec(raw)?.[1] ?? 'loss';
+  if (!algorithm.toLowerCase().includes('loss')) return undefined;
+  const validity = /;\s*oc-validity\s*=\s*(\d{1,9})(?=\s*(?:[;,]|$))/i.exec(raw)?.[1];
+  return { percent: Number(percent), validityMs: validity === undefined ? OC_VALIDITY_MS : Number(validity) };
+};
+
+/** Requests refused lately, by hashes: one that is repeated is refused again, or a call would begin after its end. */
+export class RefusedLately {
+  readonly #slots = new Uint32Array(SLOTS);
+
+  add(key: string): void {
+    const hash = hashOf(key);
+    this.#slots[hash % SLOTS] = hash;
+  }
+
+  has(key: string): boolean {
+    const hash = hashOf(key);
+    return this.#slots[hash % SLOTS] === hash;
+  }
+}
+
+/** At ten thousand refusals a second the first repetitions (RFC 3261 §17.1.1.2: T1, 3·T1, 7·T1) are known. */
+const SLOTS = 65_536;
+
+/** FNV-1a; never 0, which means nothing. */
+const hashOf = (key: string): number => {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
+  return hash >>> 0 || 1;
+};
