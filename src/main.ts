@@ -30,16 +30,20 @@ const USAGE = `tandem ${VERSION}
   tandem bot echo|tone [--listen HOST:PORT]        a bot to try streams out with
   tandem bot-check URL [--dialect exotel|twilio|plivo|jambonz] [--sample-rate HZ] [--seconds N] [--patience N]
                                                    play a call to a bot and say which rules it breaks
+  tandem engine --contact sip:HOST:PORT --secret S
+                                                   a SIP server for drachtio-srf programs, in place of drachtio-server
 
-Each but the bots takes --config FILE (default: TANDEM_CONFIG, else config/demo.yaml of this package) and any key of
-the configuration as a flag, for example --sip.listen udp://127.0.0.1:5080 or --set calls.maxCalls=100.
+Each but the bots and the engine takes --config FILE (default: TANDEM_CONFIG, else config/demo.yaml of this package)
+and any key of the configuration as a flag, for example --sip.listen udp://127.0.0.1:5080 or --set calls.maxCalls=100.
 `;
 
 type Verb = (config: Config, argv: readonly string[], configFile: string | undefined) => Promise<number>;
 /** Verbs that stand alone: no node, no configuration. */
-const STANDALONE: { readonly [verb: string]: (argv: readonly string[]) => Promise<number> } = {
+type Standalone = (argv: readonly string[], env: NodeJS.ProcessEnv) => Promise<number>;
+const STANDALONE: { readonly [verb: string]: Standalone } = {
   bot,
   'bot-check': botCheck,
+  engine: async (argv, env) => (await import('./cli/engine.js')).engine(argv, env),
 };
 /** Each is loaded when it is asked for: `dump` needs no SIP stack, and nobody waits for one. */
 const VERBS: { readonly [verb: string]: () => Promise<Verb> } = {
@@ -66,7 +70,7 @@ const demoConfig = (): string | undefined => {
 
 const run = async (argv: readonly string[]): Promise<number> => {
   const [name = 'help', ...rest] = argv;
-  if (Object.hasOwn(STANDALONE, name)) return (STANDALONE[name] as typeof bot)(rest);
+  if (Object.hasOwn(STANDALONE, name)) return (STANDALONE[name] as Standalone)(rest, process.env);
   const verb = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
   if (verb === undefined) {
     const known = ['help', '--help', '-h', 'version', '--version'].includes(name);

@@ -8,6 +8,7 @@ import type { Frame } from './frames.js';
 import { cancelHeaders, headerOf, inDialogFields, lacksContentType, requestSpec } from './headerRules.js';
 import type { Ledger } from './ledger.js';
 import { InviteSent, RequestSent } from './outgoing.js';
+import { proxyOrder, proxyRefused } from './proxying.js';
 import { REFUSALS, type Reply, no, nok } from './replies.js';
 
 type Outcome<T> = T | Refusal;
@@ -62,14 +63,20 @@ export class Commands {
     return this.#outOfDialog(owner, message, nextHop);
   }
 
-  /** The proxy role is not offered; the application still owns the request and may answer it. */
-  proxy(owner: AppConnection, frame: Frame): Reply {
-    const txnId = frame.tokens[2];
-    if (txnId === undefined || frame.tokens.length < 10 || frame.message === undefined) {
-      return no('Invalid proxy request: too few tokens');
+  /** @returns undefined when it is under way: its answers are frames of their own */
+  proxy(owner: AppConnection, frame: Frame): Reply | undefined {
+    const request = frame.message === undefined ? undefined : parseAppMessage(frame.message);
+    if (request?.ok !== true || request.value.kind !== 'request') return no('Invalid proxy request: no request');
+    const order = proxyOrder(frame, request.value);
+    if (order === undefined) return no('Invalid proxy request: too few tokens');
+    const transaction = this.#ledger.transaction(order.txnId);
+    const engine = this.#engine();
+    if (engine === undefined || transaction?.owner !== owner || transaction.proxy === undefined) {
+      return nok(REFUSALS.unknownProxied(order.txnId));
     }
-    if (this.#ledger.transaction(txnId)?.owner !== owner) return nok(REFUSALS.unknownProxied(txnId));
-    return nok('proxy is not supported by this server');
+    const asked = { owner, fullResponse: order.fullResponse, frameId: frame.tokens[0] ?? '' };
+    const refused = transaction.proxy(engine, order.plan, asked);
+    return refused === undefined ? undefined : proxyRefused(refused, order);
   }
 
   #respond(owner: AppConnection, txnId: string, response: AppResponse): Reply {
@@ -100,7 +107,8 @@ export class Commands {
       return isRefused(outcome) ? outOfDialogRefusal(outcome, request) : sent.started(outcome);
     }
     const sent = new RequestSent(this.#ledger, owner, request.method, undefined);
-    const outcome: Outcome<OutgoingRequest> = engine.request(spec, sent);
+    const dialog = request.method === 'SUBSCRIBE' ? sent : undefined;
+    const outcome: Outcome<OutgoingRequest> = engine.request({ ...spec, dialog }, sent);
     return isRefused(outcome) ? outOfDialogRefusal(outcome, request) : sent.started(outcome);
   }
 
@@ -149,6 +157,8 @@ export class Commands {
     if (request.method === 'BYE' && entry.dialog !== undefined) entry.invite?.cancel();
     const sent = new RequestSent(this.#ledger, entry.owner, request.method, entry);
     const outcome = target.request(request.method, inDialogFields(request), sent);
-    return isRefused(outcome) ? inDialogRefusal(outcome) : sent.started(outcome);
+    if (isRefused(outcome)) return inDialogRefusal(outcome);
+    if (request.method === 'BYE') this.#ledger.records.stop('application', 'normal-release', outcome.request);
+    return sent.started(outcome);
   }
 }

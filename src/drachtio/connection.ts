@@ -4,7 +4,7 @@ export interface AppConnection {
   readonly open: boolean;
   readonly outstanding: Outstanding;
   /** Sends a frame of our own; a fresh frame id is put before `leader`. Dropped when the connection is lost. */
-  send(leader: string, message: Buffer): void;
+  send(leader: string, message?: Buffer): void;
 }
 
 /** Requests of one application that await a final response, counted by Call-ID. */

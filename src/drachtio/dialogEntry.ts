@@ -7,10 +7,13 @@ import {
   type IncomingRequest,
   type OutgoingInvite,
   SipRequest,
+  type SipResponse,
   type Source,
 } from '../sip/index.js';
 import type { AppConnection } from './connection.js';
 import { dialogToken, ourEnd, timeOfDay, unsolicitedLeader } from './envelope.js';
+import { type Records, stopReasonOf } from './records.js';
+import { SubscriptionUsage } from './subscriptions.js';
 
 /** Longer than any retry of a BYE with credentials takes. */
 const BYE_RETRY_MS = 32_000;
@@ -28,12 +31,17 @@ export interface Inbound {
 /** Where dialogs are kept. */
 export interface DialogHome {
   readonly clock: Clock;
+  readonly records: Records;
   readonly inbound: Inbound;
+  /** BYEs of our own that await an answer. */
+  releasing: number;
   addDialog(entry: DialogEntry): void;
   removeDialog(entry: DialogEntry): void;
 }
 
 export interface DialogOrigin {
+  /** Which side of its first request we are. */
+  readonly role: 'uas' | 'uac';
   /** `<Call-ID>;from-tag=<tag>` */
   readonly id: string;
   readonly callId: string;
@@ -56,6 +64,7 @@ const owned = (text: string): string => Buffer.from(text, 'latin1').toString('la
  */
 export class DialogEntry implements DialogListener {
   readonly id: string;
+  readonly role: 'uas' | 'uac';
   /** Our end of the path. */
   local: Source;
   owner: AppConnection;
@@ -65,6 +74,10 @@ export class DialogEntry implements DialogListener {
   invite: OutgoingInvite | undefined;
   /** Its 2xx had no Contact, so the application cannot use it: it is released once acknowledged. */
   releaseAfterAck = false;
+  /** Of a dialog that SUBSCRIBE made; undefined: it is a call. */
+  usage: SubscriptionUsage | undefined;
+  /** The SUBSCRIBE that made it has no answer yet: its application does not know it. */
+  unanswered = false;
   readonly #home: DialogHome;
   readonly #callId: string;
   readonly #forks = new Map<string, Fork>();
@@ -79,6 +92,7 @@ export class DialogEntry implements DialogListener {
     this.owner = owner;
     this.id = owned(dialogToken(origin.id));
     this.#callId = owned(origin.callId);
+    this.role = origin.role;
     this.local = origin.source;
     home.addDialog(this);
   }
@@ -92,6 +106,21 @@ export class DialogEntry implements DialogListener {
   early(dialog: Dialog, rseq?: number): void {
     dialog.listener = this;
     this.#forks.set(dialog.remoteTag, { dialog, rseq });
+  }
+
+  /** Makes it a dialog of subscriptions. It is over with the last of them. */
+  subscribe(): SubscriptionUsage {
+    return (this.usage ??= new SubscriptionUsage(this.#home.clock, () => this.discard()));
+  }
+
+  /** Forgets it, without a word to anybody. */
+  discard(): void {
+    this.remove();
+    this.dialog?.end();
+  }
+
+  onEstablished(dialog: Dialog): void {
+    this.confirm(dialog);
   }
 
   confirm(dialog: Dialog): void {
@@ -118,6 +147,7 @@ export class DialogEntry implements DialogListener {
 
   remove(): void {
     this.#byeRetry?.cancel();
+    this.usage?.stop();
     this.#home.removeDialog(this);
     const lost = this.#onAckLost;
     this.#onAckLost = undefined;
@@ -129,11 +159,29 @@ export class DialogEntry implements DialogListener {
     this.#hangupReason = reason;
     // RFC 3261 §15: the callee must not send BYE before the ACK. Without one the engine ends the dialog by itself.
     if (this.dialog === undefined || this.#onAckLost !== undefined) return;
+    if (this.usage !== undefined) return this.#unsubscribe(this.dialog, this.usage);
     this.dialog.ack();
     this.invite?.cancel();
     const fields = { headers: [['Reason', `SIP;cause=200;text="${reason}"`]] as const };
-    this.dialog.request('BYE', fields, { onResponse: () => undefined });
+    const onResponse = (response: SipResponse): void => {
+      if (response.status >= 200) this.#home.releasing--;
+    };
+    this.#home.releasing++;
+    const bye = this.dialog.request('BYE', fields, { onResponse });
+    if ('refusal' in bye) this.#home.releasing--;
+    else this.#home.records.stop('application', 'system-initiated-termination', bye.request);
     this.remove();
+  }
+
+  /** RFC 6665 §4.1.2.3 and §4.2.2: the other side is told that nobody is there any more. */
+  #unsubscribe(dialog: Dialog, usage: SubscriptionUsage): void {
+    const method = this.role === 'uac' ? 'SUBSCRIBE' : 'NOTIFY';
+    const how = this.role === 'uac' ? ['Expires', '0'] : ['Subscription-State', 'terminated;reason=deactivated'];
+    for (const event of usage.events) {
+      const headers = [['Event', event] as const, how as unknown as readonly [string, string]];
+      dialog.request(method, { headers }, { onResponse: () => undefined });
+    }
+    this.discard();
   }
 
   /** The BYE that the application sent was challenged: it may come again with credentials. */
@@ -146,6 +194,10 @@ export class DialogEntry implements DialogListener {
     const method = request.request.method;
     if (!this.owner.open) {
       request.respond(method === 'BYE' ? 200 : OWNER_GONE);
+      return;
+    }
+    if (this.unanswered) {
+      this.owner.outstanding.whenIdle(this.#callId, () => this.#home.inbound.request(this.owner, request, this.id));
       return;
     }
     if (method !== 'UPDATE' || this.dialog === undefined) {
@@ -176,8 +228,12 @@ export class DialogEntry implements DialogListener {
     // An application's own BYE: the entry stays until its outcome is known, for the sake of a challenge.
     if (end === 'local_bye') return;
     this.remove();
+    if (this.usage !== undefined) return;
+    const last = message ?? this.#impliedBye(end);
+    const source = end === 'remote_bye' ? 'network' : 'application';
+    this.#home.records.stop(source, stopReasonOf(end, last.header('Reason')), last);
     if (end === 'remote_bye' || end === 'shutdown') return;
-    const bytes = (message ?? this.#impliedBye(end)).toBuffer();
+    const bytes = last.toBuffer();
     const leader = unsolicitedLeader(ourEnd(this.local, bytes.length), timeOfDay(this.#home.clock), this.id);
     this.owner.send(leader, bytes);
   }

@@ -67,6 +67,13 @@ export function networkLeader(
   return receivedOn === undefined ? leader : `${leader}${receivedOn.localAddress}|${receivedOn.localPort}|`;
 }
 
+/** For a message of ours that stands for the answer of somebody who gave none. */
+export const nobodyAt = (bytes: number): EndpointTokens => ({ bytes, protocol: '', address: '', port: 0 });
+
+/** One of several answers to a `proxy` frame; more follow. */
+export const proxiedLeader = (frameId: string, end: EndpointTokens, time: string): string =>
+  `response|${frameId}|OK|network|${endTokens(end)}|${time}|||continue`;
+
 /** A BYE that the server sent by itself. */
 export const unsolicitedLeader = (end: EndpointTokens, time: string, dialogId: string): string =>
   `sip|application|${endTokens(end)}|${time}|unsolicited|${dialogId}|`;

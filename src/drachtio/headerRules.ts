@@ -96,6 +96,11 @@ export function cancelHeaders(message: AppRequest): HeaderField[] {
   return allowedHeaders(message).filter(([name]) => !IDENTITY.has(name) && !NOT_IN_CANCEL.has(name));
 }
 
+/** Fields to set on the copies of a proxied request. */
+export function proxiedHeaders(message: AppRequest): HeaderField[] {
+  return allowedHeaders(message).filter(([name]) => !IDENTITY.has(name) && name !== 'Contact');
+}
+
 export interface ResponsePlan {
   readonly fields: ResponseFields;
   /** The application asks for a reliable provisional (RFC 3262 §3). */

@@ -1,10 +1,14 @@
 /** Requests from the network that an application answers. */
 import type { Timer } from '../kernel/index.js';
 import {
+  type DialogListener,
   type IncomingInvite,
   type IncomingInviteListener,
   type IncomingRequest,
+  type ProxyPlan,
+  type ProxyRefusal,
   type RespondRefusal,
+  type SipEngine,
   SipRequest,
   type SipResponse,
   type Source,
@@ -14,7 +18,8 @@ import type { AppConnection } from './connection.js';
 import { DialogEntry, type Inbound } from './dialogEntry.js';
 import { dialogToken, networkLeader, responseSent, sender, timeOfDay } from './envelope.js';
 import { headerOf, responsePlan } from './headerRules.js';
-import type { Ledger, Transaction } from './ledger.js';
+import type { Asked, Ledger, Transaction } from './ledger.js';
+import { ProxyReport } from './proxying.js';
 import { REFUSALS, type Reply, nok } from './replies.js';
 
 const REFUSAL_TEXTS: Record<RespondRefusal, string> = {
@@ -49,6 +54,18 @@ abstract class Served implements Transaction {
     return undefined;
   }
 
+  /** Its answer is the proxy's business from here on. */
+  protected handTo(
+    engine: SipEngine,
+    incoming: IncomingInvite | IncomingRequest,
+    order: { readonly plan: ProxyPlan; readonly asked: Asked },
+  ): ProxyRefusal | undefined {
+    const report = new ProxyReport(this.ledger, incoming.request, order.asked);
+    const refused = engine.proxy(incoming, order.plan, report);
+    if (refused === undefined) this.close();
+    return refused;
+  }
+
   /** The application has been silent for too long. */
   protected abstract unanswered(): void;
 
@@ -70,6 +87,7 @@ abstract class Served implements Transaction {
   }
 
   protected sent(response: SipResponse, peer: Source, dialogId: string): Reply {
+    this.ledger.meters.responseOut(response.cseq.method, response.status);
     const bytes = response.toBuffer();
     const end = { ...sender(peer), bytes: bytes.length };
     return responseSent(end, timeOfDay(this.ledger.clock), { txnId: this.id, dialogId }, bytes);
@@ -79,22 +97,59 @@ abstract class Served implements Transaction {
 /** A request other than INVITE. */
 class RequestServed extends Served {
   readonly #request: IncomingRequest;
-  readonly #dialogId: string;
+  #dialogId: string;
 
   constructor(ledger: Ledger, owner: AppConnection, request: IncomingRequest, dialogId: string) {
     super(ledger, owner);
     this.#request = request;
     this.#dialogId = dialogId;
+    ledger.meters.requestIn(request.request.method);
     this.tell(request.request, request.source, dialogId, dialogId === '' ? request.source : undefined);
   }
 
   respond(response: AppResponse): Reply {
     if (answersCancel(response)) return nok(REFUSALS.cancelAnswered);
-    const responded = this.#request.respond(response.status, responsePlan(response).fields);
+    const { fields } = responsePlan(response);
+    const { status } = response;
+    const { request } = this.#request;
+    const subscribes = request.method === 'SUBSCRIBE' && this.#dialogId === '' && status >= 200 && status < 300;
+    if (subscribes && this.ledger.dialog(dialogIdOf(request)) !== undefined) {
+      this.close();
+      this.#request.respond(480);
+      return nok(REFUSALS.dialogExists);
+    }
+    const dialog = subscribes ? this.#subscription() : undefined;
+    const responded = this.#request.respond(status, { ...fields, dialog });
+    if (status >= 200)
+      this.ledger.dialog(this.#dialogId)?.usage?.settled(request, status, responded.ok ? responded.sent : undefined);
     if (response.status >= 200 || !responded.ok) this.close();
     if (!responded.ok) return nok(REFUSAL_TEXTS[responded.refusal]);
     const dialogId = this.#request.request.method === 'BYE' ? '' : this.#dialogId;
     return this.sent(responded.sent, this.#request.source, dialogId);
+  }
+
+  /** The dialog that our 2xx to a SUBSCRIBE makes. */
+  #subscription(): DialogListener {
+    const { callId } = this.#request.request;
+    const origin = {
+      role: 'uas',
+      id: dialogIdOf(this.#request.request),
+      callId,
+      source: this.#request.source,
+    } as const;
+    const entry = new DialogEntry(this.ledger, this.owner, origin);
+    entry.subscribe();
+    this.#dialogId = entry.id;
+    return entry;
+  }
+
+  proxy(engine: SipEngine, plan: ProxyPlan, asked: Asked): ProxyRefusal | undefined {
+    const refused = this.handTo(engine, this.#request, { plan, asked });
+    if (refused?.refusal === 'too_many_hops') {
+      this.close();
+      this.#request.respond(483);
+    }
+    return refused;
   }
 
   abandon(): void {
@@ -116,12 +171,17 @@ class InviteServed extends Served implements IncomingInviteListener {
   #entry: DialogEntry | undefined;
   /** How our 2xx was reported: repeated to an application that answers twice. */
   #answered: Reply | undefined;
+  readonly #sinceMs: number;
+  #rang = false;
 
   constructor(ledger: Ledger, owner: AppConnection, invite: IncomingInvite, entry: DialogEntry | undefined) {
     super(ledger, owner);
     this.#invite = invite;
     this.#entry = entry;
     invite.listener = this;
+    this.#sinceMs = ledger.clock.nowMs();
+    ledger.meters.requestIn('INVITE');
+    if (entry === undefined) ledger.records.attempt('network', invite.request);
     this.tell(invite.request, invite.source, entry?.id ?? '', entry === undefined ? invite.source : undefined);
   }
 
@@ -143,6 +203,7 @@ class InviteServed extends Served implements IncomingInviteListener {
       return nok(REFUSAL_TEXTS[responded.refusal]);
     }
     this.unpark();
+    this.#record(responded.sent);
     const reply = this.sent(responded.sent, this.#invite.source, this.#entry?.id ?? dialogId);
     if (response.status >= 300) this.#fail();
     else this.#track(response.status, reply);
@@ -154,13 +215,36 @@ class InviteServed extends Served implements IncomingInviteListener {
     const dialog = this.#invite.dialog;
     if (dialog !== undefined && !this.#invite.isReinvite) {
       const { id, callId } = dialog;
-      this.#entry ??= new DialogEntry(this.ledger, this.owner, { id, callId, source: this.#invite.source });
+      const source = this.#invite.source;
+      this.#entry ??= new DialogEntry(this.ledger, this.owner, { role: 'uas', id, callId, source });
       if (status < 200) this.#entry.early(dialog);
       else this.#entry.confirm(dialog);
     }
     if (status < 200) return;
     this.#answered = reply;
     this.#entry?.awaitAck(() => this.close());
+  }
+
+  #record(response: SipResponse): void {
+    if (this.#invite.isReinvite) return;
+    const { records, meters, clock } = this.ledger;
+    const { status } = response;
+    if (status >= 300) return records.stop('application', 'call-rejected', response);
+    const ms = clock.nowMs() - this.#sinceMs;
+    if (!this.#rang && status > 100) meters.timed('in', 'pdd', ms);
+    this.#rang = true;
+    if (status < 200) return;
+    meters.timed('in', 'answer', ms);
+    records.start('application', 'uas', response);
+  }
+
+  proxy(engine: SipEngine, plan: ProxyPlan, asked: Asked): ProxyRefusal | undefined {
+    const refused = this.handTo(engine, this.#invite, { plan, asked });
+    if (refused?.refusal === 'too_many_hops') {
+      this.#fail();
+      this.#invite.respond(483);
+    }
+    return refused;
   }
 
   /** No dialog comes of it; a re-INVITE leaves its dialog as it was. */
@@ -173,6 +257,7 @@ class InviteServed extends Served implements IncomingInviteListener {
     const request = cancel?.method === 'CANCEL' ? cancel : this.#impliedCancel();
     const from = { ...this.#invite.source, bytes: request.toBuffer().length };
     this.tell(request, from, this.#entry?.id ?? '');
+    if (!this.#invite.isReinvite) this.ledger.records.stop('network', 'call-canceled', request);
     this.#fail();
   }
 

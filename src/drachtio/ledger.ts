@@ -1,9 +1,11 @@
 /** Who owns what: transactions and dialogs by the ids that applications use, and the connection each belongs to. */
 import type { Clock, Random } from '../kernel/index.js';
-import type { HeaderField } from '../sip/index.js';
+import type { HeaderField, ProxyPlan, ProxyRefusal, SipEngine } from '../sip/index.js';
 import type { AppResponse } from './appMessage.js';
 import type { AppConnection } from './connection.js';
 import type { DialogEntry, DialogHome, Inbound } from './dialogEntry.js';
+import type { Meters } from './meters.js';
+import type { Records } from './records.js';
 import type { Reply } from './replies.js';
 
 /** A request that an application must answer, or whose response it awaits. */
@@ -14,8 +16,17 @@ export interface Transaction {
   respond(response: AppResponse): Reply;
   /** Withdraws it, where it is an INVITE of the application's that is still pending. */
   cancel(headers: readonly HeaderField[]): Reply | undefined;
+  /** Leaves it to the proxy, where it is a request from the network that has no answer yet. */
+  proxy?(engine: SipEngine, plan: ProxyPlan, asked: Asked): ProxyRefusal | undefined;
   /** The application is gone. */
   abandon(): void;
+}
+
+/** The `proxy` frame that is being worked on. */
+export interface Asked {
+  readonly owner: AppConnection;
+  readonly frameId: string;
+  readonly fullResponse: boolean;
 }
 
 /** What becomes of established calls when their application's connection is lost. */
@@ -24,6 +35,8 @@ export type OnAppLost = 'hangup' | 'keep';
 export interface LedgerOptions {
   readonly clock: Clock;
   readonly random: Random;
+  readonly records: Records;
+  readonly meters: Meters;
   readonly onAppLost: OnAppLost;
   /** How long an application may leave a request without any response. */
   readonly answerTimeoutMs: number;
@@ -38,8 +51,11 @@ interface Owned {
 export class Ledger implements DialogHome {
   readonly clock: Clock;
   readonly random: Random;
+  readonly records: Records;
+  readonly meters: Meters;
   readonly inbound: Inbound;
   readonly answerTimeoutMs: number;
+  releasing = 0;
   readonly #onAppLost: OnAppLost;
   readonly #dialogs = new Map<string, DialogEntry>();
   readonly #transactions = new Map<string, Transaction>();
@@ -49,6 +65,8 @@ export class Ledger implements DialogHome {
   constructor(options: LedgerOptions, inbound: (ledger: Ledger) => Inbound) {
     this.clock = options.clock;
     this.random = options.random;
+    this.records = options.records;
+    this.meters = options.meters;
     this.answerTimeoutMs = options.answerTimeoutMs;
     this.#onAppLost = options.onAppLost;
     this.inbound = inbound(this);
@@ -101,8 +119,24 @@ export class Ledger implements DialogHome {
     for (const entry of [...owned.dialogs]) entry.hangup();
   }
 
+  /** Confirmed dialogs of calls, by who called. */
+  get stableDialogs(): { readonly inbound: number; readonly outbound: number } {
+    let inbound = 0;
+    let outbound = 0;
+    for (const entry of this.#dialogs.values()) {
+      if (entry.dialog === undefined || entry.usage !== undefined) continue;
+      if (entry.role === 'uas') inbound++;
+      else outbound++;
+    }
+    return { inbound, outbound };
+  }
+
   dump(): Record<string, unknown> {
-    return { transactions: [...this.#transactions.keys()], dialogs: [...this.#dialogs.keys()] };
+    return {
+      transactions: [...this.#transactions.keys()],
+      dialogs: [...this.#dialogs.keys()],
+      releasing: this.releasing,
+    };
   }
 
   #ownedBy(owner: AppConnection): Owned {

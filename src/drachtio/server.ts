@@ -1,18 +1,25 @@
 import type { Clock, Random } from '../kernel/index.js';
 import type {
   EngineHandler,
+  HostResolver,
   IncomingInvite,
   IncomingRequest,
   SipEngine,
   SipNetwork,
   SocketAddress,
+  StreamConnection,
   StreamListener,
 } from '../sip/index.js';
 import { Commands } from './commands.js';
 import { inboundOf } from './incoming.js';
 import { Ledger, type OnAppLost } from './ledger.js';
+import { Meters } from './meters.js';
+import { Outbound } from './outbound.js';
+import { Records } from './records.js';
+import type { AppPlace, AskHttp, RequestHandler } from './requestHandlers.js';
 import { RouteTable } from './routes.js';
-import { Session, type SessionContext } from './session.js';
+import { Session, type SessionContext, type SessionReady } from './session.js';
+import { renderStatistics } from './statistics.js';
 
 /** Announced to applications, which compare it with the oldest server that they support. */
 const PROTOCOL_VERSION = 'v0.9.10';
@@ -23,12 +30,20 @@ const SERVED = new Set('INVITE REGISTER MESSAGE OPTIONS INFO NOTIFY SUBSCRIBE PU
 const DIALOG_ONLY = new Set(['BYE', 'UPDATE', 'PRACK']);
 
 export interface DrachtioServerOptions {
-  readonly network: Pick<SipNetwork, 'listenStream'>;
+  readonly network: Pick<SipNetwork, 'listenStream' | 'connectStream'>;
   readonly clock: Clock;
   readonly random: Random;
   /** Where applications connect to. Port 0: any free one. */
   readonly listen: SocketAddress;
+  /** The same over TLS, with the certificates of the network. */
+  readonly listenTls?: SocketAddress | undefined;
   readonly secret: string;
+  /** Requests whose application the server finds by itself: connections that registered are not asked for those. */
+  readonly requestHandlers?: readonly RequestHandler[];
+  /** For names of applications to connect to. */
+  readonly resolver?: HostResolver;
+  /** For request handlers with an `http` URL. */
+  readonly ask?: AskHttp;
   /** When an application's connection is lost: end its calls (default), or leave them to run. */
   readonly onAppLost?: OnAppLost;
   /** Longest frame accepted from an application; default 1 MiB. */
@@ -52,13 +67,17 @@ export class DrachtioServer {
   readonly #context: SessionContext;
   readonly #routes = new RouteTable<Session>();
   readonly #sessions = new Set<Session>();
+  readonly #meters = new Meters();
+  readonly #outbound: Outbound;
+  readonly #startedAt: number;
+  readonly #listeners: StreamListener[] = [];
   #engine: SipEngine | undefined;
-  #listener: StreamListener | undefined;
 
   constructor(options: DrachtioServerOptions) {
     this.#options = options;
     const { clock, random, secret, onAppLost = 'hangup', answerTimeoutMs = 64_000 } = options;
-    this.#ledger = new Ledger({ clock, random, onAppLost, answerTimeoutMs }, inboundOf);
+    const records = new Records(clock, (verb) => this.#routes.pick(verb));
+    this.#ledger = new Ledger({ clock, random, records, meters: this.#meters, onAppLost, answerTimeoutMs }, inboundOf);
     this.#context = {
       ...{ clock, random, secret },
       maxFrameBytes: options.maxFrameBytes ?? 1024 * 1024,
@@ -72,6 +91,14 @@ export class DrachtioServer {
         this.#ledger.connectionLost(session);
       },
     };
+    this.#startedAt = Math.floor(clock.wallMs() / 1000);
+    this.#outbound = new Outbound({
+      handlers: options.requestHandlers ?? [],
+      ...{ resolver: options.resolver, ask: options.ask, ledger: this.#ledger },
+      engine: () => this.#engine,
+      dial: (at, ready) => this.#dial(at, ready),
+      tagged: (tag, method) => this.#tagged(tag, method),
+    });
     this.handler = {
       onInvite: (invite) => this.#onInvite(invite),
       onRequest: (request) => this.#onRequest(request),
@@ -80,7 +107,7 @@ export class DrachtioServer {
 
   /** Whether some application has registered for this method, so that a request outside dialogs is for it. */
   claims(method: string): boolean {
-    return this.#routes.has(method.toLowerCase());
+    return this.#outbound.serves(method) || this.#routes.has(method.toLowerCase());
   }
 
   attach(engine: SipEngine): void {
@@ -89,18 +116,38 @@ export class DrachtioServer {
 
   /** @returns the address bound. Rejects when it cannot be bound. */
   async listen(): Promise<SocketAddress> {
-    this.#listener = await this.#options.network.listenStream(this.#options.listen, (connection) => {
+    const { network, listen, listenTls } = this.#options;
+    const accept = (connection: StreamConnection): Session => {
       const session = new Session(this.#context, connection);
       this.#sessions.add(session);
       return session;
-    });
-    return this.#listener.local;
+    };
+    const plain = await network.listenStream(listen, accept);
+    this.#listeners.push(plain);
+    if (listenTls !== undefined) this.#listeners.push(await network.listenStream(listenTls, accept, 'tls'));
+    return plain.local;
+  }
+
+  /** Where applications connect over TLS; undefined when they cannot. */
+  get tlsAddress(): SocketAddress | undefined {
+    return this.#listeners[1]?.local;
+  }
+
+  /** What Prometheus is told, in its text format, under the names that drachtio-server uses. */
+  metrics(): string {
+    const state = {
+      version: PROTOCOL_VERSION,
+      startedAt: this.#startedAt,
+      applications: this.#sessions.size,
+      stableDialogs: this.#ledger.stableDialogs,
+      engine: this.#engine,
+    };
+    return renderStatistics(state, this.#meters);
   }
 
   /** Closes the listener and all connections; calls are dealt with as for lost applications. */
   stop(): void {
-    this.#listener?.close();
-    this.#listener = undefined;
+    for (const listener of this.#listeners.splice(0)) listener.close();
     for (const session of [...this.#sessions]) session.close();
   }
 
@@ -108,6 +155,7 @@ export class DrachtioServer {
     return {
       sessions: [...this.#sessions].map((session) => session.dump()),
       routes: this.#routes.dump(),
+      findingApplications: this.#outbound.waiting,
       ...this.#ledger.dump(),
     };
   }
@@ -117,12 +165,32 @@ export class DrachtioServer {
     return `${addresses}|${PROTOCOL_VERSION}|${addresses}`;
   }
 
+  /** A connection to an application, which proves itself first: to us, and by that only we ask for anything of it. */
+  #dial({ address, port, place }: { address: string; port: number; place: AppPlace }, ready: SessionReady): void {
+    const session = new Session(this.#context, undefined, ready);
+    this.#sessions.add(session);
+    const how = { protocol: place.protocol, serverName: place.host };
+    session.attach(this.#options.network.connectStream({ address, port }, session, how));
+  }
+
+  #tagged(tag: string, method: string): Session | undefined {
+    const verb = method.toLowerCase();
+    const fits = [...this.#sessions].filter(
+      (each) => each.authenticated && each.tags.includes(tag) && each.serves(verb),
+    );
+    // In turns, like those without a tag.
+    const next = fits[0];
+    if (next !== undefined && this.#sessions.delete(next)) this.#sessions.add(next);
+    return next;
+  }
+
   #onInvite(invite: IncomingInvite): void {
     // The dialogs of applications listen for themselves: this one is nobody's.
     if (invite.isReinvite) {
       invite.respond(481);
       return;
     }
+    if (this.#outbound.take({ invite })) return;
     const session = this.#routes.pick('invite');
     if (session === undefined) invite.respond(503);
     else this.#ledger.inbound.invite(session, invite, undefined);
@@ -134,6 +202,7 @@ export class DrachtioServer {
       request.respond(481);
       return;
     }
+    if (this.#outbound.take({ request })) return;
     const session = this.#routes.pick(method.toLowerCase());
     if (session === undefined) request.respond(SERVED.has(method) ? 503 : 501);
     else this.#ledger.inbound.request(session, request, '');

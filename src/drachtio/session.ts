@@ -26,6 +26,12 @@ export interface SessionContext {
   onError(error: unknown): void;
 }
 
+/** Who waits for an application that was dialled. One of the two is called, once. */
+export interface SessionReady {
+  onReady(session: Session): void;
+  onLost(): void;
+}
+
 const digest = (text: string, encoding: BufferEncoding): Buffer =>
   createHash('sha256').update(Buffer.from(text, encoding)).digest();
 
@@ -34,27 +40,44 @@ export class Session implements AppConnection, StreamSink {
   readonly outstanding = new Outstanding();
   tags: readonly string[] = [];
   readonly #context: SessionContext;
-  readonly #connection: StreamConnection;
+  #connection: StreamConnection | undefined;
   readonly #reader = new FrameReader(MAX_FRAME_BEFORE_AUTHENTICATION);
   readonly #verbs = new Set<string>();
+  /** Told once of a connection that we opened ourselves. */
+  #ready: SessionReady | undefined;
   /** Frames of the current turn: they leave together, each reply before the events that its request caused. */
   #batch: Buffer[] | undefined;
   #authenticated = false;
   #open = true;
   #patience: Timer | undefined;
 
-  constructor(context: SessionContext, connection: StreamConnection) {
+  /** @param ready for a connection that we opened: who waits for the application to prove itself. */
+  constructor(context: SessionContext, connection: StreamConnection | undefined, ready?: SessionReady) {
     this.#context = context;
     this.#connection = connection;
+    this.#ready = ready;
     const giveUp = (): void => this.close();
     this.#patience = context.clock.setTimer('drachtio authenticate', context.authenticateTimeoutMs, giveUp);
+  }
+
+  /** The connection that was being opened. */
+  attach(connection: StreamConnection): void {
+    this.#connection = connection;
+  }
+
+  get authenticated(): boolean {
+    return this.#authenticated;
+  }
+
+  serves(verb: string): boolean {
+    return this.#verbs.has(verb);
   }
 
   get open(): boolean {
     return this.#open;
   }
 
-  send(leader: string, message: Buffer): void {
+  send(leader: string, message?: Buffer): void {
     this.#write(encodeFrame(`${this.#context.random.uuid()}|${leader}`, message));
   }
 
@@ -64,7 +87,7 @@ export class Session implements AppConnection, StreamSink {
     const outcome = this.#reader.push(chunk, (payload) => this.#onPayload(payload));
     const batch = this.#batch;
     this.#batch = undefined;
-    if (batch.length > 0) this.#connection.write(batch.length === 1 ? (batch[0] as Buffer) : Buffer.concat(batch));
+    if (batch.length > 0) this.#connection?.write(batch.length === 1 ? (batch[0] as Buffer) : Buffer.concat(batch));
     if (!outcome.ok) this.close();
   }
 
@@ -74,18 +97,21 @@ export class Session implements AppConnection, StreamSink {
     this.#patience?.cancel();
     this.#context.routes.removeAll(this);
     this.#context.onClosed(this);
+    const ready = this.#ready;
+    this.#ready = undefined;
+    ready?.onLost();
   }
 
   /** Ends the connection; what it owned is dealt with at once. */
   close(): void {
-    this.#connection.close();
+    this.#connection?.close();
     this.onClose();
   }
 
   dump(): object {
-    const { remote } = this.#connection;
+    const remote = this.#connection?.remote;
     return {
-      remote: `${remote.address}:${remote.port}`,
+      remote: remote === undefined ? '' : `${remote.address}:${remote.port}`,
       authenticated: this.#authenticated,
       tags: this.tags,
       routes: [...this.#verbs],
@@ -95,7 +121,7 @@ export class Session implements AppConnection, StreamSink {
 
   #write(frame: Buffer): void {
     if (!this.#open) return;
-    if (this.#batch === undefined) this.#connection.write(frame);
+    if (this.#batch === undefined) this.#connection?.write(frame);
     else this.#batch.push(frame);
   }
 
@@ -104,6 +130,7 @@ export class Session implements AppConnection, StreamSink {
     const frame = parsePayload(payload);
     const replyAt = this.#batch?.length ?? 0;
     const reply = this.#performGuarded(frame);
+    if (reply === undefined) return true;
     const leader = `${this.#context.random.uuid()}|response|${frame.tokens[0] ?? ''}|${reply.text}`;
     // What this frame caused may already stand in the batch. drachtio-srf knows a transaction or a dialog only from
     // the reply on, so the reply goes before it.
@@ -111,8 +138,11 @@ export class Session implements AppConnection, StreamSink {
     return reply.close !== true;
   }
 
-  /** A frame without a reply would leave its promise pending for ever at the other end. */
-  #performGuarded(frame: Frame): Reply {
+  /**
+   * A frame without a reply would leave its promise pending for ever at the other end.
+   * @returns undefined: the reply is sent later, by whoever works on it
+   */
+  #performGuarded(frame: Frame): Reply | undefined {
     try {
       return this.#perform(frame);
     } catch (error) {
@@ -121,7 +151,7 @@ export class Session implements AppConnection, StreamSink {
     }
   }
 
-  #perform(frame: Frame): Reply {
+  #perform(frame: Frame): Reply | undefined {
     const [, type, argument = ''] = frame.tokens;
     if (type === undefined) return no('Invalid message format');
     if (type === 'authenticate') return this.#authenticate(frame);
@@ -152,6 +182,10 @@ export class Session implements AppConnection, StreamSink {
     this.#authenticated = true;
     this.#patience?.cancel();
     this.#reader.maxPayloadBytes = this.#context.maxFrameBytes;
+    const ready = this.#ready;
+    this.#ready = undefined;
+    // What it waited for follows the reply to this frame.
+    ready?.onReady(this);
     return { text: `OK|${this.#context.welcome()}` };
   }
 

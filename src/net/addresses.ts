@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import type { SocketAddress } from './ports.js';
 
 /** 'udp://127.0.0.1:5060', 'tcp://[::1]:5060': for people. */
@@ -10,6 +11,13 @@ export const printAddress = (at: SocketAddress): string =>
   at.address.includes(':') ? `[${at.address}]:${at.port}` : `${at.address}:${at.port}`;
 
 export const isWildcard = (address: string): boolean => address === '0.0.0.0' || address === '::';
+
+/** The addresses of this machine, those of loopback included. */
+export const interfaceAddresses = (family: 4 | 6): string[] =>
+  Object.values(networkInterfaces())
+    .flatMap((each) => each ?? [])
+    .filter((each) => each.family === `IPv${family}`)
+    .map((each) => each.address);
 
 /** The numeric address a host text stands for (brackets of IPv6 removed), or undefined when it is a name. */
 export const numericAddress = (host: string): string | undefined => {

@@ -18,6 +18,8 @@ export { type HttpAnswer, type HttpAsk, HttpClient, type HttpClientOptions } fro
 export { type NetworkDump, NodeNetwork, type NodeNetworkOptions } from './network.js';
 export { type CertificateFiles, TlsIdentity, type TlsSettings } from './tlsIdentity.js';
 export { type WebSocketLimits } from './webSocketStream.js';
+export { interfaceAddresses } from './addresses.js';
+export { type TextServer, serveText } from './textServer.js';
 export { RtpPair, type RtpPairSink, bindRtpPair } from './rtpSockets.js';
 export { SystemResolver, type SystemResolverOptions } from './resolver.js';
 export { PERFECT_LINK, type SimLink } from './sim/link.js';

@@ -8,6 +8,9 @@
  */
 import type { SipRequest, SipResponse } from './message/message.js';
 import type { TransportName } from './ports.js';
+import type { ProxyListener, ProxyPlan, ProxyRefusal } from './proxy/plan.js';
+
+export type { ProxyListener, ProxyPlan, ProxyRefusal } from './proxy/plan.js';
 
 export type HeaderField = readonly [name: string, value: string];
 
@@ -27,6 +30,8 @@ export interface ResponseFields {
   /** Fields to add. Via, From, To, Call-ID, CSeq, Record-Route, Content-Length are the engine's and ignored here. */
   readonly headers?: readonly HeaderField[] | undefined;
   readonly body?: Buffer | undefined;
+  /** With a 2xx to SUBSCRIBE outside a dialog: makes the dialog (RFC 6665 §4.2.1), whose listener this is. */
+  readonly dialog?: DialogListener | undefined;
   /** Tag for To, honoured on the first response that carries one; generated otherwise. */
   readonly toTag?: string | undefined;
   /** Contact field value instead of the engine's own: name-addr or addr-spec; `localhost` is our address. */
@@ -84,6 +89,8 @@ export interface IncomingInvite {
 export interface RequestSpec {
   readonly method: string;
   readonly uri: string;
+  /** Of a SUBSCRIBE: the listener of the dialog that a 2xx or the first NOTIFY makes. */
+  readonly dialog?: DialogListener | undefined;
   /** Next hop instead of the request URI: a SIP URI. */
   readonly nextHop?: string | undefined;
   /** From and To fields. A tag in `from` is kept. Host `localhost` is replaced by our address (also in headers). */
@@ -154,6 +161,8 @@ export type Refusal = {
 export type DialogEnd = 'remote_bye' | 'local_bye' | 'ack_timeout' | 'cancel_race' | 'lost' | 'failed' | 'shutdown';
 
 export interface DialogListener {
+  /** Of a subscription: its dialog is there. */
+  onEstablished?(dialog: Dialog): void;
   /** INFO, UPDATE, NOTIFY, MESSAGE, REFER, unknown methods, and BYE (the dialog is terminated right after it). */
   onRequest(request: IncomingRequest): void;
   onInvite(invite: IncomingInvite): void;
@@ -184,6 +193,8 @@ export interface Dialog {
     listener: OutgoingRequestListener,
   ): OutgoingRequest | Refusal;
   invite(fields: ResponseFields, listener: OutgoingInviteListener): OutgoingInvite | Refusal;
+  /** Ends it without a word: a subscription that is over. `onTerminated` has cause `local_bye`. */
+  end(): void;
   /** Acknowledges the latest 2xx; kept and repeated when the 2xx is. Returns the ACK, undefined if none is owed. */
   ack(fields?: ResponseFields): SipRequest | undefined;
 }
@@ -215,6 +226,8 @@ export interface EngineHandler {
   sameParty?: ((address: string, known: string) => boolean) | undefined;
   onInvite(invite: IncomingInvite): void;
   onRequest(request: IncomingRequest): void;
+  /** A request within a dialog that was proxied has passed. */
+  onRelayed?(request: SipRequest, source: Source): void;
 }
 
 /** What the engine did that an operator may want to see. Counted, never formatted, on the packet path. */
@@ -228,6 +241,12 @@ export interface SipEngine {
   readonly listening: readonly string[];
   invite(spec: Omit<RequestSpec, 'method'>, listener: OutgoingInviteListener): OutgoingInvite | Refusal;
   request(spec: RequestSpec, listener: OutgoingRequestListener): OutgoingRequest | Refusal;
+  /**
+   * Leaves a request to the proxy (RFC 3261 §16): it forwards it by the plan, chooses the answer and carries CANCEL. The
+   * user must not have answered it, provisionals included, and has nothing more to do with it.
+   * @returns undefined when it is under way; else nothing was sent, and the request is still the user's
+   */
+  proxy(request: IncomingInvite | IncomingRequest, plan: ProxyPlan, listener: ProxyListener): ProxyRefusal | undefined;
   /** Live transactions, dialogs, connections, timers. */
   dump(): Record<string, unknown>;
   /**

@@ -45,10 +45,12 @@ export class DrachtioRig {
     const random = new SystemRandom();
     const network = new NodeNetwork({ clock });
     const listen = { address, port: 0 };
-    const server = new DrachtioServer({ network, clock, random, listen, secret: SECRET, ...options });
+    const names = resolver ?? new SystemResolver({ clock });
+    const base = { network, clock, random, listen, resolver: names, secret: SECRET };
+    const server = new DrachtioServer({ ...base, ...options });
     const engine = await createEngine({
       ...{ network, clock, random, timers, handler: server.handler },
-      resolver: resolver ?? new SystemResolver({ clock }),
+      resolver: names,
       listen: [
         { transport: 'udp', address, port: 0 },
         { transport: 'tcp', address, port: 0 },

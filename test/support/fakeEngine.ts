@@ -10,6 +10,7 @@ import type {
   OutgoingInviteListener,
   OutgoingRequest,
   OutgoingRequestListener,
+  ProxyRefusal,
   Refusal,
   RequestSpec,
   Responded,
@@ -217,6 +218,10 @@ export class FakeDialog implements Dialog {
     return sent;
   }
 
+  end(): void {
+    this.listener?.onTerminated('local_bye', undefined);
+  }
+
   ack(fields: ResponseFields = {}): SipRequest | undefined {
     if (!this.ackOwed) return undefined;
     this.ackOwed = false;
@@ -252,6 +257,11 @@ export class FakeEngine implements SipEngine {
     if (this.refuse !== undefined) return this.refuse;
     this.requests.push(new FakeSent(fakeRequest(spec.method, { callId: `out-${++serial}` }), listener));
     return this.requests.at(-1) as FakeSent;
+  }
+
+  /** The proxy's part is played against real peers, in the tests of proxying. */
+  proxy(): ProxyRefusal {
+    return { refusal: 'stopped', detail: 'a fake proxies nothing' };
   }
 
   dump(): Record<string, unknown> {

@@ -39,6 +39,8 @@ export interface PeerRequestSpec {
   readonly cseq?: number;
   readonly branch?: string;
   readonly contact?: string;
+  /** Default 70. */
+  readonly maxForwards?: number;
   readonly headers?: readonly PeerHeader[];
   readonly body?: string | Buffer;
   /** Default `application/sdp` where there is a body. */
@@ -126,7 +128,7 @@ export class SipPeer {
     const body = toBody(spec.body);
     const headers: PeerHeader[] = [
       ['Via', `SIP/2.0/${this.transport.toUpperCase()} ${this.hostPort};branch=${branch};rport`],
-      ['Max-Forwards', '70'],
+      ['Max-Forwards', String(spec.maxForwards ?? 70)],
       ['From', spec.from ?? `<sip:${this.name}@${this.hostPort}>;tag=${unique('f')}`],
       ['To', spec.to ?? `<${uri}>`],
       ['Call-ID', spec.callId ?? unique('c')],

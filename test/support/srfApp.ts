@@ -24,6 +24,17 @@ export interface SrfReq extends SrfMessage, Pick<EventEmitter, 'on' | 'once'> {
   cancel(options?: object, done?: (error: Error | null) => void): void;
 }
 
+/** What `proxyRequest` resolves with. */
+export interface ProxyResults {
+  readonly connected: boolean;
+  readonly finalStatus?: number;
+  readonly responses: readonly {
+    readonly address: string;
+    readonly port: number;
+    readonly msgs: readonly { readonly status: number; readonly msg: SrfMessage }[];
+  }[];
+}
+
 export interface SrfRes extends SrfMessage {
   send(
     status: number,
@@ -69,21 +80,44 @@ export interface SrfProgram extends EventEmitter {
   createB2BUA(
     ...args: [req: SrfReq, res: SrfRes, uri: string, options: object, progress?: Progress]
   ): Promise<{ readonly uas: SrfDialog; readonly uac: SrfDialog }>;
+  use(method: string, handler: (req: SrfReq, res: SrfRes) => void): void;
+  proxyRequest(req: SrfReq, destination: string | string[], options?: object): Promise<ProxyResults>;
+  findDialogById(id: string): SrfDialog | undefined;
   request(uri: string, options: object, done: (error: Error | null, request: SrfReq) => void): void;
 }
 
-/** Connected and authenticated. Register handlers first: srf announces them when it connects. */
-export async function startSrf(
-  at: { readonly address: string; readonly port: number },
-  secret: string,
+export interface SrfConnect {
+  readonly address: string;
+  readonly port: number;
+  readonly secret: string;
+  readonly tags?: readonly string[];
+  /** Options of node:tls. */
+  readonly tls?: object;
+  readonly reconnect?: { readonly maxAttempts: number };
+}
+
+/** Whatever comes of connecting. Register handlers in `prepare`: srf announces them when it connects. */
+export async function connectSrf(
+  { address, ...options }: SrfConnect,
   prepare: (srf: SrfProgram) => void = () => undefined,
-): Promise<SrfProgram> {
+): Promise<{ readonly srf: SrfProgram; readonly error: Error | undefined; readonly version: string | undefined }> {
   const srf = new Srf() as unknown as SrfProgram;
   srf.on('error', () => undefined);
   prepare(srf);
-  srf.connect({ host: at.address, port: at.port, secret });
-  const [error] = (await once(srf, 'connect')) as [Error | null];
-  if (error !== null) throw error;
+  srf.connect({ host: address, ...options });
+  const [error, , version] = (await once(srf, 'connect')) as [Error | null, string?, string?];
+  return { srf, error: error ?? undefined, version };
+}
+
+/** Connected and authenticated. */
+export async function startSrf(
+  at: { readonly address: string; readonly port: number },
+  secret: string,
+  prepare?: (srf: SrfProgram) => void,
+  tags: readonly string[] = [],
+): Promise<SrfProgram> {
+  const { srf, error } = await connectSrf({ address: at.address, port: at.port, secret, tags }, prepare);
+  if (error !== undefined) throw error;
   return srf;
 }
 

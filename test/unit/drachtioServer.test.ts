@@ -58,6 +58,9 @@ async function serve(options: Partial<DrachtioServerOptions> = {}) {
   const engine = new FakeEngine();
   let accept: ((connection: StreamConnection) => StreamSink) | undefined;
   const network: DrachtioServerOptions['network'] = {
+    connectStream: () => {
+      throw new Error('nobody is dialled here');
+    },
     listenStream: async (local, onConnection) => {
       accept = onConnection;
       return { local, close: () => undefined };
@@ -166,7 +169,7 @@ t.test('malformed frames end the connection with their reason', async (t) => {
   const { join } = await serve({ maxFrameBytes: 1000 });
   t.equal(join().ask('sip|x|'), 'NO|Invalid message format');
   t.equal(join().ask('sip||\r\nSIP/2.0 200 OK\r\n\r\n'), 'NO|transaction id missing');
-  t.equal(join().ask('proxy|x'), 'NO|Invalid proxy request: too few tokens');
+  t.equal(join().ask('proxy|x'), 'NO|Invalid proxy request: no request');
   const app = join();
   app.sink?.onData(frameBytes('lonely'));
   t.equal(app.take().outcome, 'NO|Invalid message format');

@@ -54,7 +54,7 @@ export class Admission {
 
   /** §8.2.2.3. */
   requirementsMet(request: SipRequest, arrival: Arrival): boolean {
-    if (request.count('Require') === 0) return true;
+    if (request.count('Require') === 0 || this.#supported.has('*')) return true;
     const unsupported = request.headerList('Require').filter((tag) => !this.#supported.has(tag.toLowerCase()));
     if (unsupported.length === 0) return true;
     this.refuse(request, arrival, 420, { headers: [['Unsupported', unsupported.join(', ')]] });

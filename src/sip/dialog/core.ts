@@ -2,11 +2,16 @@ import type { Clock, Random } from '../../kernel/index.js';
 import type {
   EngineEvent,
   EngineHandler,
+  IncomingInvite,
+  IncomingRequest,
   HeaderField,
   OutgoingInvite,
   OutgoingInviteListener,
   OutgoingRequest,
   OutgoingRequestListener,
+  ProxyListener,
+  ProxyPlan,
+  ProxyRefusal,
   Refusal,
   RequestSpec,
   SipEngine,
@@ -30,6 +35,8 @@ import { buildOutOfDialog } from './outOfDialog.js';
 import { type SameParty, askParty, isPeerHost } from './party.js';
 import { type LaunchUser, OutgoingRequestCall, findWays } from './outgoing.js';
 import { OutgoingInviteCall } from './outgoingInvite.js';
+import { Subscriptions } from './subscription.js';
+import { Relay } from '../proxy/relay.js';
 
 export interface EngineOptions {
   readonly network: SipNetwork;
@@ -46,7 +53,12 @@ export interface EngineOptions {
   readonly responsesFrom?: 'peer' | 'anyone' | undefined;
   /** Most streams open at a time; default 4096. */
   readonly maxConnections?: number | undefined;
-  /** Option tags that the handler can serve; a Require of any other gets 420. */
+  /**
+   * Secret that seals the routes of proxied calls. Given: requests on such routes are forwarded from the start, so that
+   * calls survive a restart with the same one. Absent: from the first `proxy` on, with a key of this engine's own.
+   */
+  readonly routeKey?: string | undefined;
+  /** Option tags that the handler can serve; a Require of any other gets 420. `*`: all. */
   readonly supported?: readonly string[] | undefined;
   readonly onEvent?: ((event: EngineEvent) => void) | undefined;
   /** Refuses new calls while there are too many; absent: nobody does. */
@@ -66,6 +78,10 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   readonly unlaunched = new Set<LaunchUser>();
   /** Requests within dialogs whose sender's right is being found out. */
   readonly #asking = new Set<string>();
+  /** The proxy role; undefined while nobody plays it. */
+  #relay: Relay | undefined;
+  /** Undefined while nobody subscribes to anything. */
+  #subscriptions: Subscriptions | undefined;
   #stopped = false;
 
   constructor(options: EngineOptions) {
@@ -76,6 +92,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
     this.#onEvent = options.onEvent;
     const timers = { ...DEFAULT_TIMERS, ...options.timers };
     this.layer = new TransactionLayer({ ...options, timers }, this);
+    if (options.routeKey !== undefined) this.#relay = this.#newRelay(options.routeKey);
     this.#admission = new Admission(this, options.handler, options.supported ?? ['100rel', 'timer', 'replaces']);
   }
 
@@ -88,7 +105,15 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   onRequest(request: SipRequest, arrival: Arrival, key: string): void {
     if (request.toTag !== undefined) {
       const dialog = this.#dialogs.get(dialogKeyOfRequest(request));
-      if (dialog === undefined) return this.#refuseUnknown(request, arrival); // RFC 3261 §12.2.2
+      if (dialog === undefined) {
+        if (request.method === 'NOTIFY') {
+          // RFC 6665 §4.1.2.2: it may come before the answer to our SUBSCRIBE.
+          const made = this.#subscriptions?.notified(request, arrival);
+          if (made !== undefined) return this.#inDialog(made, request, arrival, key);
+        }
+        if (this.#relay?.follow(request, arrival, key) === true) return;
+        return this.#refuseUnknown(request, arrival); // RFC 3261 §12.2.2
+      }
       return this.#inDialog(dialog, request, arrival, key);
     }
     if (!this.#admission.admit(request, arrival)) return;
@@ -153,6 +178,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   onAck(ack: SipRequest, arrival: Arrival): void {
     const dialog = this.#dialogs.get(dialogKeyOfRequest(ack));
     const invite = dialog?.pendingIn;
+    if (dialog === undefined && this.#relay?.followAck(ack, arrival) === true) return;
     // RFC 3261 §17.2.3: silence.
     if (dialog === undefined || invite?.seq !== ack.cseq.seq) return void this.layer.counters.strayAcks++;
     askParty(this, dialog, arrival.address, (isPeer) => {
@@ -165,7 +191,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   onCancel(cancel: SipRequest, arrival: Arrival, key: string, invite: ServerInviteTransaction | undefined): void {
     // Only whoever sent the INVITE may withdraw it: the sender's address is part of the key that found it.
     if (invite === undefined) return this.#refuseUnknown(cancel, arrival);
-    const call = invite.user instanceof IncomingInviteCall ? invite.user : undefined;
+    const call = invite.user;
     const transaction = this.layer.newServer(cancel, arrival, key, false);
     const response = buildResponse(this, cancel, 200, {
       fields: {},
@@ -201,8 +227,26 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
     const built = buildOutOfDialog(this, spec, false);
     if ('refusal' in built) return built;
     const call = new OutgoingRequestCall(this, built.request, built.listener, listener);
+    if (spec.dialog !== undefined && spec.method === 'SUBSCRIBE') {
+      call.wanted = (this.#subscriptions ??= new Subscriptions()).want(this, built.request, spec.dialog);
+    }
     findWays(this, built.next, built.listener, call);
     return call;
+  }
+
+  proxy(request: IncomingInvite | IncomingRequest, plan: ProxyPlan, listener: ProxyListener): ProxyRefusal | undefined {
+    const relay = (this.#relay ??= this.#newRelay(this.layer.random.hex(32)));
+    const refused = relay.check(request.request, plan);
+    if (refused !== undefined) return refused;
+    const call = request instanceof IncomingInviteCall || request instanceof IncomingRequestCall ? request : undefined;
+    const taken = call?.handOver();
+    if (taken === undefined) return { refusal: 'answered', detail: 'the request has been answered' };
+    relay.proxy(taken.transaction, { message: request.request, arrival: taken.arrival }, plan, listener);
+    return undefined;
+  }
+
+  #newRelay(key: string): Relay {
+    return new Relay(this, key, this.#handler.onRelayed?.bind(this.#handler));
   }
 
   // ------------------------------------------------------------------ host of dialogs and requests
@@ -236,7 +280,8 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   }
 
   dump(): Record<string, unknown> {
-    return { dialogs: this.#dialogs.size, ...this.layer.dump() };
+    const proxied = this.#relay === undefined ? {} : { proxied: this.#relay.open };
+    return { dialogs: this.#dialogs.size, ...proxied, ...this.layer.dump() };
   }
 
   stop(): void {

@@ -42,6 +42,9 @@ export interface DialogParts {
   readonly hop: Hop | undefined;
 }
 
+/** RFC 3311 §5.1, RFC 6665 §8.2, RFC 3515 §2.4.1. */
+const CARRIES_CONTACT: ReadonlySet<string> = new Set(['UPDATE', 'SUBSCRIBE', 'NOTIFY', 'REFER']);
+
 /** RFC 3261 §12: the state that two user agents share, and the requests within it. */
 export class InviteDialog implements Dialog {
   readonly id: string;
@@ -184,6 +187,10 @@ export class InviteDialog implements Dialog {
     return (!hop.dialable && this.#routeSet.length === 0) || sameAddress(hop.address, next.host);
   }
 
+  end(): void {
+    this.terminate('local_bye', undefined);
+  }
+
   // ------------------------------------------------------------------ state
 
   confirm(): void {
@@ -242,7 +249,7 @@ export class InviteDialog implements Dialog {
     request.add('Call-ID', this.callId);
     request.add('CSeq', `${seq} ${method}`);
     if (fields.contact !== undefined) addUserFields(request, [['Contact', fields.contact]], this.#viaListener.sentBy);
-    else if (method === 'UPDATE' || method === 'SUBSCRIBE' || method === 'REFER') {
+    else if (CARRIES_CONTACT.has(method)) {
       request.add('Contact', `<${this.#viaListener.contactUri}>`);
     }
     if (this.#core.userAgent !== undefined && method !== 'ACK') request.add('User-Agent', this.#core.userAgent);

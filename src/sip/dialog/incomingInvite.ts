@@ -121,6 +121,17 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
     if (!success && !this.isReinvite) this.dialog?.terminate('failed', undefined);
   }
 
+  /**
+   * Leaves the request to a proxy.
+   * @returns undefined when it has been answered, or begun to be
+   */
+  handOver(): { readonly transaction: ServerInviteTransaction; readonly arrival: Arrival } | undefined {
+    if (!this.open || this.isReinvite || this.#tag !== undefined) return undefined;
+    this.open = false;
+    this.#owed?.cancel();
+    return { transaction: this.#transaction, arrival: this.#arrival };
+  }
+
   /** Called when the user has been told: an INVITE that is neither answered nor withdrawn is not kept for ever. */
   watch(): void {
     if (!this.open) return;

@@ -1,11 +1,13 @@
 import type { Timer } from '../../kernel/index.js';
-import type { Dialog, IncomingRequest, Responded, ResponseFields, Source } from '../face.js';
+import type { Dialog, DialogListener, IncomingRequest, Responded, ResponseFields } from '../face.js';
 import { responseTo } from '../message/build.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
 import type { ServerTransaction, ServerUser } from '../transaction/server.js';
 import type { Listener } from '../transport/hop.js';
+import type { Arrival } from '../transport/layer.js';
 import { addUserFields, isToken, setBody } from './fields.js';
 import type { CoreHost } from './host.js';
+import { subscribedBy } from './subscription.js';
 
 /** Builds a response; `tag` goes into a To that has none. */
 export const buildResponse = (
@@ -42,8 +44,8 @@ const ANSWER_WITHIN_T1S = 60;
 
 export class IncomingRequestCall implements IncomingRequest, ServerUser {
   readonly request: SipRequest;
-  readonly source: Source;
-  readonly dialog: Dialog | undefined;
+  readonly source: Arrival;
+  dialog: Dialog | undefined;
   readonly #core: CoreHost;
   readonly #transaction: ServerTransaction;
   #done = false;
@@ -54,7 +56,7 @@ export class IncomingRequestCall implements IncomingRequest, ServerUser {
     core: CoreHost,
     transaction: ServerTransaction,
     request: SipRequest,
-    context: { readonly source: Source; readonly dialog: Dialog | undefined },
+    context: { readonly source: Arrival; readonly dialog: Dialog | undefined },
   ) {
     this.#core = core;
     this.#transaction = transaction;
@@ -74,12 +76,28 @@ export class IncomingRequestCall implements IncomingRequest, ServerUser {
       listener: this.#transaction.path.listener,
       contact: refreshes,
     });
+    if (status < 300 && status >= 200 && fields.dialog !== undefined) this.#establish(fields.dialog);
     if (status >= 200) {
       this.#done = true;
       this.#guard?.cancel();
     }
     this.#transaction.respond(status, response.toBuffer());
     return { ok: true, sent: response };
+  }
+
+  /** RFC 6665 §4.2.1.1: whoever accepts a SUBSCRIBE has made a dialog. */
+  #establish(listener: DialogListener): void {
+    if (this.dialog !== undefined || this.#tag === undefined || this.request.method !== 'SUBSCRIBE') return;
+    const context = { arrival: this.source, tag: this.#tag };
+    this.dialog = subscribedBy(this.#core, this.request, context, listener);
+  }
+
+  /** As of IncomingInviteCall. */
+  handOver(): { readonly transaction: ServerTransaction; readonly arrival: Arrival } | undefined {
+    if (this.#done || this.dialog !== undefined || this.#tag !== undefined) return undefined;
+    this.#done = true;
+    this.#guard?.cancel();
+    return { transaction: this.#transaction, arrival: this.source };
   }
 
   /** Hands it to the user: one who throws has it answered for him, one who has not answered by then is watched. */

@@ -8,6 +8,7 @@ import type { ClientUser } from '../transaction/clientInvite.js';
 import { type Hop, type Listener, type Way, canonicalAddress, familyOf } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
 import { type CoreHost, outboundSource } from './host.js';
+import type { WantedDialog } from './subscription.js';
 
 /** An answer that the network did not give, RFC 3261 §8.1.3.1: 408 for silence, 503 for a closed way. */
 export const synthesise = (core: CoreHost, request: SipRequest, status: number, reason?: string): SipResponse => {
@@ -87,6 +88,8 @@ export const stampOutgoingVia = (core: CoreHost, request: SipRequest, hop: Hop):
 export class OutgoingRequestCall implements OutgoingRequest, ClientUser, LaunchUser {
   readonly request: SipRequest;
   source: Source;
+  /** Of a SUBSCRIBE: the dialog that it is to make. */
+  wanted: WantedDialog | undefined;
   readonly #core: CoreHost;
   readonly #listener: OutgoingRequestListener;
   #ways: readonly Way[] = [];
@@ -123,7 +126,10 @@ export class OutgoingRequestCall implements OutgoingRequest, ClientUser, LaunchU
 
   onResponse(response: SipResponse, arrival: Arrival): void {
     if (response.status === 100) return;
-    if (response.status >= 200) return this.#finish(response, 'network', arrival);
+    if (response.status >= 200) {
+      this.wanted?.answered(response, arrival);
+      return this.#finish(response, 'network', arrival);
+    }
     this.#core.guard(() => this.#listener.onResponse(response, 'network', arrival));
   }
 
@@ -146,6 +152,7 @@ export class OutgoingRequestCall implements OutgoingRequest, ClientUser, LaunchU
   #finish(response: SipResponse, origin: ResponseOrigin, source: Source | undefined): void {
     if (this.#done) return;
     this.#done = true;
+    if (origin !== 'network') this.wanted?.failed();
     this.#core.guard(() => this.#listener.onResponse(response, origin, source));
   }
 }

@@ -13,6 +13,8 @@ export class ClientTransaction implements HopUser {
   readonly key: string;
   readonly hop: Hop;
   state: ClientState = 'trying';
+  /** As of ClientInviteTransaction. */
+  relays = false;
   readonly #host: TransactionHost;
   #user: ClientUser | undefined;
   #data: Buffer | undefined;

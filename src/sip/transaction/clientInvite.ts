@@ -23,6 +23,8 @@ export class ClientInviteTransaction implements HopUser {
   readonly hop: Hop;
   state: InviteClientState = 'calling';
   request: SipRequest | undefined;
+  /** A proxy's: those who sent the request to us stand in its answers too. */
+  relays = false;
   readonly #host: TransactionHost;
   #user: ClientUser | undefined;
   #data: Buffer | undefined;

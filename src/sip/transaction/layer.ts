@@ -124,7 +124,7 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     this.counters.responsesIn++;
     const transaction = this.#clients.get(clientKey(response));
     if (transaction === undefined) this.counters.strayResponses++;
-    else if (this.#isForeign(response, arrival, transaction.hop)) this.counters.foreignResponses++;
+    else if (this.#isForeign(response, arrival, transaction)) this.counters.foreignResponses++;
     else transaction.receive(response, arrival);
   }
 
@@ -132,11 +132,15 @@ export class TransactionLayer implements TransportSink, TransactionHost {
    * RFC 3261 §18.1.2: the top Via must be ours; §8.1.3.3: and the only one. Who has learnt a branch cannot answer in the
    * peer's place: responses come from where the request went (RFC 3581 §4).
    */
-  #isForeign(response: SipResponse, arrival: Arrival, hop: Hop): boolean {
+  #isForeign(
+    response: SipResponse,
+    arrival: Arrival,
+    { hop, relays }: ClientTransaction | ClientInviteTransaction,
+  ): boolean {
     const { listener } = hop;
     const via = response.topVia;
     if (via.host !== listener.viaHost || (via.port ?? 5060) !== listener.viaPort) return true;
-    if (response.count('Via') > 1) return true;
+    if (!relays && response.count('Via') > 1) return true;
     return !this.#anyonesResponses && !sameAddress(arrival.address, hop.address);
   }
 

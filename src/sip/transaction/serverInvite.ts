@@ -11,6 +11,10 @@ export interface ServerInviteUser {
   onAck(ack: SipRequest, arrival: Arrival): void;
   /** The failure answer was never acknowledged. */
   onAckTimeout(): void;
+  /** The caller's CANCEL, already answered 200. */
+  cancelled(cancel: SipRequest): void;
+  /** Our To tag, for the answer to a CANCEL; undefined: any. */
+  readonly localTag?: string | undefined;
   /** There is no way left to answer. */
   onTransportError(code: string): void;
 }

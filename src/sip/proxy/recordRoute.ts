@@ -1,0 +1,47 @@
+/**
+ * What we write into Record-Route, and how we know it again. A seal over the call says that we put it there: nobody can
+ * make us forward anything by naming us in a Route of his own, and no state is kept for calls that we only forward.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { parseNameAddr } from '../message/nameAddr.js';
+import { type SipUri, parseUri, uriParam } from '../message/uri.js';
+import type { SipMessage, SipRequest } from '../message/message.js';
+import type { Listener } from '../transport/hop.js';
+
+const SEAL = 'seal';
+const SEAL_BYTES = 12;
+
+export class RouteSeal {
+  readonly #key: string;
+
+  /** @param key secret; the same after a restart where calls shall survive it */
+  constructor(key: string) {
+    this.#key = key;
+  }
+
+  /** Record-Route value (or Path) for the call of this request. */
+  routeFor(listener: Listener, request: SipMessage): string {
+    return `<${listener.contactUri};lr;${SEAL}=${this.#sealOf(request.callId, request.fromTag ?? '')}>`;
+  }
+
+  /** Whether the seal in this URI was made for the call of this request, whoever of the two sent it. */
+  holds(uri: SipUri, request: SipRequest): boolean {
+    const seal = uriParam(uri, SEAL);
+    if (seal === undefined || seal.length !== SEAL_BYTES * 2) return false;
+    const given = Buffer.from(seal, 'latin1');
+    return [request.fromTag, request.toTag].some(
+      (tag) => tag !== undefined && timingSafeEqual(given, Buffer.from(this.#sealOf(request.callId, tag), 'latin1')),
+    );
+  }
+
+  #sealOf(callId: string, tag: string): string {
+    const seal = createHmac('sha256', this.#key).update(`${callId}\0${tag}`).digest('hex');
+    return seal.slice(0, SEAL_BYTES * 2);
+  }
+}
+
+/** The URI of a Route value; undefined when it is none. */
+export const uriOfRoute = (route: string): SipUri | undefined => {
+  const address = parseNameAddr(route);
+  return address === undefined ? undefined : parseUri(address.uri);
+};

@@ -1,0 +1,216 @@
+/** The control port and what it tells: TLS, several programs, records, statistics. By unmodified drachtio-srf. */
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { DrachtioServer } from '../../src/drachtio/index.js';
+import { SystemClock, SystemRandom } from '../../src/kernel/index.js';
+import { NodeNetwork, TlsIdentity } from '../../src/net/index.js';
+import { certificateFolder, makeCertificate } from '../support/certificates.js';
+import { DrachtioRig, SECRET } from '../support/drachtioRig.js';
+import { type SrfMessage, type SrfProgram, connectSrf, event, failure, startSrf } from '../support/srfApp.js';
+
+const SERVER = '127.0.36.13';
+const CALLER = '127.0.36.51';
+const CALLEE = '127.0.36.52';
+const FAST = { t1Ms: 20, t2Ms: 80, t4Ms: 50 };
+const SDP = 'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 20000 RTP/AVP 0\r\n';
+
+async function stage(t: Test, prepare?: (srf: SrfProgram) => void) {
+  const rig = await DrachtioRig.start({ address: SERVER, timers: FAST });
+  const srf = await startSrf(rig.control, SECRET, prepare);
+  t.teardown(async () => {
+    srf.disconnect();
+    await rig.stop();
+  });
+  return {
+    rig,
+    srf,
+    caller: await rig.peer(CALLER, { name: 'alice' }),
+    callee: await rig.peer(CALLEE, { name: 'bob' }),
+  };
+}
+
+t.test('records of calls: attempt, start and stop, with their source, role and reason', async (t) => {
+  const records: string[] = [];
+  let heard: () => void = () => undefined;
+  const note = (name: string, source: string, detail: string, message: SrfMessage): void => {
+    const what = message.method !== undefined && message.status === undefined ? message.method : message.status;
+    records.push([name, source, detail, what].filter((each) => each !== '').join(' '));
+    heard();
+  };
+  const { rig, srf, caller, callee } = await stage(t, (program) => {
+    program.on('cdr:attempt', (source: string, _time: string, message: SrfMessage) =>
+      note('attempt', source, '', message),
+    );
+    for (const name of ['start', 'stop']) {
+      program.on(`cdr:${name}`, (source: string, _time: string, detail: string, message: SrfMessage) =>
+        note(name, source, detail, message),
+      );
+    }
+    program.invite((req, res) => {
+      if (req.uri.includes('busy')) return res.send(486);
+      if (req.uri.includes('ring')) return res.send(180);
+      if (req.uri.includes('proxy')) return void srf.proxyRequest(req, callee.uri);
+      void srf.createUAS(req, res, { localSdp: SDP });
+    });
+  });
+  /** The next `n` records, in any order. */
+  const recorded = async (n: number): Promise<string[]> => {
+    while (records.length < n) await new Promise<void>((resolve) => (heard = resolve));
+    return records.splice(0, n).sort();
+  };
+  const call = caller.sendInvite({ target: rig.sip(), body: SDP });
+  const dialog = call.confirm(await caller.expect('200 INVITE'));
+  dialog.send('BYE');
+  await caller.expect('200 BYE');
+  t.strictSame(await recorded(3), [
+    'attempt network INVITE',
+    'start application uas 200',
+    'stop network normal-release BYE',
+  ]);
+
+  caller.sendInvite({ target: rig.sip(), uri: `sip:busy@${rig.sip()}`, body: SDP });
+  await caller.expect('486 INVITE');
+  t.strictSame(await recorded(2), ['attempt network INVITE', 'stop application call-rejected 486']);
+
+  const ringing = caller.sendInvite({ target: rig.sip(), uri: `sip:ring@${rig.sip()}`, body: SDP });
+  await caller.expect('180 INVITE');
+  ringing.cancel();
+  await caller.expect('487 INVITE');
+  t.strictSame(await recorded(2), ['attempt network INVITE', 'stop network call-canceled CANCEL']);
+
+  const pending = srf.createUAC(callee.uri, { localSdp: SDP });
+  (await callee.expectRequest('INVITE')).respond(200, { body: SDP });
+  const uac = await pending;
+  const gone = uac.destroy();
+  (await callee.expectRequest('BYE')).respond(200);
+  await gone;
+  const expected = ['attempt application INVITE', 'start network uac 200', 'stop application normal-release BYE'];
+  t.strictSame(await recorded(3), expected);
+
+  const refused = failure(srf.createUAC(callee.uri, { localSdp: SDP }));
+  (await callee.expectRequest('INVITE')).respond(404);
+  await refused;
+  t.strictSame(await recorded(2), ['attempt application INVITE', 'stop network call-rejected 404']);
+
+  // The caller never acknowledges.
+  caller.sendInvite({ target: rig.sip(), body: SDP });
+  await caller.expect('200 INVITE');
+  (await caller.expectRequest('BYE')).respond(200);
+  t.strictSame(await recorded(3), [
+    ...['attempt network INVITE', 'start application uas 200', 'stop application system-initiated-termination BYE'],
+  ]);
+
+  caller.sendInvite({ target: rig.sip(), uri: `sip:proxy@${rig.sip()}`, body: SDP });
+  (await callee.expectRequest('INVITE')).respond(200, { body: SDP });
+  await caller.expect('200 INVITE');
+  t.strictSame(await recorded(4), [
+    ...['attempt application INVITE', 'attempt network INVITE', 'start application proxy-uas 200'],
+    'start network proxy-uac 200',
+  ]);
+});
+
+t.test('statistics in the format of Prometheus, under the names of drachtio-server', async (t) => {
+  const { rig, srf, caller, callee } = await stage(t, (program) => {
+    program.invite((req, res) => void srf.createUAS(req, res, { localSdp: SDP }));
+    program.options((_req, res) => res.send(200));
+  });
+  const call = caller.sendInvite({ target: rig.sip(), body: SDP });
+  const dialog = call.confirm(await caller.expect('200 INVITE'));
+  caller.sendRequest('OPTIONS', { target: rig.sip() });
+  await caller.expect('200 OPTIONS');
+  const pending = srf.createUAC(callee.uri, { localSdp: SDP });
+  const invite = await callee.expectRequest('INVITE');
+  invite.respond(180);
+  invite.respond(200, { body: SDP });
+  const uac = await pending;
+  await callee.expect('ACK');
+  const lines = rig.server.metrics().split('\n');
+  for (const line of [
+    'drachtio_build_info{version="v0.9.10"} 1',
+    'drachtio_sip_requests_in_total{method="INVITE"} 1',
+    'drachtio_sip_requests_in_total{method="OPTIONS"} 1',
+    'drachtio_sip_requests_out_total{method="INVITE"} 1',
+    'drachtio_sip_responses_in_total{method="INVITE",code="180"} 1',
+    'drachtio_sip_responses_out_total{method="INVITE",code="200"} 1',
+    'drachtio_stable_dialogs{type="inbound"} 1',
+    'drachtio_stable_dialogs{type="outbound"} 1',
+    'drachtio_app_connections 1',
+    'drachtio_call_answer_seconds_in_count 1',
+    'drachtio_call_answer_seconds_out_bucket{le="1"} 1',
+    'drachtio_call_pdd_seconds_out_count 1',
+    'drachtio_proxy_cores 0',
+    'drachtio_sofia_dialogs 2',
+  ]) {
+    t.ok(lines.includes(line), line);
+  }
+  t.ok(lines.some((line) => /^drachtio_time_started \d{10}$/.test(line)));
+  // Each series is described once, and nothing stands there that is no sample.
+  const described = lines.filter((line) => line.startsWith('# TYPE')).map((line) => line.split(' ')[2]);
+  t.equal(new Set(described).size, described.length);
+  for (const line of lines.filter((each) => each !== '' && !each.startsWith('#'))) {
+    t.match(line, /^drachtio_[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [\d.e+-]+$/);
+  }
+  dialog.send('BYE');
+  await caller.expect('200 BYE');
+  const gone = uac.destroy();
+  (await callee.expectRequest('BYE')).respond(200);
+  await gone;
+  t.match(rig.server.metrics(), /drachtio_stable_dialogs\{type="inbound"\} 0\n/);
+});
+
+t.test(
+  'several programs: each gets the methods that it registered for, in turns; a wrong secret gets none',
+  async (t) => {
+    const served: string[] = [];
+    const { rig, caller } = await stage(t, (program) =>
+      program.options((_req, res) => res.send(200, {}, () => served.push('first'))),
+    );
+    const second = await startSrf(rig.control, SECRET, (program) => {
+      program.options((_req, res) => res.send(200, {}, () => served.push('second')));
+      program.use('message', (_req, res) => res.send(202));
+    });
+    await rig.until(({ routes }) => (routes as { options?: number }).options === 2);
+    for (let i = 0; i < 4; i++) {
+      const call = caller.sendRequest('OPTIONS', { target: rig.sip() });
+      await caller.expect((m) => m.callId === call.callId);
+    }
+    await rig.until(() => served.length === 4);
+    t.strictSame(served, ['first', 'second', 'first', 'second']);
+    caller.sendRequest('MESSAGE', { target: rig.sip() });
+    await caller.expect('202 MESSAGE');
+    second.disconnect();
+    await rig.until(({ sessions }) => (sessions as unknown[]).length === 1);
+    caller.sendRequest('MESSAGE', { target: rig.sip() });
+    await caller.expect('503 MESSAGE');
+
+    const impostor = await connectSrf({ ...rig.control, secret: 'wrong' });
+    t.match(impostor.error, /failed to authenticate/);
+    impostor.srf.disconnect();
+  },
+);
+
+t.test('the control port over TLS', async (t) => {
+  const authority = makeCertificate({ name: 'authority', authority: true });
+  const own = makeCertificate({ name: 'control', alternatives: [`IP:${SERVER}`], issuer: authority });
+  const folder = certificateFolder({ own });
+  const clock = new SystemClock();
+  const files = { certificate: join(folder, 'own.pem'), key: join(folder, 'own.key') };
+  const identity = new TlsIdentity({ certificates: [files] }, clock, (problem) => t.fail(problem.message));
+  const network = new NodeNetwork({ clock, tls: identity });
+  const listen = { address: SERVER, port: 0 };
+  const server = new DrachtioServer({
+    ...{ network, clock, listen, listenTls: listen, secret: SECRET, random: new SystemRandom() },
+  });
+  await server.listen();
+  t.teardown(() => {
+    server.stop();
+    identity.close();
+  });
+  const port = server.tlsAddress?.port ?? 0;
+  const trusting = await connectSrf({ address: SERVER, port, secret: SECRET, tls: { ca: authority.certificate } });
+  t.equal(trusting.error, undefined);
+  t.match(trusting.version, /^v0\.9\.10/);
+  const gone = event(trusting.srf, 'close');
+  trusting.srf.disconnect();
+  await gone;
+});
