@@ -123,6 +123,7 @@ export const ADMIN_CODES = {
   not_found: [404, 'Nothing is served at this path.'],
   resource_not_found: [404, 'There is no such resource, or it is of another account.'],
   call_not_found: [404, 'No live call has this id; for /api/explain, no record either.'],
+  registration_not_found: [404, 'No such contact is registered, or its trunk is of another account.'],
   caller_number_unknown: [403, 'A call is placed from a number that is mapped to no trunk of the account.'],
   flow_unknown: [404, 'A call is placed with a flow that does not exist, or is of another account.'],
   method_not_allowed: [405, 'The path is served with other methods, see Allow.'],
@@ -157,6 +158,7 @@ const table = (head, rows) =>
 const errorsPage = async (load) => {
   const { describeReasons } = await load('call/routing/reasons.js');
   const { describeEndings } = await load('call/bridge/endingReasons.js');
+  const { describeTransfers } = await load('call/session/transfer/reasons.js');
   const decisions = describeReasons().map((/** @type {any} */ r) => [
     `\`${r.code}\``,
     r.sipStatus ?? '–',
@@ -166,6 +168,7 @@ const errorsPage = async (load) => {
   /** @type {Record<string, string>} */
   const remedies = END_REMEDIES;
   const ends = describeEndings().map((/** @type {any} */ end) => [`\`${end.code}\``, end.sentence, remedies[end.code]]);
+  const transfers = describeTransfers().map((/** @type {any} */ one) => [`\`${one.code}\``, one.sentence]);
   const errors = Object.entries(ERROR_CODES).map(([code, row]) => [`\`${code}\``, ...row]);
   const admin = Object.entries(ADMIN_CODES).map(([code, row]) => [`\`${code}\``, ...row]);
   return `# Reason and error codes
@@ -186,7 +189,14 @@ Why a call that went to a destination is over. Which status the caller gets stan
 
 ${table(['code', 'meaning', 'what to do'], ends)}
 
-Calls that the node refused by itself have \`draining\`, \`node_full\`, \`too_many_hops\` or \`extension_off\` of the table above.
+Calls that the node refused by itself have \`draining\`, \`node_full\`, \`too_many_hops\`, \`extension_off\` or \`session_interval_too_small\` of the table above.
+
+## Transfers
+
+In \`transfers[].reasonCode\` of the call record, and in the Reason of the answer that refuses a REFER, beside the codes of
+the two tables above: what a call to the target is refused for, and why a target did not answer.
+
+${table(['code', 'meaning'], transfers)}
 
 ## Errors of the process
 

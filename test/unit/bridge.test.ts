@@ -479,8 +479,8 @@ t.test('requests within the call', async (t) => {
     return { rig, a };
   };
 
-  t.test('INFO, UPDATE, MESSAGE, NOTIFY and unknown ones cross, and so does the answer', async (t) => {
-    for (const method of ['INFO', 'UPDATE', 'MESSAGE', 'NOTIFY', 'FROBNICATE']) {
+  t.test('INFO, UPDATE, MESSAGE, NOTIFY and SUBSCRIBE cross, and so does the answer', async (t) => {
+    for (const method of ['INFO', 'UPDATE', 'MESSAGE', 'NOTIFY', 'SUBSCRIBE']) {
       const { rig, a } = established();
       const owed = a.asks(method, { body: 'question', contentType: 'application/dtmf-relay' });
       t.equal(rig.signal.b().pending[0]?.spec.contentType, 'application/dtmf-relay');

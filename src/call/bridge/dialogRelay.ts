@@ -22,19 +22,30 @@ import { isReliable } from './reliability.js';
 
 /** What we, as a user agent, take: RFC 3261 §20.1, §20.5, §20.37. */
 export const CAPABILITY_HEADERS: readonly HeaderEntry[] = [
-  ['Allow', 'INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, MESSAGE, NOTIFY'],
+  ['Allow', 'INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, NOTIFY, SUBSCRIBE, REFER'],
   ['Accept', 'application/sdp'],
 ];
 
-/** Methods that end at this leg instead of crossing. All others cross. */
+const ALLOWED = CAPABILITY_HEADERS.slice(0, 1);
+
+/** Methods that mean at the other end what they mean here, their bodies byte by byte. */
+const CROSSING: ReadonlySet<string> = new Set(['INFO', 'MESSAGE', 'NOTIFY', 'SUBSCRIBE', 'UPDATE']);
+
+/** Methods that end at this leg. */
 const LOCAL_ANSWERS: { readonly [method: string]: readonly [status: number, headers: readonly HeaderEntry[]] } = {
   // A ping of this dialog, not of the other (RFC 3261 §11).
   OPTIONS: [200, CAPABILITY_HEADERS],
   // Reliability of provisional responses is each leg's own (RFC 3262).
   PRACK: [200, []],
-  // A transfer needs a third leg; until there is one the referrer is told so (RFC 3515 §2.4.2).
+  // Of calls that cannot be transferred: there is no third leg to make (RFC 3515 §2.4.2).
   REFER: [603, []],
+  // Known, and of no use within a call (RFC 3261 §21.4.6).
+  PUBLISH: [405, ALLOWED],
+  REGISTER: [405, ALLOWED],
 };
+
+/** What nobody here knows is not handed on unread (RFC 3261 §21.5.2). */
+const UNKNOWN = [501, ALLOWED] as const;
 
 /** A re-INVITE on its way across. At most one per call: RFC 3261 §14.1. */
 interface Renegotiation {
@@ -92,9 +103,10 @@ export class DialogRelay {
   /** A request other than INVITE, to be carried to `to`. */
   request(to: Leg, request: InDialogRequest): void {
     const { message } = request;
-    const local = LOCAL_ANSWERS[message.method];
-    if (local !== undefined) {
-      request.respond(local[0], { headers: local[1] });
+    if (!CROSSING.has(message.method)) {
+      const local = Object.hasOwn(LOCAL_ANSWERS, message.method) ? LOCAL_ANSWERS[message.method] : undefined;
+      const [status, headers] = local ?? UNKNOWN;
+      request.respond(status, { headers });
       return;
     }
     const kind: ExchangeKind = message.body.length > 0 ? 'update_offer' : 'update';

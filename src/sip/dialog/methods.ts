@@ -16,7 +16,7 @@ export const KNOWN_METHODS: ReadonlySet<string> = new Set([
   'PUBLISH',
 ]);
 
-export const ALLOW = 'INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, NOTIFY, REFER';
+export const ALLOW = 'INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, NOTIFY, SUBSCRIBE, REFER';
 
 /** Methods that make sense only within a dialog: 481 outside. */
 export const DIALOG_ONLY: ReadonlySet<string> = new Set(['BYE', 'UPDATE', 'PRACK']);
