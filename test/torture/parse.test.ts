@@ -75,8 +75,8 @@ function corpusFolder(): string | undefined {
 
 const folder = corpusFolder();
 if (folder === undefined) {
-  t.comment('the RFC 4475 messages (../shared/corpus/rfc4475) are not here: none of them was tried');
-  t.pass('RFC 4475 messages absent, not tried');
+  const skip = 'the messages (../shared/corpus/rfc4475) are not beside this checkout';
+  t.test('every message of RFC 4475 gets the verdict of the table', { skip }, async () => {});
 } else runCorpus(folder);
 
 function verdictOf(data: Buffer): { verdict: Verdict; request?: SipRequest; response?: SipResponse } {

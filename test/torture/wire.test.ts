@@ -71,12 +71,11 @@ const accepted = (message: TortureMessage, verdict: string): boolean =>
     return word === verdict;
   });
 
-t.test('RFC 4475 over datagrams', async (t) => {
-  const corpus = readCorpus();
-  if (corpus === undefined) {
-    t.comment('the RFC 4475 messages are not beside this checkout: nothing was sent');
-    return;
-  }
+const corpus = readCorpus() ?? [];
+/** A test that is left out says so in the summary of the run. */
+const skip = corpus.length > 0 ? false : 'the messages (../shared/corpus/rfc4475) are not beside this checkout';
+
+t.test('RFC 4475 over datagrams', { skip }, async (t) => {
   const clock = new SystemClock();
   const errors: unknown[] = [];
   let score = 0;
@@ -146,34 +145,33 @@ const SWALLOWS = new Set(['clerr']);
 /** On a stream the octets behind it are a second message, cut short, which takes the probe as its body. */
 const FOLLOWED = new Set(['dblreq']);
 
-t.test('RFC 4475 over streams: the same answers, and the framing holds or the connection closes', async (t) => {
-  const corpus = readCorpus();
-  if (corpus === undefined) {
-    t.comment('the RFC 4475 messages are not beside this checkout: nothing was sent');
-    return;
-  }
-  const clock = new SystemClock();
-  const errors: unknown[] = [];
-  const engine = await engineOn(new TappedNetwork(clock), clock, errors);
-  const port = Number(engine.listening.find((one) => one.startsWith('tcp/'))?.split(':')[1]);
-  let score = 0;
-  for (const message of corpus) {
-    if (SWALLOWS.has(message.name)) {
-      score++;
-      continue; // waits for a body of 9999 octets, as it must
+t.test(
+  'RFC 4475 over streams: the same answers, and the framing holds or the connection closes',
+  { skip },
+  async (t) => {
+    const clock = new SystemClock();
+    const errors: unknown[] = [];
+    const engine = await engineOn(new TappedNetwork(clock), clock, errors);
+    const port = Number(engine.listening.find((one) => one.startsWith('tcp/'))?.split(':')[1]);
+    let score = 0;
+    for (const message of corpus) {
+      if (SWALLOWS.has(message.name)) {
+        score++;
+        continue; // waits for a body of 9999 octets, as it must
+      }
+      const { text, closed } = await exchange(port, message);
+      const answers = text.split(/(?=SIP\/2\.0 )/).filter((one) => !one.includes('probe-'));
+      const verdict = verdictOf(answers);
+      const framed = FRAMING_LOST.has(message.name) ? closed : FOLLOWED.has(message.name) || text.includes('probe-');
+      const right = accepted(message, verdict) || (FRAMING_LOST.has(message.name) && verdict === '400');
+      if (framed && right) score++;
+      else
+        t.comment(
+          `${message.name}: ${verdict}, framing ${framed ? 'kept' : 'lost'}, wanted ${message.accept_udp.join(' or ')}`,
+        );
     }
-    const { text, closed } = await exchange(port, message);
-    const answers = text.split(/(?=SIP\/2\.0 )/).filter((one) => !one.includes('probe-'));
-    const verdict = verdictOf(answers);
-    const framed = FRAMING_LOST.has(message.name) ? closed : FOLLOWED.has(message.name) || text.includes('probe-');
-    const right = accepted(message, verdict) || (FRAMING_LOST.has(message.name) && verdict === '400');
-    if (framed && right) score++;
-    else
-      t.comment(
-        `${message.name}: ${verdict}, framing ${framed ? 'kept' : 'lost'}, wanted ${message.accept_udp.join(' or ')}`,
-      );
-  }
-  engine.stop();
-  t.strictSame(errors, []);
-  t.ok(score >= Math.min(WANTED, corpus.length), `score ${score} of ${corpus.length}`);
-});
+    engine.stop();
+    t.strictSame(errors, []);
+    t.ok(score >= Math.min(WANTED, corpus.length), `score ${score} of ${corpus.length}`);
+  },
+);

@@ -123,7 +123,7 @@ t.test('bounds: a head or message over the limit', async (t) => {
   ]);
   t.same(brief(new StreamFramer({ maxHeaderBytes: 100 }).push(message('one'))), ['head_too_large']);
   const many = message('one', '', Array.from({ length: 300 }, (_, i) => `X-${i}: 1`).join('\r\n') + '\r\nl: 0');
-  t.same(brief(new StreamFramer().push(many)), ['missing_content_length']);
+  t.same(brief(new StreamFramer().push(many)), ['too_many_headers']);
 });
 
 t.test('line breaks of half a kind do not move the border between messages', async (t) => {
@@ -132,7 +132,7 @@ t.test('line breaks of half a kind do not move the border between messages', asy
     message('one', '', 'Content-Length: 0\r\nX: y\n\r\nINVITE sip:evil SIP/2.0'),
     message('two'),
   ]);
-  t.same(brief(framer.push(stream)), ['bare_lf', 'two/0']);
+  t.same(brief(framer.push(stream)), ['bare_lf']);
 });
 
 t.test('many small chunks cost no more than their octets', async (t) => {

@@ -11,7 +11,7 @@ export type FramerEvent =
   /**
    * The stream can no longer be framed. Answer 400 to what `parseMessage(data)` makes of the head, then close;
    * the framer takes nothing more. `reason`: missing_content_length, malformed_content_length, message_too_large,
-   * head_too_large.
+   * head_too_large, or what makes the head doubtful: bare_lf, bare_cr, too_many_headers, malformed_header.
    */
   | { readonly type: 'fatal'; readonly reason: string; readonly data: Buffer };
 
@@ -125,7 +125,9 @@ export class StreamFramer {
     const octets = this.buffer.subarray(this.start, found);
     const line = text.indexOf('\n') + 1;
     // The same scanner as the parser's: both must agree on where a message ends.
-    const length = contentLength(scanFields({ text, octets }, line, this.limits.maxHeaders));
+    const fields = scanFields({ text, octets }, line, this.limits.maxHeaders);
+    if (isDoubtful(fields.flaw, fields.flawAt)) return this.die(events, fields.flaw, size);
+    const length = contentLength(fields);
     if (length === -1) return this.die(events, 'missing_content_length', size);
     if (length < 0) return this.die(events, 'malformed_content_length', size);
     if (size + length > this.limits.maxMessageBytes) return this.die(events, 'message_too_large', size);
@@ -146,3 +148,16 @@ export class StreamFramer {
     return false;
   }
 }
+
+/**
+ * Heads in which somebody else on the way may have read another Content-Length than we do, or found the end of the head
+ * elsewhere: what follows on the stream would be a message to one and part of a body to the other.
+ */
+const isDoubtful = (flaw: string, at: string): boolean =>
+  flaw === 'bare_lf' ||
+  flaw === 'bare_cr' ||
+  flaw === 'too_many_headers' ||
+  (flaw === 'malformed_header' && LENGTH_LIKE.test(at));
+
+/** A line that is no field to us, but may be a Content-Length to a lenient reader. */
+const LENGTH_LIKE = /^[^a-z]{0,8}(?:content.?length|l[^a-z0-9-])/i;
