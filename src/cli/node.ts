@@ -129,11 +129,11 @@ export class Node {
     const bound = await this.#neighbour?.server.listen();
     await this.#mediaAgent?.connect(agentPlace(this.#config, bound, this.#neighbour));
     this.#gateways.start();
+    this.#registrations.follow(this.#holder);
     const admin = await this.#admin.listen();
     this.#log.logger.info({ sip, admin, revision: this.#holder.current.revision, version: VERSION }, 'tandem is up');
     return { sip, admin };
   }
-    this.#registrations.follow(this.#holder);
 
   async drain(): Promise<void> {
     const left = this.#registrations.leaveCarriers();
@@ -215,12 +215,18 @@ export class Node {
       clock,
       random,
       resolver: new SystemResolver({ clock }),
-      listen: sipListeners(this.#config).map(({ transport, host, port, advertise }) => ({
+      listen: sipListeners(this.#config).map(({ transport, host, port, advertise, localNets }) => ({
         transport,
         address: host,
         port,
         advertise,
+        localNets,
       })),
+      largeRequests: sip.largeRequests,
+      responsesFrom: sip.responsesFrom,
+      maxConnections: sip.maxConnections,
+      idleConnectionMs: sip.idleConnectionSeconds * 1000,
+      keepAliveMs: sip.keepAliveSeconds * 1000,
       limits: { maxMessageBytes: sip.maxMessageBytes, maxHeaders: sip.maxHeaders },
       userAgent: `tandem/${VERSION}`,
       gate: this.#admission,
@@ -241,6 +247,7 @@ export class Node {
       logger: this.#log.logger,
       events,
       table: () => this.#holder.current,
+      signal: () => this.#signal,
     });
   }
 
@@ -253,7 +260,6 @@ export class Node {
       onChange: (change) => logger[change.state === 'down' ? 'warn' : 'info'](change, `gateway is ${change.state}`),
     });
   }
-      signal: () => this.#signal,
 
   #createEvents(calls: CallLog): EventChannel<CallEvent> {
     const { logger } = this.#log;

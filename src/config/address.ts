@@ -12,6 +12,8 @@ export interface SipListener extends HostPort {
   readonly transport: 'udp' | 'tcp' | 'tls' | 'ws' | 'wss';
   /** What peers are told instead of host and port. */
   readonly advertise: { readonly host: string; readonly port: number | undefined } | undefined;
+  /** Networks whose peers are told host and port all the same. */
+  readonly localNets: readonly string[];
 }
 
 const HOST_PORT = /^(?:\[([0-9A-Fa-f:.]+)\]|([^\s:[\]/]+)):(\d{1,5})$/;
@@ -45,7 +47,7 @@ export interface Fault {
 }
 
 /** Reads `udp://127.0.0.1:5060`. */
-export const parseListener = (text: string): Result<Omit<SipListener, 'advertise'>, Fault> => {
+export const parseListener = (text: string): Result<Omit<SipListener, 'advertise' | 'localNets'>, Fault> => {
   const found = LISTENER.exec(text);
   const transport = found?.[1]?.toLowerCase() ?? '';
   if (!KNOWN.has(transport)) {

@@ -44,6 +44,25 @@ const advertised = (config: Config): ConfigProblem[] =>
     return [{ path, rule: 'host', message: `"${host}" is not HOST or HOST:PORT`, remedy: 'write IPv6 in brackets' }];
   });
 
+/** What is told to local peers is the address listened on: there must be one. */
+const localNets = (config: Config): ConfigProblem[] => {
+  const { localNets: nets, listen } = config.sip;
+  const problems = nets.flatMap((text, index) => {
+    if (isNetwork(text)) return [];
+    const message = `"${text}" is no network`;
+    return [{ path: `sip.localNets.${index}`, rule: 'network', message, remedy: 'write, for example, 10.0.0.0/8' }];
+  });
+  if (nets.length === 0) return problems;
+  const open = listen.findIndex((text) => {
+    const parsed = parseListener(text);
+    return parsed.ok && isWildcard(parsed.value.host);
+  });
+  if (open < 0) return problems;
+  const message = `"${listen[open]}" has no address of its own to tell the peers in sip.localNets`;
+  const remedy = 'listen on the inner address itself, beside an entry for each other address';
+  return [...problems, { path: `sip.listen.${open}`, rule: 'inner_address', message, remedy }];
+};
+
 const address = (path: string, text: string | undefined): ConfigProblem[] => {
   if (text === undefined || parseHostPort(text) !== undefined) return [];
   return [
@@ -175,6 +194,7 @@ export const checkConfig = (config: Config): ConfigProblem[] => [
   ...listeners(config),
   ...certificates(config),
   ...advertised(config),
+  ...localNets(config),
   ...address('admin.listen', config.admin.listen),
   ...address('drachtio.listen', config.drachtio.listen),
   ...drachtioSecret(config),

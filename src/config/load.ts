@@ -161,6 +161,7 @@ export const sipListeners = (config: Config): readonly SipListener[] =>
   config.sip.listen.flatMap((text) => {
     const parsed = parseListener(text);
     if (!parsed.ok) return [];
-    const told = config.sip.advertise[text];
-    return [{ ...parsed.value, advertise: told === undefined ? undefined : parseAdvertised(told) }];
+    const { advertise, localNets } = config.sip;
+    const told = advertise[text];
+    return [{ ...parsed.value, advertise: told === undefined ? undefined : parseAdvertised(told), localNets }];
   });

@@ -42,6 +42,40 @@ const sip = section('SIP signalling', {
     description: 'What peers are told instead of the address listened on: an entry of sip.listen -> HOST or HOST:PORT',
     default: {},
   }),
+  localNets: Type.Array(Type.String({ description: 'ADDRESS/BITS or ADDRESS', minLength: 2 }), {
+    description: 'Networks on this side of the NAT: their peers are told the address listened on, whatever sip.advertise says',
+    default: [],
+  }),
+  largeRequests: Type.Enum(['tcp', 'udp'], {
+    description:
+      'Requests of more than 1300 bytes to where the URI does not say transport=udp. tcp: over TCP if there is a tcp:// listener and the peer takes it, else over UDP (RFC 3261 18.1.1). udp: always over UDP',
+    default: 'tcp',
+  }),
+  responsesFrom: Type.Enum(['peer', 'anyone'], {
+    description:
+      'Whose responses count: peer: those from the address that the request went to; anyone: all that name its branch, for peers that answer from another of their addresses',
+    default: 'peer',
+  }),
+  maxConnections: Type.Integer({
+    description: 'TCP, TLS and WebSocket connections open at a time; beyond it silent ones give way, then new ones are closed',
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 4096,
+  }),
+  idleConnectionSeconds: Type.Integer({
+    description:
+      'A connection without a message or keepalive for this long is closed, unless a dialog, a registration or an open request needs it; 0: never',
+    minimum: 0,
+    maximum: 604_800,
+    default: 3600,
+  }),
+  keepAliveSeconds: Type.Integer({
+    description:
+      'A double CRLF (RFC 5626) this often over silent connections that Tandem opened; one that stops answering it is closed. 0: none',
+    minimum: 0,
+    maximum: 3600,
+    default: 0,
+  }),
   maxMessageBytes: Type.Integer({
     description: 'Longer messages are refused: 513 for a datagram, 400 and a closed connection for a stream',
     minimum: 1024,

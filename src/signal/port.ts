@@ -134,6 +134,11 @@ export interface IncomingLeg extends Leg {
   /** 101-199. 100 Trying is the adapter's business. */
   progress(status: number, spec?: ProgressSpec): void;
   answer(spec: ResponseSpec): void;
+  /**
+   * The caller is behind NAT: what we send within the dialog goes to where its own requests come from, whatever its Contact
+   * says. Before any answer. Absent where the signalling plane cannot be told.
+   */
+  behindNat?(): void;
   /** 300-699. No `onEnded` follows. */
   reject(status: number, spec?: ResponseSpec): void;
 }
@@ -162,15 +167,15 @@ export interface OutgoingEvents extends LegEvents {
 export interface OutgoingLeg extends Leg {
   ack(content?: Content): void;
   /**
-   * Withdraws the INVITE. `onFailed({kind: 'cancelled'})` is delivered when the peer has confirmed, or, at the latest,
-   * after a bounded time; a 2xx that crosses is acknowledged and released by the adapter.
-   */
-  cancel(headers?: readonly HeaderEntry[]): void;
-  /**
    * Acknowledges a reliable provisional (RFC 3262) once, where `InviteSpec.ownPrack` has left that to the application.
    * @param progress as `onProgress` gave it
    */
   prack(progress: SignalMessage, spec: ResponseSpec, done: (outcome: RequestOutcome) => void): void;
+  /**
+   * Withdraws the INVITE. `onFailed({kind: 'cancelled'})` is delivered when the peer has confirmed, or, at the latest,
+   * after a bounded time; a 2xx that crosses is acknowledged and released by the adapter.
+   */
+  cancel(headers?: readonly HeaderEntry[]): void;
 }
 
 /** For digest challenges (RFC 7616, RFC 3261 §22) of whoever is next on the way, and nobody behind. */
@@ -181,11 +186,29 @@ export interface Credentials {
   readonly realm?: string | undefined;
 }
 
+/** One of the places that a SIP URI leads to (RFC 3263). */
+export interface SignalTarget {
+  readonly transport: 'udp' | 'tcp' | 'tls' | 'ws' | 'wss';
+  /** Numeric. */
+  readonly address: string;
+  readonly port: number;
+  /** The name that was looked up: a certificate must hold it. */
+  readonly serverName: string;
+}
+
 export interface InviteSpec extends Content {
   /** Request-URI. */
   readonly uri: string;
   /** Next hop, when it is not the Request-URI: `sip:host:port;transport=...`. */
   readonly nextHop?: string | undefined;
+  /** Where exactly: one of those that `locate` gave. Absent: the adapter finds them, and goes from one to the next. */
+  readonly target?: SignalTarget | undefined;
+  /** A flow that `OutOfDialogRequest.keepFlow` has named: the INVITE, and what follows, takes it whatever the URI says. */
+  readonly flow?: string | undefined;
+  /** Route fields, in order (RFC 3327: the path that a registered contact is reached by). */
+  readonly route?: readonly string[] | undefined;
+  /** The callee is behind NAT, as in `IncomingLeg.behindNat`. */
+  readonly behindNat?: boolean | undefined;
   /** From field without a tag: name-addr or addr-spec. The host part `localhost` stands for our own address. */
   readonly from: string;
   readonly to: string;
@@ -199,6 +222,8 @@ export interface InviteSpec extends Content {
    * these credentials is a failure like any other.
    */
   readonly credentials?: Credentials | undefined;
+  /** The application acknowledges reliable provisionals, by `prack`. Absent: the adapter does, at once, without a body. */
+  readonly ownPrack?: boolean | undefined;
 }
 
 /** A request of ours outside dialogs, other than INVITE, ACK, CANCEL. */
@@ -207,12 +232,28 @@ export interface AskSpec {
   /** Request-URI, and where it goes. */
   readonly uri: string;
   readonly headers?: readonly HeaderEntry[] | undefined;
+  /** Next hop, when it is not the Request-URI. */
+  readonly nextHop?: string | undefined;
+  /** As in InviteSpec. */
+  readonly target?: SignalTarget | undefined;
+  /** As in InviteSpec. */
+  readonly from?: string | undefined;
+  readonly to?: string | undefined;
+  /** Name-addr or addr-spec; the host `localhost` stands for our own address. */
+  readonly contact?: string | undefined;
+  readonly callId?: string | undefined;
+  readonly cseq?: number | undefined;
 }
 
 /** A request outside dialogs, other than INVITE: OPTIONS, REGISTER, MESSAGE ... Answer it exactly once. */
 export interface OutOfDialogRequest {
   readonly message: SignalMessage;
   readonly source: SignalSource;
+  /**
+   * Names the way back to the sender, which may be behind NAT or have no address at all (RFC 7118). Absent where the
+   * engine keeps its connections to itself.
+   */
+  keepFlow?(): string;
   respond(status: number, spec?: ResponseSpec): void;
 }
 
@@ -222,8 +263,8 @@ export interface SignalHandlers {
   onRequest(request: OutOfDialogRequest): void;
   /** The way to the signalling plane came up or went down. */
   onAvailability(up: boolean, detail: string): void;
-  /** The application acknowledges reliable provisionals, by `prack`. Absent: the adapter does, at once, without a body. */
-  readonly ownPrack?: boolean | undefined;
+  /** A connection that was kept as a flow is closed. */
+  onFlowClosed?(flow: string): void;
 }
 
 export interface SignalCapabilities {
@@ -236,6 +277,12 @@ export interface SignalPort {
   /** Resolves when calls can come in: to the addresses listened on, as `udp/127.0.0.1:5060`. */
   start(handlers: SignalHandlers): Promise<readonly string[]>;
   invite(spec: InviteSpec, events: OutgoingEvents): OutgoingLeg;
+  /**
+   * Where a SIP URI leads, in the order in which to try it; empty: nowhere. `located` is called once, within this call
+   * when nothing has to be looked up, and not at all where the port is stopped before. Absent: nobody but the signalling
+   * plane can tell.
+   */
+  readonly locate?: ((uri: string, located: (targets: readonly SignalTarget[]) => void) => void) | undefined;
   /**
    * `done` is called once, never within this call, and at the latest when the transaction times out (64*T1, RFC 3261
    * §17.1.2.2), unless the port is stopped before.

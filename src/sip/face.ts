@@ -7,9 +7,11 @@
  * ends in exactly one `onTerminated`.
  */
 import type { SipRequest, SipResponse } from './message/message.js';
+import type { Target } from './locate/nextHop.js';
 import type { TransportName } from './ports.js';
 import type { ProxyListener, ProxyPlan, ProxyRefusal } from './proxy/plan.js';
 
+export type { Target } from './locate/nextHop.js';
 export type { ProxyListener, ProxyPlan, ProxyRefusal } from './proxy/plan.js';
 
 export type HeaderField = readonly [name: string, value: string];
@@ -49,6 +51,12 @@ export interface IncomingRequest {
   readonly request: SipRequest;
   readonly source: Source;
   readonly dialog: Dialog | undefined;
+  /**
+   * Names the way back to its sender, for `RequestSpec.flow`: the connection that it came over, or the address that its
+   * datagram came from with the listener that took it. `onFlowClosed` tells when such a connection is gone. Not for
+   * requests within a dialog.
+   */
+  keepFlow?(): string;
   /** Exactly one final; provisionals before it are allowed. */
   respond(status: number, fields?: ResponseFields): Responded;
 }
@@ -72,6 +80,11 @@ export interface IncomingInvite {
   /** For a re-INVITE from the start; for a first INVITE from the first response with a tag. */
   readonly dialog: Dialog | undefined;
   readonly isReinvite: boolean;
+  /**
+   * Set it before the first answer where the caller is behind NAT: requests within the dialog then go to where its own
+   * come from, whatever its Contact says (a route set is followed all the same).
+   */
+  symmetric?: boolean;
   /** Set it before `onInvite` returns. */
   listener: IncomingInviteListener | undefined;
   /** No final answer was given and none was sent by a CANCEL. */
@@ -93,6 +106,14 @@ export interface RequestSpec {
   readonly dialog?: DialogListener | undefined;
   /** Next hop instead of the request URI: a SIP URI. */
   readonly nextHop?: string | undefined;
+  /** One of the places that `locate` gave for the next hop; absent: all of them are tried in order. */
+  readonly target?: Target | undefined;
+  /** A flow to send it over, whatever the URI says; refused with `flow_gone` when it is closed. */
+  readonly flow?: string | undefined;
+  /** For an INVITE: its callee is behind NAT, as in `IncomingInvite.symmetric`. */
+  readonly symmetric?: boolean | undefined;
+  /** Route fields, in order. Without `nextHop` and `flow` the first is the next hop. */
+  readonly route?: readonly string[] | undefined;
   /** From and To fields. A tag in `from` is kept. Host `localhost` is replaced by our address (also in headers). */
   readonly from?: string | undefined;
   readonly to?: string | undefined;
@@ -123,7 +144,8 @@ export interface OutgoingRequest {
 }
 
 export interface OutgoingInviteListener {
-  onTrying?(): void;
+  /** 100. */
+  onTrying?(response: SipResponse, source: Source): void;
   /** 101-199. `dialog` is the early dialog of this branch, when the response has a To tag. */
   onProvisional(response: SipResponse, dialog: Dialog | undefined, source: Source): void;
   /**
@@ -152,6 +174,7 @@ export type Refusal = {
     | 'invalid_header'
     | 'self'
     | 'no_transport'
+    | 'flow_gone'
     | 'missing_content_type'
     | 'dialog_gone'
     | 'request_pending';
@@ -228,6 +251,8 @@ export interface EngineHandler {
   onRequest(request: IncomingRequest): void;
   /** A request within a dialog that was proxied has passed. */
   onRelayed?(request: SipRequest, source: Source): void;
+  /** A connection that was kept as a flow is closed. */
+  onFlowClosed?(flow: string): void;
 }
 
 /** What the engine did that an operator may want to see. Counted, never formatted, on the packet path. */
@@ -247,6 +272,11 @@ export interface SipEngine {
    * @returns undefined when it is under way; else nothing was sent, and the request is still the user's
    */
   proxy(request: IncomingInvite | IncomingRequest, plan: ProxyPlan, listener: ProxyListener): ProxyRefusal | undefined;
+  /**
+   * Where a SIP URI leads (RFC 3263), in the order in which to try it: for who tries target by target. Empty: nowhere.
+   * Answers once, within the call when nothing has to be looked up, and not at all once the engine has stopped meanwhile.
+   */
+  locate(uri: string, located: (targets: readonly Target[]) => void): void;
   /** Live transactions, dialogs, connections, timers. */
   dump(): Record<string, unknown>;
   /**

@@ -264,6 +264,10 @@ export class FakeEngine implements SipEngine {
     return { refusal: 'stopped', detail: 'a fake proxies nothing' };
   }
 
+  locate(_uri: string, located: Parameters<SipEngine['locate']>[1]): void {
+    located([]);
+  }
+
   dump(): Record<string, unknown> {
     return {};
   }

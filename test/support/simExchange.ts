@@ -9,6 +9,7 @@ import { GatewayWatch } from '../../src/cli/gateways.js';
 import { CallService } from '../../src/call/session/service.js';
 import { EventChannel } from '../../src/kernel/index.js';
 import { SimResolver } from '../../src/net/index.js';
+import type { HostResolver } from '../../src/sip/index.js';
 import { type SignalPort, createDirectSignal } from '../../src/signal/index.js';
 import type { SimEngines } from './simEngines.js';
 
@@ -59,14 +60,14 @@ export class SimExchange {
   readonly gateways: GatewayWatch;
   readonly #table: RoutingTable;
 
-  private constructor(sim: SimEngines, table: RoutingTable) {
+  private constructor(sim: SimEngines, table: RoutingTable, resolver: HostResolver) {
     this.#table = table;
     const { clock, random } = sim;
     this.port = createDirectSignal({
       network: sim.world.host(EXCHANGE),
       clock,
       random,
-      resolver: new SimResolver({}, { clock }),
+      resolver,
       listen: [{ transport: 'udp', address: EXCHANGE, port: 5060 }],
       onEvent: (event) => {
         if (event.type === 'user_error') sim.errors.push(event.error);
@@ -89,6 +90,7 @@ export class SimExchange {
       recorder: this.recorder,
       events,
       nodeId: 'sim',
+      health: this.gateways.health,
       admission: {
         revision: table.revision,
         isListed: (address) => table.matchSource(address) !== undefined,
@@ -103,11 +105,17 @@ export class SimExchange {
     });
   }
 
-  static async open(sim: SimEngines): Promise<SimExchange> {
-    const valid = validateDocument(structuredClone(DOCUMENT));
+  /** @param parts in place of the usual ones: names, and trunks beside the usual one */
+  static async open(
+    sim: SimEngines,
+    parts: { readonly resolver?: HostResolver; readonly trunks?: readonly object[] } = {},
+  ): Promise<SimExchange> {
+    const document = structuredClone(DOCUMENT) as { trunks: object[] };
+    document.trunks.push(...(parts.trunks ?? []));
+    const valid = validateDocument(document);
     if (!valid.ok) throw new Error(JSON.stringify(valid.error));
     const table = await new TableBuilder().compile({ kind: 'full', revision: '1', batches: [flatten(valid.value)] });
-    const exchange = new SimExchange(sim, table);
+    const exchange = new SimExchange(sim, table, parts.resolver ?? new SimResolver({}, { clock: sim.clock }));
     await exchange.port.start(exchange.service);
     return exchange;
   }

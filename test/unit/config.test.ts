@@ -73,8 +73,8 @@ t.test('text is read by the type of its key', async (t) => {
     flags: ['--set', 'headers.pass=["X-One","P-*"]', '--set', 'calls.failover.486=next', '--log.level=debug'],
   });
   t.same(sipListeners(config), [
-    { transport: 'udp', host: '127.0.33.1', port: 13000, advertise: undefined },
-    { transport: 'tcp', host: '::1', port: 13000, advertise: undefined },
+    { transport: 'udp', host: '127.0.33.1', port: 13000, advertise: undefined, localNets: [] },
+    { transport: 'tcp', host: '::1', port: 13000, advertise: undefined, localNets: [] },
   ]);
   t.equal(config.cdr.rotateDaily, false);
   t.equal(config.node.id, '12');
@@ -170,6 +170,10 @@ t.test('a wildcard address needs a name that peers are told', async (t) => {
   });
   t.match(problemsOf({ flags: advertise('a b') }), [{ rule: 'host' }]);
   t.match(problemsOf({ flags: ['--set', 'sip.advertise={"udp://1.2.3.4:5060": "x"}'] }), [{ rule: 'listener_exists' }]);
+  const nets = (text: string) => ['--set', `sip.localNets=${text}`];
+  t.same(sipListeners(load({ flags: nets('["10.0.0.0/8", "fd00::/8"]') }))[0]?.localNets, ['10.0.0.0/8', 'fd00::/8']);
+  t.match(problemsOf({ flags: nets('["10.0.0.0/33"]') }), [{ rule: 'network' }]);
+  t.match(problemsOf({ flags: [...advertise('203.0.113.5'), ...nets('["10.0.0.0/8"]')] }), [{ rule: 'inner_address' }]);
 });
 
 t.test('rules between keys', async (t) => {

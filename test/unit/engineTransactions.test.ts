@@ -68,6 +68,8 @@ const listenerOf = (transport: 'udp' | 'tcp'): Listener => ({
   viaPort: 5060,
   contactUri: 'sip:10.0.0.1:5060',
   socket: undefined,
+  reaches: undefined,
+  isInner: false,
 });
 
 /** A machine with its surroundings, and what they have seen since the last look. */

@@ -113,6 +113,10 @@ export interface SipSettings {
   readonly redirects?: 'follow' | 'map';
   /** Hosts that redirections may name, besides those of the destinations or gateways themselves. */
   readonly redirect_hosts?: readonly string[];
+  /** This end is behind NAT: requests within its dialogs go to where its own messages come from, not to its Contact. */
+  readonly nat?: boolean;
+  /** SIP URI that INVITEs to this end are sent to; their Request-URI stays the destination's. */
+  readonly next_hop?: string;
 }
 
 /** What a call costs. Times are rounded up: to `first_seconds` once, then in steps of `next_seconds`. */
@@ -162,10 +166,6 @@ export interface Carrier extends Dates {
   readonly identity?: { readonly p_asserted_identity?: boolean; readonly diversion?: boolean };
   readonly media?: MediaSettings;
   readonly sip?: SipSettings;
-}
-
-export interface Limits {
-  readonly calls_per_second?: number;
   /**
    * It wants us to register (RFC 3261 §10.2), with `credentials`. Beside `sip`, not in it: it is nothing of a call's, and
    * decisions and records need not show it.
@@ -184,6 +184,10 @@ export interface CarrierRegister {
   readonly contact_user?: string;
   /** Default 3600. */
   readonly expires_seconds?: number;
+}
+
+export interface Limits {
+  readonly calls_per_second?: number;
   readonly concurrent_calls?: number;
 }
 

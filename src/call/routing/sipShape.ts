@@ -13,6 +13,8 @@ export const SipSettingsSchema = Type.Object(
     redirect_hosts: Type.Optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 253, pattern: '^[A-Za-z0-9_.:\\[\\]-]+$' }), { maxItems: 32 }),
     ),
+    nat: Type.Optional(Type.Boolean()),
+    next_hop: Type.Optional(Type.String({ minLength: 5, maxLength: 300, pattern: '^sips?:[^\\s@?]+$' })),
   },
   closed,
 );

@@ -19,6 +19,7 @@ import type {
   SignalCapabilities,
   SignalHandlers,
   SignalPort,
+  SignalTarget,
 } from '../port.js';
 import { type SourceGate, UnlistedSources } from './gate.js';
 import { DirectIncomingLeg } from './incomingLeg.js';
@@ -41,7 +42,7 @@ export interface EngineNeighbour {
 }
 
 /** Option tags of RFC 3261 §20.32 that a call over this adapter serves. */
-const SUPPORTED = ['100rel'];
+const SUPPORTED = ['100rel', 'timer', 'path', 'outbound'];
 
 const ACCEPT: Screening = { action: 'accept' };
 
@@ -83,23 +84,28 @@ class DirectSignal implements SignalPort, EngineHandler, LegHost {
   }
 
   readonly #launch: Launch = (leg, spec, again) => {
-    const { uri, nextHop, from, to } = spec;
+    const { uri, nextHop, target, flow, route, from, to, behindNat: symmetric } = spec;
     const { headers, body } = toFields(spec);
-    return this.#engine?.invite({ uri, nextHop, from, to, headers, body, ...again }, leg);
+    const callId = again?.callId;
+    const cseq = again?.cseq;
+    const order = { uri, nextHop, target, flow, route, from, to, headers, body, symmetric, callId, cseq };
+    return this.#engine?.invite(order, leg);
   };
 
-  ask({ method, uri, headers }: AskSpec, done: (outcome: RequestOutcome) => void): void {
+  locate(uri: string, located: (targets: readonly SignalTarget[]) => void): void {
+    if (this.#engine === undefined) located([]);
+    else this.#engine.locate(uri, located);
+  }
+
+  ask(spec: AskSpec, done: (outcome: RequestOutcome) => void): void {
     const engine = this.#engine;
     const settle = (outcome: RequestOutcome): void => this.soon(() => done(outcome));
     if (engine === undefined) return settle({ kind: 'transport_error', code: 'engine_lost' });
-    const sent = engine.request(
-      { method, uri, headers },
-      {
-        onResponse: (response, origin) => {
-          if (response.status >= 200) settle(outcomeOf(response, origin));
-        },
+    const sent = engine.request(spec, {
+      onResponse: (response, origin) => {
+        if (response.status >= 200) settle(outcomeOf(response, origin));
       },
-    );
+    });
     if ('refusal' in sent) settle({ kind: 'transport_error', code: sent.refusal });
   }
 
@@ -145,8 +151,13 @@ class DirectSignal implements SignalPort, EngineHandler, LegHost {
     this.#handlers?.onRequest({
       message: new DirectMessage(request.request),
       source: request.source,
+      keepFlow: () => request.keepFlow?.() ?? '',
       respond: (status, spec) => void request.respond(status, toFields(spec ?? {})),
     });
+  }
+
+  onFlowClosed(flow: string): void {
+    this.#handlers?.onFlowClosed?.(flow);
   }
 
   // ------------------------------------------------------------------ LegHost

@@ -75,7 +75,10 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
   /** The engine's side, once there is one. */
   launched(invite: OutgoingInvite | Refusal): void {
     if ('refusal' in invite) {
-      const failure: InviteFailure = { kind: 'invalid_request', detail: `${invite.refusal}: ${invite.detail}` };
+      const failure: InviteFailure =
+        invite.refusal === 'flow_gone'
+          ? { kind: 'transport_error', code: 'flow_gone' }
+          : { kind: 'invalid_request', detail: `${invite.refusal}: ${invite.detail}` };
       this.host.soon(() => this.#fail(failure));
     } else {
       this.#invite = invite;

@@ -17,7 +17,7 @@ import { isLocal, sendAck } from './srfExchange.js';
 import { type LegContext, SrfLeg } from './srfLeg.js';
 import { type SrfFault, isFault } from './srfLink.js';
 import { type SrfMessage, readMessage } from './srfMessage.js';
-import { hasLineBreak, headerObject, srfContent, taggedFrom, toSrf } from './srfText.js';
+import { hasLineBreak, headerObject, proxyOf, srfContent, taggedFrom, toSrf } from './srfText.js';
 import type { SrfRequest, SrfRequestOptions, SrfResponse } from './srfTypes.js';
 
 /** A drachtio-server forgets a CANCEL that nobody confirms after 32 s, in silence. */
@@ -83,7 +83,8 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
       ...(proof === undefined ? {} : { CSeq: `${this.#cseq} INVITE` }),
       ...options.headers,
     };
-    if (spec.nextHop !== undefined) options.proxy = toSrf(spec.nextHop);
+    const proxy = proxyOf(spec);
+    if (proxy !== undefined) options.proxy = proxy;
     this.link.request(toSrf(spec.uri), options, (sent) => {
       if (isFault(sent)) this.#onFault(sent);
       else this.#onSent(sent);
@@ -106,12 +107,12 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
     if (this.#request !== undefined) this.#sendCancel(this.#request);
   }
 
-  protected onFirstAck(): void {
   prack(progress: SignalMessage, spec: ResponseSpec, done: (outcome: RequestOutcome) => void): void {
     const rack = `${progress.header('RSeq') ?? ''} ${progress.header('CSeq') ?? ''}`;
     this.request({ ...spec, method: 'PRACK', headers: [...(spec.headers ?? []), ['RAck', rack]] }, done);
   }
 
+  protected onFirstAck(): void {
     // Only a server gets an ACK.
   }
 
@@ -171,7 +172,11 @@ export class SrfOutgoingLeg extends SrfLeg implements OutgoingLeg {
   }
 
   #onProvisional(response: SrfResponse, message: SrfMessage): void {
-    if (this.#settled || response.status === 100) return;
+    if (this.#settled) return;
+    if (response.status === 100) {
+      if (this.#cancel === 'no') this.deliver(() => this.#events.onTrying(this));
+      return;
+    }
     const rseq = message.header('RSeq');
     const told = this.#cancel === 'no';
     // RFC 3262 §4: acknowledged whatever the application makes of it, unless it does that itself.

@@ -1,4 +1,5 @@
 import type { Clock, Random } from '../../kernel/index.js';
+import { type HostResolver, Locator, nextHopOfText } from '../../sip/index.js';
 import type {
   AskSpec,
   InviteSpec,
@@ -14,7 +15,7 @@ import { type LegContext, type SrfLeg, outcomeOf } from './srfLeg.js';
 import { SrfLink, type SrfLogger, isFault } from './srfLink.js';
 import { type SrfMessage, readMessage } from './srfMessage.js';
 import { SrfOutgoingLeg } from './srfOutgoingLeg.js';
-import { dialogIdOf, fromSrf, headerObject, toSrf } from './srfText.js';
+import { dialogIdOf, fromSrf, headerObject, proxyOf, toSrf } from './srfText.js';
 import type { SrfRequest, SrfResponse } from './srfTypes.js';
 
 export interface SrfSignalOptions {
@@ -25,7 +26,12 @@ export interface SrfSignalOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: SrfLogger | undefined;
+  /** For `locate`; absent: the server alone finds its way from a name to a place. */
+  readonly resolver?: HostResolver | undefined;
 }
+
+/** What a drachtio-server is expected to listen on: which transports a name may lead to. */
+const SERVED: ReadonlySet<string> = new Set(['udp', 'tcp', 'tls']);
 
 /**
  * The port over drachtio-srf, to any drachtio-server. Bodies and header text are exact as long as they are valid
@@ -35,6 +41,7 @@ export interface SrfSignalOptions {
 export function createSrfSignal(options: SrfSignalOptions): SignalPort {
   return new SrfSignal(options);
 }
+
 
 class SrfSignal implements SignalPort {
   /** A drachtio-server never passes 100 Trying on. */
@@ -46,9 +53,14 @@ class SrfSignal implements SignalPort {
    * name on either side, so the roles have a table each.
    */
   readonly #legs = { uas: new Map<string, SrfIncomingLeg>(), uac: new Map<string, SrfOutgoingLeg>() };
+  readonly #locator: Locator | undefined;
   #handlers: SignalHandlers | undefined;
 
   constructor(options: SrfSignalOptions) {
+    const { resolver } = options;
+    if (resolver !== undefined) {
+      this.#locator = new Locator({ ...options, resolver, serves: (transport) => SERVED.has(transport) });
+    }
     this.#link = new SrfLink(options);
     this.#context = {
       link: this.#link,
@@ -85,16 +97,34 @@ class SrfSignal implements SignalPort {
     return leg;
   }
 
-  ask({ method, uri, headers }: AskSpec, done: (outcome: RequestOutcome) => void): void {
-    this.#link.request(toSrf(uri), { method, headers: headerObject(headers) }, (sent) => {
-      if (isFault(sent)) return this.#tell(() => done({ kind: 'transport_error', code: sent.kind }));
-      sent.on('response', (response) => {
-        if (response.status >= 200) this.#tell(() => done(outcomeOf(response)));
-      });
-    });
+  get locate(): SignalPort['locate'] {
+    const locator = this.#locator;
+    if (locator === undefined) return undefined;
+    return (uri, located) => {
+      const next = nextHopOfText(uri);
+      if (next === undefined) located([]);
+      else locator.locate(next, located);
+    };
+  }
+
+  ask(spec: AskSpec, done: (outcome: RequestOutcome) => void): void {
+    const { method, uri, headers } = spec;
+    const next = proxyOf(spec);
+    const proxy = next === undefined ? {} : { proxy: next };
+    this.#link.request(
+      toSrf(uri),
+      { method, headers: { ...headerObject(headers), ...ownFields(spec) }, ...proxy },
+      (sent) => {
+        if (isFault(sent)) return this.#tell(() => done({ kind: 'transport_error', code: sent.kind }));
+        sent.on('response', (response) => {
+          if (response.status >= 200) this.#tell(() => done(outcomeOf(response)));
+        });
+      },
+    );
   }
 
   async stop(): Promise<void> {
+    this.#locator?.close();
     this.#endAll();
     await this.#link.close();
   }
@@ -173,4 +203,15 @@ class SrfSignal implements SignalPort {
       this.#link.report('the application failed on an event', error);
     }
   }
+}
+
+/** Fields that name who asks for whom; the server writes those that are left out. */
+function ownFields({ from, to, contact, callId, cseq, method }: AskSpec): Record<string, string> {
+  const fields: Record<string, string> = {};
+  if (from !== undefined) fields['From'] = toSrf(from);
+  if (to !== undefined) fields['To'] = toSrf(to);
+  if (contact !== undefined) fields['Contact'] = toSrf(contact);
+  if (callId !== undefined) fields['Call-ID'] = toSrf(callId);
+  if (cseq !== undefined) fields['CSeq'] = `${cseq} ${method}`;
+  return fields;
 }

@@ -1,4 +1,4 @@
-import type { Content, HeaderEntry } from '../port.js';
+import type { Content, HeaderEntry, InviteSpec } from '../port.js';
 
 /*
  * srf speaks JavaScript strings in UTF-8 frames; the port speaks byte strings and octets. Both conversions are exact
@@ -13,6 +13,16 @@ const isAscii = (text: string): boolean => {
 export function toSrf(value: string): string {
   const text = isAscii(value) ? value : Buffer.from(value, 'latin1').toString('utf8');
   return /[\r\n\0]/.test(text) ? text.replace(/[\r\n\0]+/g, ' ') : text;
+}
+
+/** Where the server is to send a request; undefined: where its URI leads. */
+export function proxyOf({ nextHop, target }: Pick<InviteSpec, 'nextHop' | 'target'>): string | undefined {
+  // Over TLS the server must know the name, to ask for it and to check it.
+  if (target === undefined || target.transport === 'tls' || target.transport === 'wss') {
+    return nextHop === undefined ? undefined : toSrf(nextHop);
+  }
+  const host = target.address.includes(':') ? `[${target.address}]` : target.address;
+  return `sip:${host}:${target.port};transport=${target.transport}`;
 }
 
 /** Text of a frame to the byte string that was on the wire. */

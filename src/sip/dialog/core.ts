@@ -2,9 +2,9 @@ import type { Clock, Random } from '../../kernel/index.js';
 import type {
   EngineEvent,
   EngineHandler,
+  HeaderField,
   IncomingInvite,
   IncomingRequest,
-  HeaderField,
   OutgoingInvite,
   OutgoingInviteListener,
   OutgoingRequest,
@@ -17,12 +17,15 @@ import type {
   SipEngine,
 } from '../face.js';
 import type { SipRequest } from '../message/message.js';
+import { Locator } from '../locate/locator.js';
+import { type Target, nextHopOfText } from '../locate/nextHop.js';
 import type { MessageLimits, ParseFailure } from '../message/parse.js';
 import type { HostResolver, SipNetwork } from '../ports.js';
 import { TransactionLayer, type TransactionCore } from '../transaction/layer.js';
 import type { ServerInviteTransaction } from '../transaction/serverInvite.js';
 import { DEFAULT_TIMERS, type TimerSettings } from '../transaction/timers.js';
 import type { ListenSpec } from '../transport/hop.js';
+import { LargeRequests } from '../transport/largeRequests.js';
 import type { Arrival } from '../transport/layer.js';
 import type { OverloadGate } from '../transport/overload.js';
 import { Admission } from './admission.js';
@@ -31,7 +34,7 @@ import { type CoreHost, dialogKeyOfRequest } from './host.js';
 import { IncomingInviteCall } from './incomingInvite.js';
 import { IncomingRequestCall, buildResponse } from './incomingRequest.js';
 import { receiveInDialog } from './inDialog.js';
-import { buildOutOfDialog } from './outOfDialog.js';
+import { type BuiltRequest, buildOutOfDialog } from './outOfDialog.js';
 import { type SameParty, askParty, isPeerHost } from './party.js';
 import { type LaunchUser, OutgoingRequestCall, findWays } from './outgoing.js';
 import { OutgoingInviteCall } from './outgoingInvite.js';
@@ -51,8 +54,16 @@ export interface EngineOptions {
   readonly userAgent?: string | undefined;
   /** As in TransactionOptions: `anyone` for peers that answer from another of their addresses. */
   readonly responsesFrom?: 'peer' | 'anyone' | undefined;
+  /**
+   * Requests of more than 1300 octets to where the URI does not name UDP (RFC 3261 §18.1.1): over TCP, where there is a
+   * listener for it and the peer takes it, or over UDP all the same (default).
+   */
+  readonly largeRequests?: 'tcp' | 'udp' | undefined;
   /** Most streams open at a time; default 4096. */
   readonly maxConnections?: number | undefined;
+  /** As in TransportOptions. */
+  readonly idleConnectionMs?: number | undefined;
+  readonly keepAliveMs?: number | undefined;
   /**
    * Secret that seals the routes of proxied calls. Given: requests on such routes are forwarded from the start, so that
    * calls survive a restart with the same one. Absent: from the first `proxy` on, with a key of this engine's own.
@@ -69,6 +80,8 @@ export interface EngineOptions {
 export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   readonly layer: TransactionLayer;
   readonly resolver: HostResolver;
+  readonly locator: Locator;
+  readonly large: LargeRequests | undefined;
   readonly userAgent: string | undefined;
   readonly sameParty: SameParty | undefined;
   readonly #handler: EngineHandler;
@@ -90,14 +103,20 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
     this.#handler = options.handler;
     this.sameParty = options.handler.sameParty?.bind(options.handler);
     this.#onEvent = options.onEvent;
+    if (options.routeKey !== undefined) this.#relay = this.#newRelay(options.routeKey);
     const timers = { ...DEFAULT_TIMERS, ...options.timers };
     this.layer = new TransactionLayer({ ...options, timers }, this);
-    if (options.routeKey !== undefined) this.#relay = this.#newRelay(options.routeKey);
+    const { transport, clock } = this.layer;
+    if (options.largeRequests === 'tcp') this.large = new LargeRequests(transport, clock);
+    this.locator = new Locator({
+      ...options,
+      serves: (wanted) => transport.listeners.some((l) => l.transport === wanted),
+    });
     this.#admission = new Admission(this, options.handler, options.supported ?? ['100rel', 'timer', 'replaces']);
   }
 
   get listening(): readonly string[] {
-    return this.layer.transport.listeners.map((l) => `${l.transport}/${l.sentBy}`);
+    return this.layer.transport.listeners.filter((l) => !l.isInner).map((l) => `${l.transport}/${l.sentBy}`);
   }
 
   // ------------------------------------------------------------------ requests from the network
@@ -208,6 +227,10 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
     this.#admission.refuseMalformed(failure, arrival);
   }
 
+  onFlowClosed(flow: string): void {
+    this.guard(() => this.#handler.onFlowClosed?.(flow));
+  }
+
   onFault(error: unknown): void {
     this.#emit({ type: 'user_error', error });
   }
@@ -217,9 +240,10 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   invite(spec: Omit<RequestSpec, 'method'>, listener: OutgoingInviteListener): OutgoingInvite | Refusal {
     const built = buildOutOfDialog(this, { ...spec, method: 'INVITE' }, true);
     if ('refusal' in built) return built;
-    const origin = { listener: built.listener, dialog: undefined };
+    const flow = spec.flow === undefined ? undefined : built.flow;
+    const origin = { listener: built.listener, dialog: undefined, flow, symmetric: spec.symmetric };
     const call = new OutgoingInviteCall(this, built.request, origin, listener);
-    findWays(this, built.next, built.listener, call);
+    this.#launch(built, call);
     return call;
   }
 
@@ -230,7 +254,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
     if (spec.dialog !== undefined && spec.method === 'SUBSCRIBE') {
       call.wanted = (this.#subscriptions ??= new Subscriptions()).want(this, built.request, spec.dialog);
     }
-    findWays(this, built.next, built.listener, call);
+    this.#launch(built, call);
     return call;
   }
 
@@ -247,6 +271,17 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
 
   #newRelay(key: string): Relay {
     return new Relay(this, key, this.#handler.onRelayed?.bind(this.#handler));
+  }
+
+  #launch({ next, listener, flow }: BuiltRequest, user: LaunchUser): void {
+    if (flow === undefined) findWays(this, next, listener, user);
+    else user.onWays([flow]);
+  }
+
+  locate(uri: string, located: (targets: readonly Target[]) => void): void {
+    const next = this.#stopped ? undefined : nextHopOfText(uri);
+    if (next === undefined) located([]);
+    else this.locator.locate(next, located);
   }
 
   // ------------------------------------------------------------------ host of dialogs and requests
@@ -281,7 +316,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
 
   dump(): Record<string, unknown> {
     const proxied = this.#relay === undefined ? {} : { proxied: this.#relay.open };
-    return { dialogs: this.#dialogs.size, ...proxied, ...this.layer.dump() };
+    return { dialogs: this.#dialogs.size, ...proxied, ...this.locator.dump(), ...this.layer.dump() };
   }
 
   stop(): void {
@@ -292,6 +327,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
       if (dialog.state === 'confirmed') dialog.terminate('shutdown', undefined);
     }
     for (const user of [...this.unlaunched]) user.abandon();
+    this.locator.close();
     this.layer.stop();
     for (const dialog of [...this.#dialogs.values()]) dialog.terminate('shutdown', undefined);
   }

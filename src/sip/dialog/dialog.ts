@@ -12,7 +12,8 @@ import type {
 import { type NextHop, isSipUri, nextHopOfText } from '../locate/nextHop.js';
 import { SipRequest, type SipResponse } from '../message/message.js';
 import { detach } from '../message/text.js';
-import { type Hop, type Listener, sameAddress } from '../transport/hop.js';
+import { type Hop, type Listener, type Way, sameAddress } from '../transport/hop.js';
+import type { Arrival } from '../transport/layer.js';
 import { addUserFields, setBody } from './fields.js';
 import { type CoreHost, dialogKey } from './host.js';
 import type { IncomingInviteCall } from './incomingInvite.js';
@@ -40,6 +41,10 @@ export interface DialogParts {
   readonly peerAddress: string;
   /** The connection it was set up over, for streams. */
   readonly hop: Hop | undefined;
+  /** Of a registered contact that is reached by datagrams: behind NAT its Contact leads nowhere. */
+  readonly flow?: Way | undefined;
+  /** Of a peer behind NAT: where its messages come from, whatever its Contact says. */
+  readonly peerWay?: Way | undefined;
 }
 
 /** RFC 3311 §5.1, RFC 6665 §8.2, RFC 3515 §2.4.1. */
@@ -68,6 +73,8 @@ export class InviteDialog implements Dialog {
   readonly #remoteField: string;
   readonly #viaListener: Listener;
   readonly #hop: Hop | undefined;
+  readonly #flow: Way | undefined;
+  #peerWay: Way | undefined;
   #remoteTarget: string;
   #routeSet: readonly string[];
   #localSeq: number;
@@ -90,6 +97,9 @@ export class InviteDialog implements Dialog {
     this.#remoteSeq = parts.remoteSeq;
     this.#viaListener = parts.listener;
     this.#hop = parts.hop;
+    if (parts.hop !== undefined) parts.hop.dialogs++;
+    this.#peerWay = parts.peerWay;
+    this.#flow = parts.flow?.hop === undefined ? parts.flow : undefined;
   }
 
   get remoteTarget(): string {
@@ -173,6 +183,8 @@ export class InviteDialog implements Dialog {
   /** The ways for a request of this dialog, by RFC 3261 §18.1.1 first over the connection that is open to that host. */
   findWaysFor(next: NextHop, user: LaunchUser): void {
     const hop = this.#hop;
+    const fixed = this.#flow ?? this.#peerWay;
+    if (fixed !== undefined && this.#routeSet.length === 0) return user.onWays([fixed]);
     if (hop?.connection !== undefined && isCarriedBy(hop, next) && this.#leadsTo(hop, next))
       findWaysBeyond(this.#core, next, hop, user);
     else findWays(this.#core, next, this.#viaListener, user);
@@ -185,6 +197,11 @@ export class InviteDialog implements Dialog {
    */
   #leadsTo(hop: Hop, next: NextHop): boolean {
     return (!hop.dialable && this.#routeSet.length === 0) || sameAddress(hop.address, next.host);
+  }
+
+  /** A NAT may give its peer another port while the call is up. */
+  heardFrom(arrival: Arrival): void {
+    if (this.#peerWay !== undefined) this.#peerWay = wayBack(arrival);
   }
 
   end(): void {
@@ -202,6 +219,7 @@ export class InviteDialog implements Dialog {
     const wasConfirmed = this.state === 'confirmed';
     this.state = 'terminated';
     this.#core.removeDialog(this);
+    if (this.#hop !== undefined) this.#hop.dialogs--;
     this.pendingIn?.dialogEnded();
     this.pendingOut?.dialogEnded();
     this.pendingIn = this.pendingOut = this.lateReliable = this.lastOut = undefined;
@@ -277,6 +295,16 @@ export class InviteDialog implements Dialog {
     };
   }
 }
+
+/** To where a message came from. */
+export const wayBack = ({ listener, address, port, hop }: Arrival): Way => ({
+  listener,
+  address,
+  port,
+  serverName: hop?.serverName ?? address,
+  hop,
+  pinned: true,
+});
 
 /** RFC 7118 §5: `transport=ws` stands for WebSocket with and without TLS. */
 const isCarriedBy = (hop: Hop, next: NextHop): boolean =>

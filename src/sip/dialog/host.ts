@@ -1,8 +1,10 @@
 import type { Source } from '../face.js';
 import type { SipRequest } from '../message/message.js';
+import type { Locator } from '../locate/locator.js';
 import type { HostResolver } from '../ports.js';
 import type { TransactionLayer } from '../transaction/layer.js';
 import type { Hop, Listener } from '../transport/hop.js';
+import type { LargeRequests } from '../transport/largeRequests.js';
 import type { DialogParts, InviteDialog } from './dialog.js';
 import type { LaunchUser } from './outgoing.js';
 import type { SameParty } from './party.js';
@@ -11,6 +13,9 @@ import type { SameParty } from './party.js';
 export interface CoreHost {
   readonly layer: TransactionLayer;
   readonly resolver: HostResolver;
+  readonly locator: Locator;
+  /** Absent: requests are not too long for UDP. */
+  readonly large: LargeRequests | undefined;
   readonly userAgent: string | undefined;
   /** Absent: whoever knows a dialog's tags may speak in it. */
   readonly sameParty: SameParty | undefined;

@@ -20,6 +20,7 @@ export const receiveInDialog = (
   request: SipRequest,
   context: InDialogContext,
 ): void => {
+  dialog.heardFrom(context.arrival);
   // RFC 3261 §8.2.2.3 holds in a dialog too.
   if (request.count('Require') > 0 && !context.admission.requirementsMet(request, context.arrival)) return;
   if (request.method === 'INVITE') return receiveReinvite(core, dialog, request, context);

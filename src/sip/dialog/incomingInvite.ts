@@ -11,7 +11,7 @@ import type { SipRequest, SipResponse } from '../message/message.js';
 import type { ServerInviteTransaction, ServerInviteUser } from '../transaction/serverInvite.js';
 import { patienceMs } from '../transaction/timers.js';
 import type { Arrival } from '../transport/layer.js';
-import type { InviteDialog } from './dialog.js';
+import { type InviteDialog, wayBack } from './dialog.js';
 import type { CoreHost } from './host.js';
 import { type IncomingRequestCall, buildResponse, tagFor } from './incomingRequest.js';
 import { ReliableProvisionals, parseRAck } from './reliable.js';
@@ -25,6 +25,7 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
   readonly request: SipRequest;
   readonly source: Source;
   readonly isReinvite: boolean;
+  symmetric = false;
   dialog: InviteDialog | undefined;
   listener: IncomingInviteListener | undefined;
   open = true;
@@ -273,6 +274,7 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
       remoteSeq: this.seq,
       listener: this.#arrival.listener,
       peerAddress: this.#arrival.address,
+      peerWay: this.symmetric ? wayBack(this.#arrival) : undefined,
       hop: this.#arrival.hop,
     });
     dialog.pendingIn = this;

@@ -66,6 +66,10 @@ export class IncomingRequestCall implements IncomingRequest, ServerUser {
     transaction.user = this;
   }
 
+  keepFlow(): string {
+    return this.#core.layer.transport.flows.keep(this.source);
+  }
+
   respond(status: number, fields: ResponseFields = {}): Responded {
     if (this.#done) return { ok: false, refusal: 'unknown_transaction' };
     if (this.request.toTag === undefined) this.#tag ??= tagFor(this.#core, fields);

@@ -1,7 +1,7 @@
 /** Building and launching requests: hop choice, Via, and the transactions behind them. */
 import type { Timer } from '../../kernel/index.js';
 import type { OutgoingRequest, OutgoingRequestListener, ResponseOrigin, Source } from '../face.js';
-import { type NextHop, isNumericHost } from '../locate/nextHop.js';
+import { type NextHop, type Target, isNumericHost } from '../locate/nextHop.js';
 import { responseTo } from '../message/build.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
 import type { ClientUser } from '../transaction/clientInvite.js';
@@ -26,39 +26,44 @@ export interface LaunchUser {
   abandon(): void;
 }
 
-/** Finds the addresses of a next hop, and calls `user` once: within the call for numeric hosts and names in cache. */
+/** Finds the targets of a next hop, and calls `user` once: within the call for numeric hosts and names in cache. */
 export const findWays = (core: CoreHost, next: NextHop, prefer: Listener, user: LaunchUser): void => {
-  if (isNumericHost(next.host)) {
-    const ways = waysOf(core, next, prefer, [canonicalAddress(next.host)]);
-    if (ways.length === 0) user.onUnresolved();
-    else user.onWays(ways);
-    return;
-  }
+  if (isNumericHost(next.host)) return takeWays(user, waysOf(core, [numericTarget(next)], prefer, next.pinned));
   core.unlaunched.add(user);
-  core.resolver.resolve(next.host, (outcome) => {
+  core.locator.locate(next, (targets) => {
     // Taken off by the first answer, and when the engine has stopped.
-    if (!core.unlaunched.delete(user)) return;
-    const ways = outcome.ok ? waysOf(core, next, prefer, outcome.addresses) : [];
-    if (ways.length === 0) user.onUnresolved();
-    else user.onWays(ways);
+    if (core.unlaunched.delete(user)) takeWays(user, waysOf(core, targets, prefer, next.pinned));
   });
 };
+
+const takeWays = (user: LaunchUser, ways: readonly Way[]): void => {
+  if (ways.length === 0) user.onUnresolved();
+  else user.onWays(ways);
+};
+
+const numericTarget = ({ host, port, transport }: NextHop): Target => ({
+  transport,
+  address: canonicalAddress(host),
+  port,
+  serverName: host,
+});
 
 /** As findWays, with a live connection to that host to take first. */
 export const findWaysBeyond = (core: CoreHost, next: NextHop, open: Hop, user: LaunchUser): void => {
   const { listener, address, port } = open;
   const first: Way = { listener, address, port, serverName: next.host, hop: open };
   // A name that means nothing outside (RFC 7118 §5.1: `.invalid`) leaves the open connection as the only way.
-  const beyond = isNumericHost(next.host) ? waysOf(core, next, listener, [canonicalAddress(next.host)]) : [];
+  const beyond = isNumericHost(next.host) ? waysOf(core, [numericTarget(next)], listener) : [];
   user.onWays([first, ...beyond]);
 };
 
-const waysOf = (core: CoreHost, next: NextHop, prefer: Listener, addresses: readonly string[]): Way[] => {
+const waysOf = (core: CoreHost, targets: readonly Target[], prefer: Listener, pinned?: boolean): Way[] => {
   const ways: Way[] = [];
-  for (const address of addresses) {
-    const fits = prefer.transport === next.transport && prefer.family === familyOf(address);
-    const listener = fits ? prefer : core.layer.transport.listenerFor(next.transport, address, prefer.local.address);
-    if (listener !== undefined) ways.push({ listener, address, port: next.port, serverName: next.host });
+  for (const { transport, address, port, serverName } of targets) {
+    const suits = prefer.transport === transport && prefer.family === familyOf(address);
+    const fits = suits && prefer.reaches?.(address) !== false;
+    const listener = fits ? prefer : core.layer.transport.listenerFor(transport, address, prefer.local.address);
+    if (listener !== undefined) ways.push({ listener, address, port, serverName, pinned });
   }
   return ways;
 };
@@ -68,6 +73,14 @@ export const hopOf = (core: CoreHost, way: Way): Hop =>
   way.hop?.connection !== undefined
     ? way.hop
     : core.layer.transport.hopTo(way.listener, way.address, way.port, way.serverName);
+
+/** The ways, with one over TCP before the next where the request is too long for that (RFC 3261 §18.1.1). */
+export const withLarge = (core: CoreHost, request: SipRequest, ways: readonly Way[], next: number): readonly Way[] => {
+  const way = ways[next];
+  const instead = way === undefined ? undefined : core.large?.instead(request, way);
+  if (way === undefined || instead === undefined) return ways;
+  return [...ways.slice(0, next), instead, { ...way, pinned: true }, ...ways.slice(next + 1)];
+};
 
 /** Our Contact is where the peer can reach us: when another listener serves than was expected, it is that one's. */
 export const nameContact = (request: SipRequest, expected: Listener, hop: Hop): void => {
@@ -84,7 +97,7 @@ export const stampOutgoingVia = (core: CoreHost, request: SipRequest, hop: Hop):
   return branch;
 };
 
-/** A non-INVITE request: RFC 3261 §8.1, with the next address tried when a way proves closed. */
+/** A non-INVITE request: RFC 3261 §8.1, with the next target tried when one fails (RFC 3263 §4.3). */
 export class OutgoingRequestCall implements OutgoingRequest, ClientUser, LaunchUser {
   readonly request: SipRequest;
   source: Source;
@@ -126,6 +139,8 @@ export class OutgoingRequestCall implements OutgoingRequest, ClientUser, LaunchU
 
   onResponse(response: SipResponse, arrival: Arrival): void {
     if (response.status === 100) return;
+    if (response.status === 503) this.#passOver();
+    if (response.status === 503 && this.#goesOn()) return this.#launch();
     if (response.status >= 200) {
       this.wanted?.answered(response, arrival);
       return this.#finish(response, 'network', arrival);
@@ -134,15 +149,28 @@ export class OutgoingRequestCall implements OutgoingRequest, ClientUser, LaunchU
   }
 
   onTimeout(): void {
-    this.#finish(synthesise(this.#core, this.request, 408), 'timeout', undefined);
+    this.#passOver();
+    if (this.#goesOn()) this.#launch();
+    else this.#finish(synthesise(this.#core, this.request, 408), 'timeout', undefined);
   }
 
-  onTransportError(): void {
-    if (this.#next < this.#ways.length && !this.#core.stopped()) this.#launch();
+  onTransportError(code: string): void {
+    this.#core.large?.refused(this.#ways[this.#next - 1] as Way, code);
+    if (this.#goesOn()) this.#launch();
     else this.#finish(synthesise(this.#core, this.request, 503), 'transport', undefined);
   }
 
+  /** Who was reached over TCP in place of UDP is not asked once more over UDP. */
+  #passOver(): void {
+    if (this.#ways[this.#next - 1]?.insteadOf !== undefined) this.#next++;
+  }
+
+  #goesOn(): boolean {
+    return this.#next < this.#ways.length && !this.#core.stopped();
+  }
+
   #launch(): void {
+    if (this.#core.large !== undefined) this.#ways = withLarge(this.#core, this.request, this.#ways, this.#next);
     const hop = hopOf(this.#core, this.#ways[this.#next++] as Way);
     const branch = stampOutgoingVia(this.#core, this.request, hop);
     this.source = outboundSource(hop.listener, hop, 0);

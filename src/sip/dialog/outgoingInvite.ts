@@ -14,11 +14,11 @@ import type { ClientInviteTransaction, ClientUser } from '../transaction/clientI
 import { patienceMs } from '../transaction/timers.js';
 import type { Hop, Listener, Way } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
-import type { InviteDialog } from './dialog.js';
+import { type InviteDialog, wayBack } from './dialog.js';
 import { routeSetOf } from './routeSet.js';
-import { addUserFields } from './fields.js';
+import { cancelOf } from './cancel.js';
 import { type CoreHost, outboundSource } from './host.js';
-import { type LaunchUser, hopOf, nameContact, stampOutgoingVia, synthesise } from './outgoing.js';
+import { type LaunchUser, hopOf, nameContact, stampOutgoingVia, synthesise, withLarge } from './outgoing.js';
 
 /** An ACK as it went out, to be repeated; without a hop while that is still being looked up. */
 interface SentAck {
@@ -30,6 +30,10 @@ export interface InviteOrigin {
   readonly listener: Listener;
   /** For a re-INVITE: its dialog. */
   readonly dialog: InviteDialog | undefined;
+  /** Over which a registered contact is reached, for a first INVITE. */
+  readonly flow?: Way | undefined;
+  /** The peer is behind NAT: see RequestSpec. */
+  readonly symmetric?: boolean | undefined;
 }
 
 /** Branches of one fork that are remembered; a callee that invents more of them is not served further. */
@@ -54,12 +58,17 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   #listener: OutgoingInviteListener;
   readonly #from: Listener;
   readonly #reinviteOf: InviteDialog | undefined;
+  readonly #flow: Way | undefined;
+  readonly #symmetric: boolean;
   readonly #seq: number;
   #transaction: ClientInviteTransaction | undefined;
   #ways: readonly Way[] = [];
   #next = 0;
   #outcome: 'pending' | 'answered' | 'failed' = 'pending';
+  /** Of the target tried last. */
   #provisional = false;
+  /** Somebody was reached: more than 100 Trying has come. */
+  #reached = false;
   #cancel: { readonly request: SipRequest; sent: boolean } | undefined;
   #timer: Timer | undefined;
   #early: Map<string, InviteDialog> | undefined;
@@ -77,6 +86,8 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     this.#listener = listener;
     this.#from = origin.listener;
     this.#reinviteOf = origin.dialog;
+    this.#flow = origin.flow;
+    this.#symmetric = origin.symmetric === true;
     this.#seq = request.cseq.seq;
     this.dialogId = origin.dialog?.id ?? `${request.callId};from-tag=${request.fromTag ?? ''}`;
     this.source = outboundSource(origin.listener, undefined, 0);
@@ -106,8 +117,13 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   #launch(): void {
     if (this.#outcome !== 'pending') return;
     if (this.#cancel !== undefined) return this.#fail(synthesise(this.#core, this.request, 487), 'timeout', undefined);
-    const hop = hopOf(this.#core, this.#ways[this.#next++] as Way);
-    nameContact(this.request, this.#from, hop);
+    this.#provisional = false;
+    this.#timer?.cancel();
+    if (this.#core.large !== undefined) this.#ways = withLarge(this.#core, this.request, this.#ways, this.#next);
+    const way = this.#ways[this.#next++] as Way;
+    const hop = hopOf(this.#core, way);
+    // Too long for UDP now, but a dialog over UDP: its Contact stays.
+    if (way.insteadOf === undefined) nameContact(this.request, this.#from, hop);
     const branch = stampOutgoingVia(this.#core, this.request, hop);
     this.source = outboundSource(hop.listener, hop, 0);
     this.#transaction = this.#core.layer.sendInvite(this.request, branch, hop, this);
@@ -119,21 +135,36 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     if (response.status < 200) return this.#onProvisional(response, arrival);
     if (this.#outcome !== 'pending') this.#timer?.cancel();
     if (response.status < 300) this.#onSuccess(response, arrival);
+    else if (response.status === 503 && this.#another()) this.#launch();
     else this.#fail(response, 'network', arrival);
   }
 
   onTimeout(): void {
-    this.#fail(synthesise(this.#core, this.request, 408), 'timeout', undefined);
+    if (this.#another()) this.#launch();
+    else this.#fail(synthesise(this.#core, this.request, 408), 'timeout', undefined);
   }
 
-  onTransportError(): void {
+  onTransportError(code: string): void {
     if (this.#outcome !== 'pending') {
       this.#timer?.cancel();
       return;
     }
-    // RFC 3263 §4.3: the next address, as long as nobody has answered.
-    if (!this.#provisional && this.#next < this.#ways.length && !this.#core.stopped()) this.#launch();
+    this.#core.large?.refused(this.#ways[this.#next - 1] as Way, code);
+    // Whoever lost its connection after a 100 may be ringing by now: that call is not made twice.
+    if (!this.#provisional && this.#goesOn()) this.#launch();
     else this.#fail(synthesise(this.#core, this.request, 503), 'transport', undefined);
+  }
+
+  /** RFC 3263 §4.3: there is another target, and nobody was reached yet. Each gets a branch of its own. */
+  /** As below; who was reached over TCP in place of UDP is not asked once more over UDP. */
+  #another(): boolean {
+    if (this.#ways[this.#next - 1]?.insteadOf !== undefined) this.#next++;
+    return this.#goesOn();
+  }
+
+  #goesOn(): boolean {
+    const pending = this.#outcome === 'pending' && !this.#reached && this.#cancel === undefined;
+    return pending && this.#next < this.#ways.length && !this.#core.stopped();
   }
 
   #onProvisional(response: SipResponse, arrival: Arrival): void {
@@ -146,9 +177,10 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     }
     if (response.status === 100) {
       const { onTrying } = this.#listener;
-      if (onTrying !== undefined) this.#core.guard(() => onTrying.call(this.#listener));
+      if (onTrying !== undefined) this.#core.guard(() => onTrying.call(this.#listener, response, arrival));
       return;
     }
+    this.#reached = true;
     if (this.#repeatsReliable(response)) return;
     const dialog = this.#reinviteOf ?? this.#earlyDialog(response, arrival);
     this.#core.guard(() => this.#listener.onProvisional(response, dialog, arrival));
@@ -277,26 +309,10 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
 
   cancel(headers?: readonly HeaderField[]): { readonly request: SipRequest; readonly held: boolean } | undefined {
     if (this.#outcome !== 'pending' || this.#cancel !== undefined) return undefined;
-    const cancel = this.#buildCancel(headers);
+    const cancel = cancelOf(this.request, headers, this.#from.sentBy);
     this.#cancel = { request: cancel, sent: false };
     if (this.#provisional) this.#sendCancel();
     return { request: cancel, held: !this.#cancel.sent };
-  }
-
-  /** RFC 3261 §9.1: the INVITE's Request-URI, Via, From, To, Call-ID, CSeq number and Route. */
-  #buildCancel(headers: readonly HeaderField[] | undefined): SipRequest {
-    const { request } = this;
-    const cancel = new SipRequest('CANCEL', request.uri);
-    const via = request.header('Via');
-    if (via !== undefined) cancel.add('Via', via);
-    for (const route of request.headerAll('Route')) cancel.add('Route', route);
-    cancel.add('Max-Forwards', '70');
-    cancel.add('From', request.header('From') ?? '');
-    cancel.add('To', request.header('To') ?? '');
-    cancel.add('Call-ID', request.callId);
-    cancel.add('CSeq', `${this.#seq} CANCEL`);
-    addUserFields(cancel, headers, this.#from.sentBy);
-    return cancel;
   }
 
   #sendCancel(): void {
@@ -351,9 +367,11 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
       routeSet: routeSetOf(response, true),
       localSeq: this.#seq,
       remoteSeq: undefined,
-      listener: this.#transaction?.hop.listener ?? arrival.listener,
+      listener: this.#ways[this.#next - 1]?.insteadOf ?? this.#transaction?.hop.listener ?? arrival.listener,
       peerAddress: arrival.address,
+      peerWay: this.#symmetric ? wayBack(arrival) : undefined,
       hop: arrival.hop,
+      flow: this.#flow,
     });
   }
 

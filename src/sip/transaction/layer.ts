@@ -23,6 +23,7 @@ export interface TransactionCore {
   /** `invite`: the transaction that it withdraws, if any is known. */
   onCancel(cancel: SipRequest, arrival: Arrival, key: string, invite: ServerInviteTransaction | undefined): void;
   onMalformed(failure: ParseFailure, arrival: Arrival): void;
+  onFlowClosed(flow: string): void;
   /** The engine itself threw while it dealt with a packet. */
   onFault(error: unknown): void;
 }
@@ -142,6 +143,10 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     if (via.host !== listener.viaHost || (via.port ?? 5060) !== listener.viaPort) return true;
     if (!relays && response.count('Via') > 1) return true;
     return !this.#anyonesResponses && !sameAddress(arrival.address, hop.address);
+  }
+
+  onFlowClosed(flow: string): void {
+    this.#core.onFlowClosed(flow);
   }
 
   onMalformed(failure: ParseFailure, arrival: Arrival): void {

@@ -8,6 +8,8 @@ export interface ListenSpec {
   readonly port: number;
   /** Host and port to write into Via and Contact; default: the bound address. */
   readonly advertise?: { readonly host: string; readonly port?: number | undefined } | undefined;
+  /** Networks (`10.0.0.0/8`) whose peers are told the bound address all the same. */
+  readonly localNets?: readonly string[] | undefined;
 }
 
 export interface Listener {
@@ -24,6 +26,10 @@ export interface Listener {
   /** Contact URI of this listener. */
   readonly contactUri: string;
   readonly socket: DatagramSocket | undefined;
+  /** Of two names of one port: whether this is the one for a peer. Undefined: for all. */
+  readonly reaches: ((address: string) => boolean) | undefined;
+  /** Of two names of one port: the one for the local networks. */
+  readonly isInner: boolean;
 }
 
 /** One address to try, and from where. Its hop is only made (a stream dialled) when its turn comes. */
@@ -35,6 +41,10 @@ export interface Way {
   readonly serverName: string;
   /** An open connection to take. */
   readonly hop?: Hop | undefined;
+  /** The URI names UDP: it stays UDP, however long the request. */
+  readonly pinned?: boolean | undefined;
+  /** Only for a request that is too long for UDP; the dialog that comes of it belongs to this listener. */
+  readonly insteadOf?: Listener | undefined;
 }
 
 /** Told when the way to a peer turns out to be closed. */
@@ -56,6 +66,12 @@ export class Hop {
   connection: StreamConnection | undefined;
   /** The name that the peer's certificate was checked for; undefined for accepted connections, and without TLS. */
   serverName: string | undefined;
+  /** How long its dialling may take; undefined: as long as the network says. */
+  dialMs: number | undefined;
+  /** Its name as a flow, once a registered contact is reached over it. */
+  flowId: string | undefined;
+  /** Dialogs whose requests go over this connection. */
+  dialogs = 0;
   /** Client transactions without any response yet. */
   readonly waiting = new Set<HopUser>();
 

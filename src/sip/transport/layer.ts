@@ -1,18 +1,23 @@
 import type { Clock } from '../../kernel/index.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
+import { limitsWith } from '../message/limits.js';
 import { type MessageLimits, type ParseFailure, parseMessage } from '../message/parse.js';
 import { bracketHost } from '../message/uri.js';
 import type {
   SipNetwork,
+  SocketAddress,
   StreamConnection,
   StreamListener,
   StreamProtocol,
   StreamSink,
   TransportName,
 } from '../ports.js';
+import { Flows } from './flows.js';
 import { Hop, type ListenSpec, type Listener, familyOf, hopKey } from './hop.js';
+import { type BoundPort, describePort, faceTo } from './listeners.js';
 import type { OverloadGate } from './overload.js';
 import { type StreamOwner, StreamPeer } from './streamPeer.js';
+import { StreamUpkeep } from './upkeep.js';
 
 /** A message's origin, with the listener that took it and the hop that leads back to its socket. */
 export interface Arrival {
@@ -35,6 +40,8 @@ export interface TransportSink {
   onMalformed(failure: ParseFailure, arrival: Arrival): void;
   /** A message that came while new calls are refused. @returns true when it is dealt with and not even parsed */
   onPressed(data: Buffer, arrival: Arrival): boolean;
+  /** A connection that is somebody's way to a registered contact is gone. */
+  onFlowClosed(flow: string): void;
   /** A message made the engine itself throw: reported, and the socket's callback returns as ever. */
   onFault(error: unknown): void;
 }
@@ -51,6 +58,10 @@ export interface TransportOptions {
   readonly overload?: OverloadGate | undefined;
   /** Most streams open at a time, accepted and dialled; beyond it silent ones give way, then new ones are closed. */
   readonly maxConnections?: number | undefined;
+  /** A stream that nobody needs and that was silent for so long is closed; 0 or absent: never. */
+  readonly idleConnectionMs?: number | undefined;
+  /** How often a silent stream that we dialled gets a double CRLF (RFC 5626 §3.5.1); 0 or absent: never. */
+  readonly keepAliveMs?: number | undefined;
 }
 
 /** The most that fits a UDP datagram over IPv4. */
@@ -66,9 +77,10 @@ const DEAF: StreamSink = { onData: () => {}, onClose: () => {} };
 export class TransportLayer implements StreamOwner {
   readonly options: TransportOptions;
   readonly clock: Clock;
-  readonly limits: Partial<MessageLimits> | undefined;
+  readonly limits: MessageLimits;
   readonly messageMs: number;
   readonly listeners: Listener[] = [];
+  readonly flows = new Flows(this.listeners);
   stopped = false;
   readonly #sink: TransportSink;
   readonly #hops = new Map<string, Hop>();
@@ -76,13 +88,16 @@ export class TransportLayer implements StreamOwner {
   /** Accepted streams that have not delivered a message yet, oldest first. */
   readonly #unproven = new Set<StreamPeer>();
   readonly #streamListeners: StreamListener[] = [];
+  readonly #upkeep: StreamUpkeep;
 
   constructor(options: TransportOptions, sink: TransportSink) {
     this.options = options;
     this.clock = options.clock;
-    this.limits = options.limits;
+    this.limits = limitsWith(options.limits);
     this.messageMs = options.firstMessageMs ?? 30_000;
     this.#sink = sink;
+    const { idleConnectionMs: idleMs = 0, keepAliveMs = 0 } = options;
+    this.#upkeep = new StreamUpkeep(options.clock, { idleMs, keepAliveMs }, this.#streams);
   }
 
   /** @throws TandemError when an address cannot be bound. */
@@ -94,11 +109,11 @@ export class TransportLayer implements StreamOwner {
   }
 
   async #listenDatagram(spec: ListenSpec): Promise<void> {
-    const box: { listener?: Listener } = {};
+    const box: { port?: BoundPort } = {};
     const socket = await this.options.network.bindDatagram(spec, {
       onDatagram: (data, address, port) => {
-        const listener = box.listener;
-        if (listener === undefined || this.stopped) return;
+        if (box.port === undefined || this.stopped) return;
+        const listener = faceTo(box.port, address);
         this.deliver(data, {
           transport: 'udp',
           address,
@@ -112,22 +127,26 @@ export class TransportLayer implements StreamOwner {
       },
       onUnreachable: (address, port, code) => {
         // A datagram that was too long says nothing about the peer, who may owe answers to others.
-        if (box.listener === undefined || code === 'EMSGSIZE') return;
-        this.#hops.get(hopKey(box.listener, address, port))?.fail(code);
+        if (box.port === undefined || code === 'EMSGSIZE') return;
+        this.#hops.get(hopKey(faceTo(box.port, address), address, port))?.fail(code);
       },
     });
-    box.listener = describeListener(spec, socket.local, socket);
-    this.listeners.push(box.listener);
+    box.port = this.#opened(describePort(spec, socket.local, socket));
   }
 
   async #listenStream(spec: ListenSpec, protocol: StreamProtocol): Promise<void> {
-    const box: { listener?: Listener } = {};
+    const box: { port?: BoundPort } = {};
     const accept = (connection: StreamConnection): StreamSink =>
-      this.#accept(box.listener ?? describeListener(spec, spec, undefined), connection);
+      this.#accept(faceTo(box.port ?? describePort(spec, spec, undefined), connection.remote.address), connection);
     const accepted = await this.options.network.listenStream(spec, accept, protocol);
-    box.listener = describeListener(spec, accepted.local, undefined);
-    this.listeners.push(box.listener);
+    box.port = this.#opened(describePort(spec, accepted.local, undefined));
     this.#streamListeners.push(accepted);
+  }
+
+  #opened(port: BoundPort): BoundPort {
+    this.listeners.push(port.outer);
+    if (port.inner !== undefined) this.listeners.push(port.inner);
+    return port;
   }
 
   #accept(listener: Listener, connection: StreamConnection): StreamSink {
@@ -140,6 +159,7 @@ export class TransportLayer implements StreamOwner {
     hop.connection = peer.connection = connection;
     this.#hops.set(hopKey(listener, hop.address, hop.port), hop);
     this.#streams.add(peer);
+    this.#upkeep.begin();
     this.#unproven.add(peer);
     return peer;
   }
@@ -151,7 +171,7 @@ export class TransportLayer implements StreamOwner {
     if (victim === undefined) {
       const before = this.clock.nowMs() - BUSY_WITHIN_MS;
       for (const peer of this.#streams) {
-        if (peer.activeMs > before || peer.hop.waiting.size > 0) continue;
+        if (peer.activeMs > before || peer.isNeeded) continue;
         if (victim === undefined || peer.activeMs < victim.activeMs) victim = peer;
       }
     }
@@ -184,6 +204,7 @@ export class TransportLayer implements StreamOwner {
 
   streamClosed(peer: StreamPeer, code: string): void {
     this.#streams.delete(peer);
+    if (this.#streams.size === 0) this.#upkeep.stop();
     this.#unproven.delete(peer);
     const { hop } = peer;
     // The hop may have been dialled anew meanwhile.
@@ -191,6 +212,8 @@ export class TransportLayer implements StreamOwner {
     hop.connection = undefined;
     const key = keyOf(hop);
     if (this.#hops.get(key) === hop) this.#hops.delete(key);
+    const flow = this.flows.closed(hop);
+    if (flow !== undefined) this.#sink.onFlowClosed(flow);
     hop.fail(code);
   }
 
@@ -214,7 +237,8 @@ export class TransportLayer implements StreamOwner {
     let bestScore = -1;
     for (const listener of this.listeners) {
       if (listener.transport !== transport || listener.family !== family) continue;
-      const score = listener.local.address === preferredLocal ? 1000 : commonOctets(listener.local.address, address);
+      if (listener.reaches?.(address) === false) continue;
+      const score = listener.local.address === preferredLocal ? 1000 : commonOctets(listener, address);
       if (score > bestScore) {
         best = listener;
         bestScore = score;
@@ -231,9 +255,23 @@ export class TransportLayer implements StreamOwner {
     const key = hopKey(listener, address, port, isSecure(listener) ? serverName : undefined);
     const known = this.#hops.get(key);
     if (known !== undefined) return known;
-    if (this.#hops.size >= (this.options.maxHops ?? 10_000)) this.#sweepHops();
     const hop = new Hop(listener, address, port, true);
     if (isSecure(listener)) hop.serverName = serverName ?? address;
+    return this.#openHop(key, hop);
+  }
+
+  /** As hopTo, without TLS, where a connection that has to be dialled is worth that many milliseconds and no more. */
+  hopWithin(listener: Listener, { address, port }: SocketAddress, dialMs: number): Hop {
+    const key = hopKey(listener, address, port);
+    const known = this.#hops.get(key);
+    if (known !== undefined) return known;
+    const hop = new Hop(listener, address, port, true);
+    hop.dialMs = dialMs;
+    return this.#openHop(key, hop);
+  }
+
+  #openHop(key: string, hop: Hop): Hop {
+    if (this.#hops.size >= (this.options.maxHops ?? 10_000)) this.#sweepHops();
     this.#hops.set(key, hop);
     if (hop.reliable) this.#dial(hop);
     return hop;
@@ -251,9 +289,10 @@ export class TransportLayer implements StreamOwner {
     if (this.stopped) return undefined;
     const peer = new StreamPeer(this, hop, false);
     this.#streams.add(peer);
+    this.#upkeep.begin();
     this.#hops.set(keyOf(hop), hop);
     const protocol = hop.transport === 'udp' ? 'tcp' : hop.transport;
-    const how = { protocol, serverName: hop.serverName };
+    const how = { protocol, serverName: hop.serverName, timeoutMs: hop.dialMs };
     peer.connection = this.options.network.connectStream({ address: hop.address, port: hop.port }, peer, how);
     hop.connection = peer.connection;
     return peer.connection;
@@ -268,15 +307,16 @@ export class TransportLayer implements StreamOwner {
 
   stop(): void {
     this.stopped = true;
-    for (const listener of this.listeners) listener.socket?.close();
+    this.#upkeep.stop();
+    for (const listener of this.listeners) if (!listener.isInner) listener.socket?.close();
     for (const listener of this.#streamListeners) listener.close();
     for (const peer of [...this.#streams]) peer.close();
     this.#hops.clear();
   }
 
   dump(): Record<string, unknown> {
-    const listeners = this.listeners.map((l) => `${l.transport}/${l.sentBy}`);
-    return { listeners, connections: this.#streams.size, hops: this.#hops.size };
+    const listeners = this.listeners.filter((l) => !l.isInner).map((l) => `${l.transport}/${l.sentBy}`);
+    return { listeners, connections: this.#streams.size, hops: this.#hops.size, flows: this.flows.size };
   }
 
   /** Looks at the oldest hops only; those in use move to the end, so that the next sweep looks at others. */
@@ -308,38 +348,18 @@ const arrivalOf = (hop: Hop, bytes: number): Arrival => {
   };
 };
 
-const describeListener = (
-  spec: ListenSpec,
-  local: { readonly address: string; readonly port: number },
-  socket: Listener['socket'],
-): Listener => {
-  const host = bracketHost(spec.advertise?.host ?? local.address);
-  const viaPort = spec.advertise?.port ?? local.port;
-  const sentBy = `${host}:${viaPort}`;
-  // RFC 7118 §5: `ws` stands for WebSocket with and without TLS.
-  const named = spec.transport === 'wss' ? 'ws' : spec.transport;
-  const suffix = named === 'udp' ? '' : `;transport=${named}`;
-  return {
-    id: `${spec.transport}/${local.address}:${local.port}`,
-    transport: spec.transport,
-    family: familyOf(local.address),
-    local: { address: local.address, port: local.port },
-    sentBy,
-    viaHost: host.toLowerCase().replaceAll('[', '').replaceAll(']', ''),
-    viaPort,
-    contactUri: `sip:${sentBy}${suffix}`,
-    socket,
-  };
+/** How many leading octets two IPv4 addresses share; loopback to loopback counts, so that 127/8 peers see 127/8. */
+const commonOctets = ({ local }: Listener, address: string): number => {
+  let shared = 0;
+  for (let i = 0; i < address.length && shared < 4; i++) {
+    const c = address.charCodeAt(i);
+    if (c !== local.address.charCodeAt(i)) return shared;
+    if (c === DOT) shared++;
+  }
+  return shared + (local.address === address ? 1 : 0);
 };
 
-/** How many leading octets two IPv4 addresses share; loopback to loopback counts, so that 127/8 peers see 127/8. */
-const commonOctets = (a: string, b: string): number => {
-  const left = a.split('.');
-  const right = b.split('.');
-  let shared = 0;
-  while (shared < 4 && left[shared] === right[shared]) shared++;
-  return shared;
-};
+const DOT = 0x2e;
 
 const isKeepAlive = (data: Buffer): boolean => {
   for (const byte of data) if (byte !== 13 && byte !== 10 && byte !== 0) return false;

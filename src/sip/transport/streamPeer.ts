@@ -25,6 +25,13 @@ export class StreamPeer implements StreamSink {
   connection: StreamConnection | undefined;
   /** When the last whole message came; when it was opened, before that. */
   activeMs: number;
+  /** When the last octet came, keep-alives included. */
+  heardMs: number;
+  readonly accepted: boolean;
+  /** Our keep-alive, while nothing has come since. */
+  pingedMs: number | undefined;
+  answersPings = false;
+  #up: boolean;
   readonly #owner: StreamOwner;
   readonly #framer: StreamFramer;
   #deadline: Timer | undefined;
@@ -32,12 +39,30 @@ export class StreamPeer implements StreamSink {
   constructor(owner: StreamOwner, hop: Hop, accepted: boolean) {
     this.#owner = owner;
     this.hop = hop;
-    this.activeMs = owner.clock.nowMs();
+    this.accepted = this.#up = accepted;
+    this.activeMs = this.heardMs = owner.clock.nowMs();
     this.#framer = new StreamFramer(owner.limits);
     if (accepted) this.#expectMessage('stream_first_message');
   }
 
+  /** An open request, a dialog or a registration would be lost with it. */
+  get isNeeded(): boolean {
+    const { waiting, dialogs, flowId } = this.hop;
+    return waiting.size > 0 || dialogs > 0 || flowId !== undefined;
+  }
+
+  onConnected(): void {
+    this.#up = true;
+  }
+
+  /** RFC 5626 §3.5.1. */
+  ping(nowMs: number): void {
+    if (!this.#up || this.connection?.write(KEEP_ALIVE_PING) !== true) return;
+    this.pingedMs = nowMs;
+  }
+
   onData(chunk: Buffer): void {
+    this.heardMs = this.#owner.clock.nowMs();
     if (this.connection?.messages === true) return this.#onMessage(chunk);
     for (const event of this.#framer.push(chunk)) {
       // Whoever is told of one message may close the connection or stop the engine before the next.
@@ -46,7 +71,7 @@ export class StreamPeer implements StreamSink {
         this.connection?.write(KEEP_ALIVE_PONG); // RFC 5626 §4.4.1
       } else if (event.type === 'message') {
         this.#stopWaiting();
-        this.activeMs = this.#owner.clock.nowMs();
+        this.activeMs = this.heardMs;
         this.#owner.streamMessage(this, event.data);
       } else {
         this.#stopWaiting();
@@ -56,7 +81,10 @@ export class StreamPeer implements StreamSink {
       }
     }
     // A message that never ends holds memory and a connection: it has as long as a new peer's first.
-    if (this.#deadline === undefined && this.#framer.pending > 0) this.#expectMessage('stream_message');
+    const { pending } = this.#framer;
+    if (this.#deadline === undefined && pending > 0) this.#expectMessage('stream_message');
+    // Half a keep-alive was no message: whole ones end the wait, but not that for a new peer's first message.
+    else if (pending === 0 && this.#deadline?.name === 'stream_message') this.#stopWaiting();
   }
 
   /** RFC 7118 §4.2: one message of the WebSocket is one of SIP; §6 keeps the connection alive by CRLF, too. */
@@ -66,7 +94,7 @@ export class StreamPeer implements StreamSink {
       return;
     }
     this.#stopWaiting();
-    this.activeMs = this.#owner.clock.nowMs();
+    this.activeMs = this.heardMs;
     this.#owner.streamMessage(this, data);
   }
 
