@@ -27,6 +27,9 @@ class QueuedTimer implements Timer {
   }
 }
 
+/** Lists that may stand empty: more than SIP has delays, few enough to look through. */
+const LISTS_KEPT = 24;
+
 /** Timers of equal delay expire in the order in which they were set, so a list needs no sorting. */
 class DelayList {
   head: QueuedTimer | undefined;
@@ -78,8 +81,9 @@ export class TimerQueue {
     return timer;
   }
 
+  /** An empty list is kept, as its delay comes again with the next call, unless there are many. */
   drop(list: DelayList): void {
-    this.#lists.delete(list.delayMs);
+    if (this.#lists.size > LISTS_KEPT) this.#lists.delete(list.delayMs);
   }
 
   /** Due time of the earliest timer, or undefined when there is none. */

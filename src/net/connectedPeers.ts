@@ -1,7 +1,9 @@
 import { createSocket, type Socket } from 'node:dgram';
+import { writeSync } from 'node:fs';
 import type { Clock, Timer } from '../kernel/index.js';
 import { answerAtOnce, errorCode } from './addresses.js';
 import type { DatagramSink, SocketAddress } from './ports.js';
+import { type UdpHandle, handleOf } from './polledSocket.js';
 import { askBuffers } from './socketBuffers.js';
 
 /** Most peers that get a socket of their own; the rest share the main socket. */
@@ -15,6 +17,8 @@ interface Peer {
   readonly key: string;
   /** Undefined when the system refused the socket: such a peer is served by the main socket until it is idle. */
   socket: Socket | undefined;
+  /** Undefined where Node does not show it: then `dgram` sends. */
+  handle: UdpHandle | undefined;
   usedMs: number;
   sent: (error: Error | null) => void;
 }
@@ -47,18 +51,38 @@ export class ConnectedPeers {
     return open;
   }
 
-  /** Sends through the peer's own socket. False: there is none, and the caller must use the main socket. */
-  send(data: Buffer, address: string, port: number): boolean {
+  /**
+   * Sends through the peer's own socket. False: there is none, and the caller must use the main socket.
+   * @param open true gives the peer a socket when it has none
+   */
+  send(data: Buffer, address: string, port: number, open: boolean): boolean {
     const key = `${address}|${port}`;
+    const known = this.#peers.get(key);
+    if (known === undefined && !open) return false;
     const nowMs = this.#clock.nowMs();
-    const peer = this.#peers.get(key) ?? this.#add(key, { address, port }, nowMs);
+    const peer = known ?? this.#add(key, { address, port }, nowMs);
     if (peer === undefined) return false;
     peer.usedMs = nowMs;
     if (peer.socket === undefined) return false;
+    if (peer.handle !== undefined && this.#write(peer.handle, peer, data)) return true;
     try {
       peer.socket.send(data, peer.sent);
     } catch {
       return false;
+    }
+    return true;
+  }
+
+  /** At once, and without what `dgram` makes for each datagram. @returns false when the system has no room for it now */
+  #write({ fd }: UdpHandle, peer: Peer, data: Buffer): boolean {
+    if (fd < 0) return false;
+    try {
+      writeSync(fd, data, 0, data.length);
+    } catch (error) {
+      const code = errorCode(error, 'EIO');
+      if (code === 'EAGAIN' || code === 'ENOBUFS') return false;
+      // Told a tick later: a sender never hears of its own datagram within send().
+      process.nextTick(peer.sent, error as Error);
     }
     return true;
   }
@@ -72,11 +96,12 @@ export class ConnectedPeers {
 
   #add(key: string, remote: SocketAddress, nowMs: number): Peer | undefined {
     if (this.#peers.size >= MAX_PEERS && !this.#makeRoom(nowMs)) return undefined;
-    const peer: Peer = { key, socket: undefined, usedMs: nowMs, sent: () => {} };
+    const peer: Peer = { key, socket: undefined, handle: undefined, usedMs: nowMs, sent: () => {} };
     peer.sent = (error) => {
       if (error !== null) this.#failed(remote, errorCode(error, 'EIO'));
     };
     peer.socket = this.#open(remote, peer);
+    peer.handle = peer.socket === undefined ? undefined : handleOf(peer.socket);
     this.#peers.set(key, peer);
     this.#sweep ??= this.#armSweep();
     return peer;
@@ -135,7 +160,7 @@ export class ConnectedPeers {
   #drop(peer: Peer): void {
     this.#peers.delete(peer.key);
     const { socket } = peer;
-    peer.socket = undefined;
+    peer.socket = peer.handle = undefined;
     // dgram hands a datagram to the system one tick after send(); closing at once would lose it.
     if (socket !== undefined) process.nextTick(() => socket.close());
   }

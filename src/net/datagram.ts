@@ -49,13 +49,14 @@ export class NodeDatagramSocket implements DatagramSocket {
   send(data: Buffer, address: string, port: number, expectAnswer: boolean): void {
     if (this.#closed) return;
     // dgram takes an empty address for 127.0.0.1.
-    if (address === '') return process.nextTick(() => this.#failed(address, port, 'EINVAL'));
-    if (expectAnswer && this.#peers?.send(data, address, port) === true) return;
+    if (address === '') return this.#failSoon(address, port, 'EINVAL', expectAnswer);
+    if (this.#peers?.send(data, address, port, expectAnswer) === true) return;
     try {
-      this.#socket.send(data, port, address, this.#sent);
+      // Each callback costs a turn of the queue of ticks, and nobody waits to hear of an answer of ours that failed.
+      this.#socket.send(data, port, address, expectAnswer ? this.#sent : undefined);
     } catch (error) {
-      // A port outside 1..65535. Told a tick later: a sender never hears of its own datagram within send().
-      process.nextTick(() => this.#failed(address, port, errorCode(error, 'EINVAL')));
+      // A port outside 1..65535.
+      this.#failSoon(address, port, errorCode(error, 'EINVAL'), expectAnswer);
     }
   }
 
@@ -72,6 +73,11 @@ export class NodeDatagramSocket implements DatagramSocket {
   readonly #sent = (error: SendError | null): void => {
     if (error !== null) this.#failed(error.address ?? '', error.port ?? 0, errorCode(error, 'EIO'));
   };
+
+  /** A tick later: a sender never hears of its own datagram within send(). */
+  #failSoon(address: string, port: number, code: string, expectAnswer: boolean): void {
+    if (expectAnswer) process.nextTick(() => this.#failed(address, port, code));
+  }
 
   #failed(address: string, port: number, code: string): void {
     if (!this.#closed) this.#sink.onUnreachable(address, port, code);

@@ -3,7 +3,7 @@ import { readSync, writeSync } from 'node:fs';
 import { errorCode } from './addresses.js';
 
 /** What libuv's handle of a UDP socket offers besides what `dgram` shows of it. */
-interface UdpHandle {
+export interface UdpHandle {
   readonly fd: number;
   recvStart(): number;
   recvStop(): number;
@@ -128,7 +128,8 @@ const isUdpHandle = (value: unknown): value is UdpHandle => {
   );
 };
 
-const handleOf = (socket: Socket): UdpHandle | undefined => {
+/** The handle of a socket, where it is what it is known to be. Closed, it has no descriptor: `fd` is negative. */
+export const handleOf = (socket: Socket): UdpHandle | undefined => {
   const key = Object.getOwnPropertySymbols(socket).find((symbol) => symbol.description === 'state symbol');
   if (key === undefined) return undefined;
   const { handle } = (socket as unknown as Record<symbol, { readonly handle?: unknown } | undefined>)[key] ?? {};

@@ -15,7 +15,8 @@ export interface DatagramSocket {
   readonly local: SocketAddress;
   /**
    * Sends one datagram; never throws and never waits.
-   * @param expectAnswer true asks for an ICMP refusal of this peer to be reported through `onUnreachable`.
+   * @param expectAnswer true asks for what prevents it (an ICMP refusal of this peer, an address that cannot be sent to)
+   * to be reported through `onUnreachable`.
    */
   send(data: Buffer, address: string, port: number, expectAnswer: boolean): void;
   /** Datagrams already handed to `send` still leave. The sink hears nothing more. */

@@ -71,17 +71,15 @@ for (const connectPeers of [true, false]) {
       socket.send(Buffer.alloc(60_000, 'x'), PEER, echo.local.port, true);
       await heard.until(() => heard.datagrams.length === 1);
       t.equal(heard.datagrams[0]?.bytes, 60_000);
-      for (const expectAnswer of [true, false]) {
-        socket.send(Buffer.alloc(70_000), PEER, echo.local.port, expectAnswer);
-      }
-      await heard.until(() => heard.unreachable.length === 2);
+      socket.send(Buffer.alloc(70_000), PEER, echo.local.port, true);
+      await heard.until(() => heard.unreachable.length === 1);
       t.same(
         heard.unreachable.map(({ code }) => code),
-        ['EMSGSIZE', 'EMSGSIZE'],
+        ['EMSGSIZE'],
       );
       t.same(
         heard.unreachable.map(({ peer }) => peer.port),
-        [echo.local.port, echo.local.port],
+        [echo.local.port],
       );
     });
 
@@ -98,10 +96,11 @@ for (const connectPeers of [true, false]) {
         for (const [address, port] of impossible) socket.send(Buffer.from('x'), address, port, expectAnswer);
       }
       t.equal(heard.unreachable.length, 0, 'nothing was told within the calls');
-      await heard.until(() => heard.unreachable.length === impossible.length * 2);
+      await heard.until(() => heard.unreachable.length === impossible.length);
       t.same(
         heard.unreachable.map(({ peer }) => [peer.address, peer.port]),
-        [...impossible, ...impossible],
+        impossible,
+        'those of whom an answer was expected',
       );
     });
 

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { CallRecord } from '../../src/call/record/cdr.js';
+import type { AttemptRecord, CallRecord } from '../../src/call/record/cdr.js';
 import { FileCallRecorder, type FileRecorderOptions, type RecorderAlarm } from '../../src/call/record/fileRecorder.js';
 import { MemoryCallRecorder } from '../../src/call/record/memoryRecorder.js';
 import { chargesOf } from '../../src/call/record/chargesToday.js';
@@ -281,6 +281,26 @@ t.test('calls that were open when the process died', async (t) => {
     direction: 'outbound' as const,
     priced,
     answeredMs,
+  });
+
+  t.test('a second note says only what has changed, and the first one the rest', async (t) => {
+    const first = setUp(t);
+    const before = open('c1');
+    first.recorder.note(before);
+    const attempts: AttemptRecord[] = [];
+    const answer = { ...before.record, bLegCallId: 'b1', answeredAt: '2026-11-22T23:59:57.000Z', attempts };
+    attempts.push({ uri: 'sip:b@192.0.2.1', startedAt: '', sipStatus: 200, result: 'answered', durationMs: 5 });
+    first.recorder.note({ ...before, record: answer, answeredMs: 0 });
+    const lines = readFileSync(join(first.folder, 'calls.wal'), 'utf8').trim().split('\n');
+    const second = setUp(t, { folder: first.folder });
+    const more = JSON.parse(lines.at(-1) as string) as { more: { record: object } };
+    t.same(Object.keys(more.more.record).sort(), ['answeredAt', 'attempts', 'bLegCallId']);
+    const record = JSON.parse(readFileSync(second.open, 'utf8')) as CallRecord;
+    t.match(record, { bLegCallId: 'b1', answeredAt: answer.answeredAt, attempts, talkMs: 0 });
+    t.equal(record.source, answer.source);
+    t.same(record.decision, JSON.parse(JSON.stringify(before.record.decision)));
+    await second.recorder.close();
+    await first.recorder.close();
   });
 
   t.test('get one record each, charged until the last sign of life', async (t) => {

@@ -55,7 +55,8 @@ export const parseAddress = (value: string): Address => {
   if (text.startsWith('"')) {
     const end = closingQuote(text, 0);
     if (end < 0) return { display: undefined, uri: '' };
-    display = text.slice(1, end).replaceAll(/\\(.)/g, '$1');
+    const quoted = text.slice(1, end);
+    display = quoted.includes('\\') ? quoted.replaceAll(/\\(.)/g, '$1') : quoted;
     rest = text.slice(end + 1);
   }
   const open = rest.indexOf('<');

@@ -3,7 +3,8 @@
  *
  * `calls.wal` in the recorder's folder has one line of JSON for each thing that happens:
  *   {base: NAME}                        records of calls below are in files that come after this closed one
- *   {open: OpenCall}                    what is known of a call: the newest line of a call counts
+ *   {open: OpenCall}                    all that is known of a call
+ *   {more: {callId, record, ...}}       what has become otherwise since: members of the record and of the OpenCall
  *   {alive: [monotonic ms, wall ms]}    the process lives; once a second while calls are up
  * A call is over when its record is among the records; nothing is written here for that.
  */
@@ -28,10 +29,17 @@ export interface OpenCallsOptions {
   readonly onFailure: (code: string) => void;
 }
 
+/** A call as it was noted last. */
+interface Noted {
+  call: OpenCall;
+  /** Of its lines in the file. */
+  bytes: number;
+}
+
 export class OpenCalls {
   readonly #options: OpenCallsOptions;
   readonly #path: string;
-  readonly #lines = new Map<string, string>();
+  readonly #calls = new Map<string, Noted>();
   #fd: number | undefined;
   #bytes = 0;
   #openBytes = 0;
@@ -44,27 +52,31 @@ export class OpenCalls {
   }
 
   get size(): number {
-    return this.#lines.size;
+    return this.#calls.size;
   }
 
   /** A call was let in or answered, or a dial of its flow was answered or ended. In the kernel when this returns; a disk that refuses costs the safety, not the call. */
   note(call: OpenCall): void {
     const { callId } = call.record;
-    const line = `${JSON.stringify({ open: call })}\n`;
-    this.#openBytes += Buffer.byteLength(line) - Buffer.byteLength(this.#lines.get(callId) ?? '');
-    this.#lines.set(callId, line);
-    this.#append(line);
+    const noted = this.#calls.get(callId);
+    const bytes = this.#append(noted === undefined ? lineOf(call) : lineOfChange(noted.call, call));
+    this.#openBytes += bytes;
+    if (noted === undefined) this.#calls.set(callId, { call, bytes });
+    else {
+      noted.call = call;
+      noted.bytes += bytes;
+    }
     if (this.#bytes > COMPACT_BYTES && this.#bytes > COMPACT_FACTOR * this.#openBytes) this.begin();
     this.#arm();
   }
 
   /** The call's record is written. */
   over(callId: string): void {
-    const line = this.#lines.get(callId);
-    if (line === undefined) return;
-    this.#lines.delete(callId);
-    this.#openBytes -= Buffer.byteLength(line);
-    if (this.#lines.size > 0) return;
+    const noted = this.#calls.get(callId);
+    if (noted === undefined) return;
+    this.#calls.delete(callId);
+    this.#openBytes -= noted.bytes;
+    if (this.#calls.size > 0) return;
     this.#alive?.cancel();
     this.#alive = undefined;
   }
@@ -74,7 +86,14 @@ export class OpenCalls {
     const draft = `${this.#path}.new`;
     try {
       const base = `${JSON.stringify({ base: closedNames(this.#options.folder).at(-1) ?? '' })}\n`;
-      const text = base + this.#aliveLine() + [...this.#lines.values()].join('');
+      let text = base + this.#aliveLine();
+      this.#openBytes = 0;
+      for (const noted of this.#calls.values()) {
+        const line = lineOf(noted.call);
+        noted.bytes = Buffer.byteLength(line);
+        this.#openBytes += noted.bytes;
+        text += line;
+      }
       fs.writeFileSync(draft, text, { mode: 0o640 });
       const fd = fs.openSync(draft, 'a');
       fs.renameSync(draft, this.#path);
@@ -100,7 +119,7 @@ export class OpenCalls {
       this.#alive = undefined;
       if (this.#fd === undefined) this.begin();
       else this.#append(this.#aliveLine());
-      if (this.#lines.size > 0) this.#arm();
+      if (this.#calls.size > 0) this.#arm();
     });
   }
 
@@ -109,16 +128,19 @@ export class OpenCalls {
     return `${JSON.stringify({ alive: [clock.nowMs(), clock.wallMs()] })}\n`;
   }
 
-  #append(text: string): void {
-    if (this.#fd === undefined) return;
+  /** @returns the octets written */
+  #append(text: string): number {
+    if (this.#fd === undefined) return 0;
     try {
-      fs.writeSync(this.#fd, text);
-      this.#bytes += Buffer.byteLength(text);
+      const bytes = fs.writeSync(this.#fd, text);
+      this.#bytes += bytes;
+      return bytes;
     } catch (error) {
       // Half a line may stand there: the next second writes all of it anew.
       fs.closeSync(this.#fd);
       this.#fd = undefined;
       this.#fail(error);
+      return 0;
     }
   }
 
@@ -127,6 +149,19 @@ export class OpenCalls {
     this.#failing = true;
   }
 }
+
+const lineOf = (call: OpenCall): string => `${JSON.stringify({ open: call })}\n`;
+
+/** An answer changes a third of a record, and least of all its decision: the rest stands in the lines before. */
+const lineOfChange = ({ record: before }: OpenCall, { record, ...rest }: OpenCall): string => {
+  const changed: { [name: string]: unknown } = {};
+  for (const name in record) {
+    const value = record[name as keyof CallRecord];
+    // Lists grow in place.
+    if (value !== before[name as keyof CallRecord] || (Array.isArray(value) && value.length > 0)) changed[name] = value;
+  }
+  return `${JSON.stringify({ more: { callId: record.callId, record: changed, ...rest } })}\n`;
+};
 
 /**
  * The records of calls that a dead process left without one, in the order of their beginning.
@@ -146,6 +181,7 @@ export const recordsOfLeftCalls = (folder: string): readonly CallRecord[] => {
   for (const line of text.split('\n')) {
     const entry = parsed(line);
     if (entry.open !== undefined) calls.set(entry.open.record.callId, entry.open);
+    if (entry.more !== undefined) amend(calls, entry.more);
     if (entry.alive !== undefined) alive = entry.alive;
     if (entry.base !== undefined) base = entry.base;
   }
@@ -153,9 +189,18 @@ export const recordsOfLeftCalls = (folder: string): readonly CallRecord[] => {
   return [...calls.values()].map((call) => recordOf(call, alive));
 };
 
+/** What has changed of an open call: `lineOfChange`. */
+type Change = Omit<OpenCall, 'record'> & { readonly callId: string; readonly record: Partial<CallRecord> };
+
+const amend = (calls: Map<string, OpenCall>, { callId, record, ...rest }: Change): void => {
+  const before = calls.get(callId);
+  if (before !== undefined) calls.set(callId, { ...rest, record: { ...before.record, ...record } });
+};
+
 interface Entry {
   readonly base?: string;
   readonly open?: OpenCall;
+  readonly more?: Change;
   readonly alive?: readonly [number, number];
 }
 

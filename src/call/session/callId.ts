@@ -4,6 +4,12 @@ import type { Clock, Random } from '../../kernel/index.js';
 const DIGITS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 const TIME_DIGITS = 10;
 
+/** Two digits at a time. */
+const PAIRS = Array.from({ length: 1024 }, (_, i) => `${DIGITS[i >> 5]}${DIGITS[i & 31]}`);
+
+/** Of a lower-case hexadecimal digit. */
+const nibble = (code: number): number => (code < 0x60 ? code - 0x30 : code - 0x57);
+
 /** `value` in base 32, most significant digit first. */
 const encode = (value: number, digits: number): string => {
   let text = '';
@@ -39,11 +45,9 @@ export class CallIds {
     let text = this.#timeText;
     // 20 bits at a time: five hexadecimal digits are four of base 32.
     for (let i = 0; i < 20; i += 5) {
-      const bits = parseInt(hex.slice(i, i + 5), 16);
-      text += DIGITS[bits >> 15];
-      text += DIGITS[(bits >> 10) & 31];
-      text += DIGITS[(bits >> 5) & 31];
-      text += DIGITS[bits & 31];
+      let bits = 0;
+      for (let k = i; k < i + 5; k++) bits = (bits << 4) | nibble(hex.charCodeAt(k));
+      text += PAIRS[bits >> 10]! + PAIRS[bits & 1023]!;
     }
     return text;
   }

@@ -1,6 +1,7 @@
 /** How users' header fields get into messages, and which are the engine's own. */
 import type { HeaderField } from '../face.js';
 import type { SipMessage } from '../message/message.js';
+import { isToken as isTokenText } from '../message/chars.js';
 import { canonicalName } from '../message/headerNames.js';
 
 /** Fields that only the engine writes, whatever a user supplies. */
@@ -28,13 +29,7 @@ const REPLACED_FIELDS: ReadonlySet<string> = new Set([
 /** Fields in which the host part `localhost` stands for our own address. */
 const ADDRESS_FIELDS: ReadonlySet<string> = new Set(['Contact', 'P-Asserted-Identity']);
 
-const TOKEN = new Set("!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~");
-
-export const isToken = (text: string): boolean => {
-  if (text.length === 0 || text.length > 256) return false;
-  for (const char of text) if (!TOKEN.has(char)) return false;
-  return true;
-};
+export const isToken = (text: string): boolean => text.length <= 256 && isTokenText(text);
 
 /** True when the value can break out of its line. */
 export const breaksLine = (value: string): boolean => {

@@ -10,6 +10,10 @@ export interface MessageLimits {
 
 export const DEFAULT_LIMITS: MessageLimits = { maxMessageBytes: 65_536, maxHeaderBytes: 32_768, maxHeaders: 200 };
 
+const isWhole = (some: Partial<MessageLimits>): some is MessageLimits =>
+  some.maxMessageBytes !== undefined && some.maxHeaderBytes !== undefined && some.maxHeaders !== undefined;
+
 export function limitsWith(some: Partial<MessageLimits> | undefined): MessageLimits {
-  return some === undefined ? DEFAULT_LIMITS : { ...DEFAULT_LIMITS, ...some };
+  if (some === undefined) return DEFAULT_LIMITS;
+  return isWhole(some) ? some : { ...DEFAULT_LIMITS, ...some };
 }
