@@ -43,6 +43,8 @@ export class Attempt implements OutgoingEvents {
   target: SignalTarget | undefined;
   /** Places of the same destination that could be tried after this one. */
   targetsLeft = 0;
+  /** URIs that its 3xx has sent the call to, and that it may go to. */
+  redirectedTo: readonly string[] | undefined;
   /** The latest status that came back, 0 before any. */
   lastStatus = 0;
   /** Its reliable provisionals are the caller's to acknowledge. */
@@ -71,6 +73,7 @@ export class Attempt implements OutgoingEvents {
       sipStatus,
       result,
       durationMs: Math.round(nowMs - this.startedMs),
+      ...(this.redirectedTo === undefined ? {} : { redirectedTo: this.redirectedTo }),
     });
   }
 

@@ -21,7 +21,7 @@ const SENTENCES = {
   callee_unknown: 'The destination does not know the number.',
   number_incomplete: 'The destination finds the number incomplete.',
   media_not_acceptable: 'The two sides have no media in common.',
-  destination_3xx: 'The destination redirected the call; redirections are not followed.',
+  destination_3xx: 'The destination redirected the call: redirections are not followed, or it named no place that the call may go to.',
   destination_4xx: 'The destination refused the call.',
   destination_5xx: 'The destination failed.',
   destination_6xx: 'The destination refused the call for everybody.',

@@ -1,6 +1,6 @@
 /** Works through the destinations of a call, one attempt at a time, and keeps the account of each. */
 import type { Clock } from '../../kernel/index.js';
-import type { Credentials, HeaderEntry, InviteSpec, SignalPort, SignalTarget } from '../../signal/port.js';
+import type { Credentials, HeaderEntry, InviteSpec, SignalMessage, SignalPort, SignalTarget } from '../../signal/port.js';
 import type { AttemptRecord } from '../record/cdr.js';
 import type { ContactWay, Decision, Destination, ReasonCode } from '../routing/decision.js';
 import type { FailoverPolicy, SipSettings } from '../routing/resources.js';
@@ -9,6 +9,7 @@ import { type AttemptFailure, decisiveFailure, failoverAction, finalStatus } fro
 import { hostOf } from './headerText.js';
 import { type Identity, identityHeaders, toField } from './legHeaders.js';
 import { reasonHeader } from './reason.js';
+import { MAX_REDIRECTIONS, decidesForAll, redirectionsOf } from './redirects.js';
 import {
   type CallerReliability,
   DEFAULT_RELIABLE_MODE,
@@ -65,6 +66,13 @@ export class Hunt {
   readonly #failures: Failed[] = [];
   /** The destination to try next. */
   #place = 0;
+  /** The destination tried last: one of the decision's, or where one of them has sent the call. */
+  #tried: Destination | undefined;
+  /** Where the destination tried last sends the call (3xx). */
+  #redirected: Destination[] = [];
+  /** URIs tried and named so far, in lower case; absent until there is one. */
+  #seen: Set<string> | undefined;
+  #redirections = 0;
   /** Where else the name of the destination tried last leads to. */
   #targets: readonly SignalTarget[] = [];
 
@@ -81,11 +89,14 @@ export class Hunt {
    * tried. Where a name has to be looked up the INVITE follows later, and `attemptSent` with it.
    */
   next(sink: AttemptSink): boolean {
-    const again = this.decision.destinations[this.#place - 1];
     const [target] = this.#targets;
-    if (again !== undefined && target !== undefined) {
-      this.#sendTo(this.#begin(again, sink), this.#targets);
+    if (this.#tried !== undefined && target !== undefined) {
+      this.#sendTo(this.#begin(this.#tried, sink), this.#targets);
       return true;
+    }
+    // The limits of the carrier are held: it is the one that has sent the call on.
+    for (let next = this.#redirected.shift(); next !== undefined; next = this.#redirected.shift()) {
+      if (this.#open(this.#begin(next, sink), sink)) return true;
     }
     for (;;) {
       const destination = this.decision.destinations[this.#place];
@@ -94,15 +105,20 @@ export class Hunt {
       const attempt = this.#begin(destination, sink);
       const refused = this.#plan.enter?.(destination);
       if (refused !== undefined) this.#skip(attempt, { kind: 'limit', code: refused }, refused);
-      else if (!isNamed(destination)) {
-        this.#send(attempt);
-        return true;
-      } else if (this.#locate(attempt, sink)) return true;
+      else if (this.#open(attempt, sink)) return true;
       else if (failoverAction(this.#policy, NOWHERE, this.#world.failover) !== 'next') return false;
     }
   }
 
+  /** @returns false when the destination's name is known to lead nowhere */
+  #open(attempt: Attempt, sink: AttemptSink): boolean {
+    if (isNamed(attempt.destination)) return this.#locate(attempt, sink);
+    this.#send(attempt);
+    return true;
+  }
+
   #begin(destination: Destination, sink: AttemptSink): Attempt {
+    this.#tried = destination;
     const { clock } = this.#world;
     const at = { nowMs: clock.nowMs(), wallMs: clock.wallMs() };
     return (this.current = new Attempt(++this.tried, destination, at, sink));
@@ -190,7 +206,7 @@ export class Hunt {
 
   /** Of the destination tried last. */
   get #policy(): FailoverPolicy {
-    return this.decision.destinations[this.#place - 1]?.failover ?? this.decision.failover;
+    return this.#tried?.failover ?? this.decision.failover;
   }
 
   /** Closes the current attempt's account, once; later calls change nothing. */
@@ -200,8 +216,24 @@ export class Hunt {
   }
 
   fail(failure: AttemptFailure): void {
+    if (failure.kind === 'response') this.#redirect(failure.status, failure.message);
     this.conclude(failure.kind, this.current?.lastStatus ?? 0);
     this.#failures.push({ failure, policy: this.#policy });
+  }
+
+  /** Takes note of where a 3xx sends the call; any other answer may end what one has begun. */
+  #redirect(status: number, message: SignalMessage): void {
+    if (decidesForAll(status)) this.#redirected = [];
+    const { current } = this;
+    if (status < 300 || status >= 400 || current?.destination.sip?.redirects !== 'follow') return;
+    const { destinations } = this.decision;
+    const seen = (this.#seen ??= new Set(destinations.slice(0, this.#place).map(({ uri }) => uri.toLowerCase())));
+    const room = Math.max(0, MAX_REDIRECTIONS - this.#redirections);
+    const followed = redirectionsOf(message, current.destination, this.decision, seen).slice(0, room);
+    this.#redirections += followed.length;
+    for (const { uri } of followed) seen.add(uri.toLowerCase());
+    current.redirectedTo = followed.map(({ uri }) => uri);
+    this.#redirected.unshift(...followed);
   }
 
   /** CANCEL; whatever the attempt's leg says from here on does not concern the call. */
@@ -214,6 +246,7 @@ export class Hunt {
 
   /** Whether the policy sends the call on after this failure, and there is somewhere to go. */
   goesOn(failure: AttemptFailure): boolean {
+    if (this.#redirected.length > 0) return true;
     if (failoverAction(this.#policy, failure, this.#world.failover) !== 'next') return false;
     if (!speaksOfServer(failure)) this.#targets = [];
     return this.#targets.length > 0 || this.#place < this.decision.destinations.length;

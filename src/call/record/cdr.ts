@@ -19,6 +19,8 @@ export interface AttemptRecord {
   /** `answered`, `response`, `silence`, `timeout`, `transport_error`, `unresolved_host`, `cancelled`, `ring_timeout` ... */
   readonly result: string;
   readonly durationMs: number;
+  /** Of a 3xx that is followed: where the call went next; empty where it named no place that it may go to. */
+  readonly redirectedTo?: readonly string[];
 }
 
 export interface CallRecord {
