@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Endpoint } from './endpoints.js';
 
 /** Debian keeps them by architecture: /usr/lib/x86_64-linux-gnu/kamailio/modules. */
-const modulesFolder = (): string => {
+export const modulesFolder = (): string => {
   for (const folder of readdirSync('/usr/lib')) {
     const modules = join('/usr/lib', folder, 'kamailio', 'modules');
     if (existsSync(modules)) return `${modules}/`;

@@ -11,6 +11,8 @@ export interface LinphonePlan {
   readonly port: number;
   /** User of its address of record: the number it is called by and calls from. */
   readonly user: string;
+  /** Where it registers, and with which password. Default: nowhere. */
+  readonly register?: { readonly registrar: string; readonly password: string };
   /** What its microphone hears; without it there is none, and it does not keep what it hears either. */
   readonly toneHz?: number;
   /** Default 18720-18799. */
@@ -98,7 +100,7 @@ export class Linphone {
   }
 }
 
-const configuration = ({ address, port, user, rtpPorts, keysBy }: LinphonePlan): string => `
+const configuration = ({ address, port, user, rtpPorts, keysBy, register }: LinphonePlan): string => `
 [sip]
 sip_port=${port}
 sip_tcp_port=${port}
@@ -106,7 +108,7 @@ sip_tls_port=0
 bind_address=${address}
 guess_hostname=0
 contact=sip:${user}@${address}
-default_proxy=-1
+default_proxy=${register === undefined ? -1 : 0}
 use_ipv6=0
 use_info=${keysBy === 'info' ? 1 : 0}
 use_rfc2833=${keysBy === 'info' ? 0 : 1}
@@ -115,4 +117,16 @@ firewall_policy=0
 [rtp]
 bind_address=${address}
 audio_rtp_port=${rtpPorts ?? '18720-18799'}
+${register === undefined ? '' : accountOf(user, register)}`;
+
+const accountOf = (user: string, { registrar, password }: NonNullable<LinphonePlan['register']>): string => `
+[proxy_0]
+reg_proxy=sip:${registrar}
+reg_identity=sip:${user}@${registrar}
+reg_expires=60
+reg_sendregister=1
+publish=0
+[auth_info_0]
+username=${user}
+passwd=${password}
 `;

@@ -91,6 +91,7 @@ export class TandemNode {
       store: { kind: 'file', path: './routing.yaml' },
       admin: { listen: `${host}:${port + 1}` },
       cdr: { path: './cdr' },
+      registrar: { path: './registrations.jsonl' },
       ...plan.config,
     };
     // JSON is YAML.

@@ -55,7 +55,7 @@ export interface CarrierRegistrationWorld {
   readonly ask: (spec: AskSpec, done: (outcome: RequestOutcome) => void) => void;
   readonly clock: Clock;
   readonly random: Random;
-  /** Told whenever the state becomes registered, failed or gone. */
+  /** Told when it is registered, failed or gone; not when it is prolonged. */
   readonly onChange: (view: CarrierRegistrationView) => void;
 }
 
@@ -132,7 +132,7 @@ export class CarrierRegistration {
     const before = this.#state;
     this.#state = next;
     if (act !== undefined) this.#act(act);
-    const told = next === 'registered' || next === 'failed' || next === 'gone';
+    const told = next === 'failed' || next === 'gone' || (next === 'registered' && before !== 'refreshing');
     if (told && next !== before) this.#world.onChange(this.view());
   }
 
