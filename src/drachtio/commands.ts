@@ -24,6 +24,7 @@ function outOfDialogRefusal(refusal: Refusal, { uri, startLine }: AppRequest): R
     case 'self':
       return nok(REFUSALS.self);
     case 'no_transport':
+    case 'flow_gone':
       return nok(REFUSALS.noTransport);
     case 'missing_content_type':
       return nok(REFUSALS.missingContentType);
@@ -37,6 +38,13 @@ function inDialogRefusal(refusal: Refusal): Reply {
   if (refusal.refusal === 'dialog_gone') return nok(REFUSALS.unknownDialog);
   if (refusal.refusal === 'missing_content_type') return nok(`Server error: ${REFUSALS.missingContentType}`);
   return nok(`Server error: ${refusal.detail}`);
+}
+
+/** A re-INVITE or UPDATE that says nothing of the session timer would end it. */
+function withSession(request: AppRequest, { session }: DialogEntry) {
+  const fields = inDialogFields(request);
+  if (headerOf(request, 'Session-Expires') !== undefined) return fields;
+  return { ...fields, headers: [...(fields.headers ?? []), ...session.headers] };
 }
 
 export class Commands {
@@ -133,6 +141,7 @@ export class Commands {
   }
 
   #ack(entry: DialogEntry, request: AppRequest): Reply {
+    entry.session.noteSdp(request.body);
     const ack = entry.dialog?.ack(inDialogFields(request));
     if (ack === undefined) return nok(REFUSALS.ackNotOwed);
     // Without a Contact in the 2xx there is nobody whom the application could send anything: it has no dialog.
@@ -144,7 +153,7 @@ export class Commands {
 
   #reinvite(entry: DialogEntry, request: AppRequest): Reply {
     const sent = new InviteSent(this.#ledger, entry.owner, entry);
-    const outcome = entry.dialog?.invite(inDialogFields(request), sent);
+    const outcome = entry.dialog?.invite(withSession(request, entry), sent);
     if (outcome === undefined) return nok(REFUSALS.unknownDialog);
     return isRefused(outcome) ? inDialogRefusal(outcome) : sent.started(outcome);
   }
@@ -156,7 +165,8 @@ export class Commands {
     // A BYE ends a re-INVITE that is still under way.
     if (request.method === 'BYE' && entry.dialog !== undefined) entry.invite?.cancel();
     const sent = new RequestSent(this.#ledger, entry.owner, request.method, entry);
-    const outcome = target.request(request.method, inDialogFields(request), sent);
+    const fields = request.method === 'UPDATE' ? withSession(request, entry) : inDialogFields(request);
+    const outcome = target.request(request.method, fields, sent);
     if (isRefused(outcome)) return inDialogRefusal(outcome);
     if (request.method === 'BYE') this.#ledger.records.stop('application', 'normal-release', outcome.request);
     return sent.started(outcome);

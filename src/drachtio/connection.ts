@@ -3,6 +3,8 @@ export interface AppConnection {
   /** False once it is lost. */
   readonly open: boolean;
   readonly outstanding: Outstanding;
+  /** It asked for 100 Trying too, which drachtio-server keeps to itself. */
+  readonly wantsTrying: boolean;
   /** Sends a frame of our own; a fresh frame id is put before `leader`. Dropped when the connection is lost. */
   send(leader: string, message?: Buffer): void;
 }

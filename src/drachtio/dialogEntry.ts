@@ -13,6 +13,7 @@ import {
 import type { AppConnection } from './connection.js';
 import { dialogToken, ourEnd, timeOfDay, unsolicitedLeader } from './envelope.js';
 import { type Records, stopReasonOf } from './records.js';
+import { MIN_SECONDS, SessionTimer, isTooBrief } from './sessionTimer.js';
 import { SubscriptionUsage } from './subscriptions.js';
 
 /** Longer than any retry of a BYE with credentials takes. */
@@ -74,6 +75,7 @@ export class DialogEntry implements DialogListener {
   invite: OutgoingInvite | undefined;
   /** Its 2xx had no Contact, so the application cannot use it: it is released once acknowledged. */
   releaseAfterAck = false;
+  readonly session: SessionTimer;
   /** Of a dialog that SUBSCRIBE made; undefined: it is a call. */
   usage: SubscriptionUsage | undefined;
   /** The SUBSCRIBE that made it has no answer yet: its application does not know it. */
@@ -94,6 +96,11 @@ export class DialogEntry implements DialogListener {
     this.#callId = owned(origin.callId);
     this.role = origin.role;
     this.local = origin.source;
+    this.session = new SessionTimer({
+      clock: home.clock,
+      dialog: () => this.dialog,
+      expired: () => this.#sessionExpired(),
+    });
     home.addDialog(this);
   }
 
@@ -148,6 +155,7 @@ export class DialogEntry implements DialogListener {
   remove(): void {
     this.#byeRetry?.cancel();
     this.usage?.stop();
+    this.session.stop();
     this.#home.removeDialog(this);
     const lost = this.#onAckLost;
     this.#onAckLost = undefined;
@@ -173,6 +181,14 @@ export class DialogEntry implements DialogListener {
     this.remove();
   }
 
+  /** RFC 4028 §10: the call ends, and its application hears of it as of any end that it did not ask for. */
+  #sessionExpired(): void {
+    const reason = ['Reason', 'SIP;cause=200;text="Session timer expired"'] as const;
+    const sent = this.dialog?.request('BYE', { headers: [reason] }, { onResponse: () => undefined });
+    this.remove();
+    if (sent !== undefined && 'request' in sent) this.#tellEnded('failed', sent.request);
+  }
+
   /** RFC 6665 §4.1.2.3 and §4.2.2: the other side is told that nobody is there any more. */
   #unsubscribe(dialog: Dialog, usage: SubscriptionUsage): void {
     const method = this.role === 'uac' ? 'SUBSCRIBE' : 'NOTIFY';
@@ -194,6 +210,10 @@ export class DialogEntry implements DialogListener {
     const method = request.request.method;
     if (!this.owner.open) {
       request.respond(method === 'BYE' ? 200 : OWNER_GONE);
+      return;
+    }
+    if (method === 'UPDATE' && isTooBrief(request.request)) {
+      request.respond(422, { headers: [['Min-SE', String(MIN_SECONDS)]] });
       return;
     }
     if (this.unanswered) {
@@ -220,7 +240,9 @@ export class DialogEntry implements DialogListener {
   }
 
   onInvite(invite: IncomingInvite): void {
-    if (this.owner.open) this.#home.inbound.invite(this.owner, invite, this);
+    // RFC 4028 §6.
+    if (isTooBrief(invite.request)) invite.respond(422, { headers: [['Min-SE', String(MIN_SECONDS)]] });
+    else if (this.owner.open) this.#home.inbound.invite(this.owner, invite, this);
     else invite.respond(OWNER_GONE);
   }
 
@@ -230,6 +252,10 @@ export class DialogEntry implements DialogListener {
     this.remove();
     if (this.usage !== undefined) return;
     const last = message ?? this.#impliedBye(end);
+    this.#tellEnded(end, last);
+  }
+
+  #tellEnded(end: DialogEnd, last: SipRequest): void {
     const source = end === 'remote_bye' ? 'network' : 'application';
     this.#home.records.stop(source, stopReasonOf(end, last.header('Reason')), last);
     if (end === 'remote_bye' || end === 'shutdown') return;

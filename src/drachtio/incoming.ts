@@ -21,6 +21,7 @@ import { headerOf, responsePlan } from './headerRules.js';
 import type { Asked, Ledger, Transaction } from './ledger.js';
 import { ProxyReport } from './proxying.js';
 import { REFUSALS, type Reply, nok } from './replies.js';
+import { answerSession } from './sessionTimer.js';
 
 const REFUSAL_TEXTS: Record<RespondRefusal, string> = {
   unknown_transaction: REFUSALS.unknownTransaction,
@@ -119,7 +120,12 @@ class RequestServed extends Served {
       return nok(REFUSALS.dialogExists);
     }
     const dialog = subscribes ? this.#subscription() : undefined;
-    const responded = this.#request.respond(status, { ...fields, dialog });
+    const updates = request.method === 'UPDATE' && status >= 200 && status < 300;
+    const session = updates ? answerSession(request, fields) : undefined;
+    const responded = this.#request.respond(status, { ...(session?.fields ?? fields), dialog });
+    if (session?.agreed !== undefined) {
+      this.ledger.dialog(this.#dialogId)?.session.agreed(session.agreed, session.agreed.refresher === 'uas');
+    }
     if (status >= 200)
       this.ledger.dialog(this.#dialogId)?.usage?.settled(request, status, responded.ok ? responded.sent : undefined);
     if (response.status >= 200 || !responded.ok) this.close();
@@ -197,7 +203,9 @@ class InviteServed extends Served implements IncomingInviteListener {
       return nok(REFUSALS.dialogExists);
     }
     const plan = responsePlan(response);
-    const responded = this.#invite.respond(response.status, plan.fields, plan.reliable);
+    const success = response.status >= 200 && response.status < 300;
+    const session = success ? answerSession(this.#invite.request, plan.fields) : undefined;
+    const responded = this.#invite.respond(response.status, session?.fields ?? plan.fields, plan.reliable);
     if (!responded.ok) {
       if (responded.refusal !== 'not_100rel') this.#fail();
       return nok(REFUSAL_TEXTS[responded.refusal]);
@@ -207,6 +215,10 @@ class InviteServed extends Served implements IncomingInviteListener {
     const reply = this.sent(responded.sent, this.#invite.source, this.#entry?.id ?? dialogId);
     if (response.status >= 300) this.#fail();
     else this.#track(response.status, reply);
+    if (session !== undefined) {
+      this.#entry?.session.noteSdp(response.body);
+      this.#entry?.session.agreed(session.agreed, session.agreed?.refresher === 'uas');
+    }
     return reply;
   }
 

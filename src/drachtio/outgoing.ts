@@ -28,6 +28,7 @@ import {
 } from './envelope.js';
 import type { Ledger, Transaction } from './ledger.js';
 import { REFUSALS, type Reply, nok } from './replies.js';
+import { sessionIn } from './sessionTimer.js';
 
 abstract class Sent implements Transaction {
   readonly id: string;
@@ -146,6 +147,10 @@ export class RequestSent extends Sent implements OutgoingRequestListener, Dialog
     if (this.#subscription !== undefined) this.#subscription.unanswered = false;
     // A NOTIFY had promised what the answer then refused.
     if (response.status >= 300) this.#subscription?.discard();
+    if (this.#method === 'UPDATE' && response.status < 300) {
+      const wish = sessionIn(response);
+      if (wish !== undefined) this.#entry?.session.agreed(wish, wish.refresher !== 'uas');
+    }
     if (this.#method === 'BYE' && this.#entry !== undefined) {
       // The application may repeat a challenged BYE with credentials, in the same dialog.
       if (response.status === 401 || response.status === 407) this.#entry.awaitByeRetry();
@@ -202,6 +207,10 @@ export class InviteSent extends Sent implements OutgoingInviteListener {
     return this.#outgoing?.source ?? NOWHERE;
   }
 
+  onTrying(response: SipResponse, source: Source): void {
+    if (this.#isFirst && this.owner.wantsTrying) this.tell(response, sender(source), this.#entry?.id ?? '');
+  }
+
   onProvisional(response: SipResponse, dialog: Dialog | undefined, source: Source): void {
     const entry = this.#entry;
     if (dialog !== undefined && this.#isFirst) {
@@ -222,6 +231,9 @@ export class InviteSent extends Sent implements OutgoingInviteListener {
         entry.local = this.#source;
       }
       entry.releaseAfterAck = response.count('Contact') === 0 && this.#isFirst;
+      const wish = sessionIn(response);
+      entry.session.noteSdp(this.#outgoing?.request.body ?? Buffer.alloc(0));
+      entry.session.agreed(wish, wish?.refresher !== 'uas');
     }
     if (this.#isFirst) {
       this.#ring();

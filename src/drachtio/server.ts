@@ -21,8 +21,11 @@ import { RouteTable } from './routes.js';
 import { Session, type SessionContext, type SessionReady } from './session.js';
 import { renderStatistics } from './statistics.js';
 
-/** Announced to applications, which compare it with the oldest server that they support. */
-const PROTOCOL_VERSION = 'v0.9.10';
+/**
+ * Announced to applications, which compare it with the oldest server that they support. What follows the number says
+ * that 100 Trying can be had (see session.ts).
+ */
+const PROTOCOL_VERSION = 'v0.9.10-tandem-trying';
 
 /** Methods that make sense outside a dialog: without an application for them the service is unavailable. */
 const SERVED = new Set('INVITE REGISTER MESSAGE OPTIONS INFO NOTIFY SUBSCRIBE PUBLISH REFER'.split(' '));

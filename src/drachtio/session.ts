@@ -10,6 +10,8 @@ import type { RouteTable } from './routes.js';
 /** Enough for any secret and its tags; nobody unknown may make us keep more. */
 const MAX_FRAME_BEFORE_AUTHENTICATION = 4096;
 const MAX_ROUTES = 64;
+/** A program that authenticates with this tag is told of 100 Trying; others never are, as drachtio-srf would pass it on. */
+const TRYING_TAG = 'trying';
 
 /** What a session needs of its server. */
 export interface SessionContext {
@@ -67,6 +69,10 @@ export class Session implements AppConnection, StreamSink {
 
   get authenticated(): boolean {
     return this.#authenticated;
+  }
+
+  get wantsTrying(): boolean {
+    return this.tags.includes(TRYING_TAG);
   }
 
   serves(verb: string): boolean {

@@ -46,7 +46,9 @@ async function stage(t: Test, timers = {}): Promise<Stage> {
     dave: await rig.peer('127.0.36.33', { name: 'dave' }),
     asked: async () => arrived.shift() ?? (await new Promise((resolve) => waiting.push(resolve))),
     settled: async () => {
-      await rig.until(({ transactions, dialogs }) => [transactions, dialogs].every((ids) => (ids as unknown[]).length === 0));
+      await rig.until(({ transactions, dialogs }) =>
+        [transactions, dialogs].every((ids) => (ids as unknown[]).length === 0),
+      );
       t.ok(srf.idle, 'drachtio-srf awaits nothing');
       t.equal(rig.engine.dump()['proxied'], 0);
     },

@@ -126,7 +126,7 @@ t.test('statistics in the format of Prometheus, under the names of drachtio-serv
   await callee.expect('ACK');
   const lines = rig.server.metrics().split('\n');
   for (const line of [
-    'drachtio_build_info{version="v0.9.10"} 1',
+    'drachtio_build_info{version="v0.9.10-tandem-trying"} 1',
     'drachtio_sip_requests_in_total{method="INVITE"} 1',
     'drachtio_sip_requests_in_total{method="OPTIONS"} 1',
     'drachtio_sip_requests_out_total{method="INVITE"} 1',
@@ -213,4 +213,78 @@ t.test('the control port over TLS', async (t) => {
   const gone = event(trusting.srf, 'close');
   trusting.srf.disconnect();
   await gone;
+});
+
+t.test('session timers: the server says them in the program’s name, and refuses what is too brief', async (t) => {
+  const { rig, srf, caller, callee } = await stage(t, (program) => {
+    program.invite((req, res) => {
+      const headers = req.uri.includes('own') ? { 'Session-Expires': '300;refresher=uas' } : {};
+      void program.createUAS(req, res, { localSdp: SDP, headers });
+    });
+  });
+  const session = (value: string): [string, string][] => [['Supported', 'timer'], ['Session-Expires', value]]; // prettier-ignore
+  for (const [user, offered, said] of [
+    ['plain', '1800;refresher=uac', '1800;refresher=uac'],
+    ['plain', '60;refresher=uas', '90;refresher=uas'],
+    ['plain', '1800', undefined],
+    ['own', '1800;refresher=uac', '300;refresher=uas'],
+  ] as const) {
+    const call = caller.sendInvite({
+      target: rig.sip(),
+      uri: `sip:${user}@${rig.sip()}`,
+      body: SDP,
+      headers: session(offered),
+    });
+    const ok = await caller.expect('200 INVITE');
+    t.equal(ok.header('Session-Expires'), said, offered);
+    const dialog = call.confirm(ok);
+    const brief = dialog.send('INVITE', { body: SDP, headers: session('89') });
+    const refused = await caller.expect((m) => m.status === 422);
+    t.equal(refused.header('Min-SE'), '90');
+    t.equal(refused.cseqNumber, brief.request.cseqNumber);
+    dialog.send('UPDATE', { headers: session('200;refresher=uac') });
+    t.equal((await caller.expect('200 UPDATE')).header('Session-Expires'), '200;refresher=uac');
+    dialog.send('BYE');
+    await caller.expect('200 BYE');
+  }
+  const pending = srf.createUAC(callee.uri, { localSdp: SDP, headers: { 'Session-Expires': '200' } });
+  const invite = await callee.expectRequest('INVITE');
+  t.equal(invite.header('Session-Expires'), '200');
+  invite.respond(200, { body: SDP, headers: [['Session-Expires', '200;refresher=uac']] });
+  const uac = await pending;
+  const modified = uac.modify(SDP);
+  const again = await callee.expectRequest('INVITE');
+  t.equal(again.header('Session-Expires'), '200;refresher=uac', 'a re-INVITE without it would end the timer');
+  again.respond(200, { body: SDP, headers: [['Session-Expires', '200;refresher=uac']] });
+  await modified;
+  const gone = uac.destroy();
+  (await callee.expectRequest('BYE')).respond(200);
+  await gone;
+  await rig.until(({ dialogs }) => (dialogs as unknown[]).length === 0);
+  t.notMatch(JSON.stringify(rig.clock.dump()), /drachtio session/);
+});
+
+t.test('100 Trying: for a program that has the tag, and for no other', async (t) => {
+  for (const tags of [['trying'], []]) {
+    const rig = await DrachtioRig.start({ address: SERVER });
+    const callee = await rig.peer(CALLEE, { name: 'bob' });
+    const srf = await startSrf(rig.control, SECRET, undefined, tags);
+    t.teardown(async () => {
+      srf.disconnect();
+      await rig.stop();
+    });
+    const seen: number[] = [];
+    const done = new Promise<void>((resolve) =>
+      srf.request(callee.uri, { method: 'INVITE', body: SDP }, (_error, request) =>
+        request.on('response', (response: SrfMessage) => {
+          seen.push(response.status);
+          if (response.status >= 200) resolve();
+        }),
+      ),
+    );
+    const invite = await callee.expectRequest('INVITE');
+    for (const status of [100, 180, 486]) invite.respond(status);
+    await done;
+    t.strictSame(seen, tags.length > 0 ? [100, 180, 486] : [180, 486]);
+  }
 });

@@ -28,7 +28,9 @@ async function stage(t: Test, prepare?: (srf: SrfProgram) => void) {
     await rig.stop();
   });
   const settled = async (): Promise<void> => {
-    await rig.until(({ transactions, dialogs }) => [transactions, dialogs].every((ids) => (ids as unknown[]).length === 0));
+    await rig.until(({ transactions, dialogs }) =>
+      [transactions, dialogs].every((ids) => (ids as unknown[]).length === 0),
+    );
     t.equal(rig.engine.dump()['dialogs'], 0);
     await rig.until(() => srf.idle);
   };

@@ -152,7 +152,7 @@ t.test('authenticate names the addresses, remembers tags; ping, route and remove
   t.equal(reply.tokens.length, 7);
   t.match(reply.tokens[0], UUID);
   const addresses = 'udp/127.0.34.1:5060,tcp/127.0.34.1:5060';
-  t.strictSame(reply.tokens.slice(1), ['response', 'f1', 'OK', addresses, 'v0.9.10', addresses]);
+  t.strictSame(reply.tokens.slice(1), ['response', 'f1', 'OK', addresses, 'v0.9.10-tandem-trying', addresses]);
   t.equal(app.ask('ping'), 'OK|pong');
   for (const verb of ['INVITE', 'invite', 'options', 'cdr:start']) t.equal(app.ask(`route|${verb}`), 'OK');
   t.match(server.dump(), { routes: { invite: 1, options: 1 }, sessions: [{ tags: ['blue', 'green'] }] });

@@ -52,6 +52,7 @@ export class SrfLink {
   readonly #srf: SrfInstance = newSrf();
   #events: SrfLinkEvents | undefined;
   #up = false;
+  #tellsTrying = false;
   #saidDown = false;
   #closing = false;
   #onClosed: (() => void) | undefined;
@@ -60,6 +61,11 @@ export class SrfLink {
     this.#options = options;
     this.clock = options.clock;
     this.random = options.random;
+  }
+
+  /** Whether the server passes 100 Trying on. */
+  get tellsTrying(): boolean {
+    return this.#tellsTrying;
   }
 
   get up(): boolean {
@@ -82,7 +88,7 @@ export class SrfLink {
     if (routes.length > 0) srf.use(take);
     for (const method of routes) srf.use(method, take);
     return new Promise((resolve, reject) => {
-      srf.app.on('connect', (error, hostPorts = '') => {
+      srf.app.on('connect', (error, hostPorts = '', version = '') => {
         if (this.#closing) return;
         if (error) {
           this.#down(error.message);
@@ -90,6 +96,7 @@ export class SrfLink {
           reject(new TandemError({ code: 'drachtio_refused', message: error.message, cause: error }));
           return;
         }
+        this.#tellsTrying = version.includes('-trying');
         this.#up = true;
         this.#saidDown = false;
         events.onUp(hostPorts);
@@ -100,7 +107,9 @@ export class SrfLink {
         this.#down('connection closed');
         this.#onClosed?.();
       });
-      srf.connect({ host, port, secret, reconnect: { retryMaxDelay: RETRY_MAX_MS } });
+      // Our own server passes 100 Trying on to whoever has this tag; to others it means nothing.
+      const tags = routes.length > 0 ? ['trying'] : [];
+      srf.connect({ host, port, secret, tags, reconnect: { retryMaxDelay: RETRY_MAX_MS } });
     });
   }
 

@@ -6,6 +6,7 @@ import type {
   OutgoingEvents,
   OutgoingLeg,
   RequestOutcome,
+  SignalCapabilities,
   SignalHandlers,
   SignalPort,
 } from '../port.js';
@@ -42,10 +43,10 @@ export function createSrfSignal(options: SrfSignalOptions): SignalPort {
   return new SrfSignal(options);
 }
 
+const TRYING: SignalCapabilities = { reportsTrying: true };
+const NO_TRYING: SignalCapabilities = { reportsTrying: false };
 
 class SrfSignal implements SignalPort {
-  /** A drachtio-server never passes 100 Trying on. */
-  readonly capabilities = { reportsTrying: false };
   readonly #link: SrfLink;
   readonly #context: LegContext;
   /**
@@ -55,6 +56,11 @@ class SrfSignal implements SignalPort {
   readonly #legs = { uas: new Map<string, SrfIncomingLeg>(), uac: new Map<string, SrfOutgoingLeg>() };
   readonly #locator: Locator | undefined;
   #handlers: SignalHandlers | undefined;
+
+  /** A drachtio-server never passes 100 Trying on; our own does. */
+  get capabilities(): SignalCapabilities {
+    return this.#link.tellsTrying ? TRYING : NO_TRYING;
+  }
 
   constructor(options: SrfSignalOptions) {
     const { resolver } = options;

@@ -94,14 +94,23 @@ export interface SrfUacDialog {
 
 export interface SrfApp {
   readonly client?: SrfAgent;
-  on(event: 'connect', listener: (error: Error | null, hostPorts: string | undefined) => void): void;
+  on(
+    event: 'connect',
+    listener: (error: Error | null, hostPorts: string | undefined, version: string | undefined) => void,
+  ): void;
   on(event: 'close' | 'reconnecting', listener: () => void): void;
   on(event: 'error', listener: (error: Error) => void): void;
 }
 
 export interface SrfInstance {
   readonly app: SrfApp;
-  connect(options: { host: string; port: number; secret: string; reconnect: { retryMaxDelay: number } }): unknown;
+  connect(options: {
+    host: string;
+    port: number;
+    secret: string;
+    tags: readonly string[];
+    reconnect: { retryMaxDelay: number };
+  }): unknown;
   use(handler: (request: SrfRequest, response: SrfResponse) => void): void;
   use(method: string, handler: (request: SrfRequest, response: SrfResponse) => void): void;
   request(

@@ -155,13 +155,13 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     else this.#fail(synthesise(this.#core, this.request, 503), 'transport', undefined);
   }
 
-  /** RFC 3263 §4.3: there is another target, and nobody was reached yet. Each gets a branch of its own. */
   /** As below; who was reached over TCP in place of UDP is not asked once more over UDP. */
   #another(): boolean {
     if (this.#ways[this.#next - 1]?.insteadOf !== undefined) this.#next++;
     return this.#goesOn();
   }
 
+  /** RFC 3263 §4.3: there is another target, and nobody was reached yet. Each gets a branch of its own. */
   #goesOn(): boolean {
     const pending = this.#outcome === 'pending' && !this.#reached && this.#cancel === undefined;
     return pending && this.#next < this.#ways.length && !this.#core.stopped();
