@@ -27,7 +27,7 @@ export const sdpOf = (description: string): Content => ({
 /** A leg's latest description: what was kept of it, else the offer of its INVITE. */
 export const descriptionOf = ({ relay }: Conversation, { leg, seat, call }: Party): string | undefined => {
   const kept = relay.described?.of(leg);
-  if (kept !== undefined || seat.side === 'b' || call.aLeg !== leg) return kept;
+  if (kept !== undefined || seat.side === 'b' || call.aLeg.callId !== leg.callId) return kept;
   const { body } = call.aLeg.message;
   return body.length === 0 ? undefined : body.toString('latin1');
 };
