@@ -1,3 +1,4 @@
+export { Budget } from './budget.js';
 export { type Clock, type Timer, ManualClock, SystemClock } from './clock.js';
 export { BeatGrid, type Metronome, SystemMetronome } from './metronome.js';
 export { type Random, SeededRandom, SystemRandom } from './random.js';

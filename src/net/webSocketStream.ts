@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
-import type { Clock, Timer } from '../kernel/index.js';
+import { Budget, type Clock, type Timer } from '../kernel/index.js';
 import { errorCode } from './addresses.js';
 import type { SocketAddress, StreamConnection, StreamSink } from './ports.js';
 import { LINGER_MS, MAX_DIAL_QUEUE_BYTES, MAX_WRITE_QUEUE_BYTES } from './stream.js';
@@ -13,6 +13,12 @@ export const SIP_SUBPROTOCOL = 'sip';
 /** Proxies between close idle sockets after a minute or so. */
 const PING_MS = 25_000;
 const GOING_AWAY = 1001;
+/** Messages that a peer may send: more than a busy trunk does. */
+const MESSAGES = { atOnce: 10_000, perSecond: 5_000 };
+/** Pings and pongs; each ping is answered, and who does not read the answers makes us keep them. */
+const CONTROLS = { atOnce: 100, perSecond: 10 };
+/** Frames of one message: each costs a buffer of its own while the message lasts. */
+const MAX_FRAGMENTS = 256;
 
 export interface WebSocketLimits {
   readonly maxMessageBytes: number;
@@ -31,6 +37,8 @@ export class WebSocketStream implements StreamConnection {
   /** Written before the socket was up. */
   #queue: Buffer[] = [];
   #queuedBytes = 0;
+  readonly #messages: Budget;
+  readonly #controls: Budget;
   #timer: Timer | undefined;
   #alive = true;
   #closing = false;
@@ -46,6 +54,9 @@ export class WebSocketStream implements StreamConnection {
     this.remote = ends.remote;
     this.#clock = deps.clock;
     this.#onClosed = deps.onClosed;
+    const nowMs = deps.clock.nowMs();
+    this.#messages = new Budget(MESSAGES.atOnce, MESSAGES.perSecond, nowMs);
+    this.#controls = new Budget(CONTROLS.atOnce, CONTROLS.perSecond, nowMs);
   }
 
   /** Attaches the receiver; called once. */
@@ -53,9 +64,10 @@ export class WebSocketStream implements StreamConnection {
     const socket = this.#socket;
     socket.on('message', (data) => {
       this.#alive = true;
-      if (!this.#closing) sink.onData(octets(data));
+      if (!this.#closing && this.#mayGoOn(this.#messages)) sink.onData(octets(data));
     });
-    socket.on('pong', () => (this.#alive = true));
+    socket.on('ping', () => void this.#mayGoOn(this.#controls));
+    socket.on('pong', () => (this.#alive = this.#mayGoOn(this.#controls)));
     socket.on('open', () => {
       this.#timer?.cancel();
       if (this.#closing) return this.#shut();
@@ -63,7 +75,11 @@ export class WebSocketStream implements StreamConnection {
       for (const data of this.#queue.splice(0)) this.#send(data);
       this.#pingLater();
     });
-    socket.on('error', (error) => (this.#code ??= errorCode(error, 'EPROTO')));
+    socket.on('error', (error) => {
+      this.#code ??= errorCode(error, 'EPROTO');
+      // The library would wait half a minute for an answer to its close frame.
+      if (socket.readyState === WebSocket.CLOSING) this.#lingerOn();
+    });
     socket.on('close', () => {
       this.#closing = true;
       this.#timer?.cancel();
@@ -112,9 +128,22 @@ export class WebSocketStream implements StreamConnection {
   }
 
   #shut(): void {
-    this.#timer?.cancel();
     this.#socket.close(GOING_AWAY);
+    this.#lingerOn();
+  }
+
+  #lingerOn(): void {
+    this.#closing = true;
+    this.#timer?.cancel();
     this.#timer = this.#clock.setTimer('net.ws.linger', LINGER_MS, () => this.#socket.terminate());
+  }
+
+  /** @returns false when the peer has said more than it may: the connection is over then */
+  #mayGoOn(budget: Budget): boolean {
+    if (this.#closing) return false;
+    if (budget.spend(1, this.#clock.nowMs())) return true;
+    this.destroy('EFLOOD');
+    return false;
   }
 
   #overflow(): false {
@@ -146,6 +175,7 @@ export class SipWebSocketGate {
       // Compression costs memory for each connection, and lets a small frame become a large one.
       perMessageDeflate: false,
       maxPayload: limits.maxMessageBytes,
+      maxFragments: MAX_FRAGMENTS,
       handleProtocols: (offered) => (offered.has(SIP_SUBPROTOCOL) ? SIP_SUBPROTOCOL : false),
     });
   }

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { botAddress } from '../../src/media/stream/address.js';
 import { AudioFromBot, AudioToBot } from '../../src/media/stream/audio.js';
-import { Budget } from '../../src/media/stream/budget.js';
+import { Budget } from '../../src/kernel/index.js';
 import { audioOf, parseJson } from '../../src/media/stream/dialect.js';
 import { egressPolicy } from '../../src/media/stream/egress.js';
 import { BotSpeech } from '../../src/media/stream/botSpeech.js';

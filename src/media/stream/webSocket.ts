@@ -1,7 +1,6 @@
 import { type ClientRequest } from 'node:http';
 import { WebSocket } from 'ws';
-import type { Clock, Timer } from '../../kernel/index.js';
-import { Budget } from './budget.js';
+import { Budget, type Clock, type Timer } from '../../kernel/index.js';
 import { guardedLookup, numericHostRefused } from './guardedLookup.js';
 import type { BotDial, BotDialOptions, BotSocket, BotSocketSink } from './port.js';
 
