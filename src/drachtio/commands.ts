@@ -1,5 +1,12 @@
 /** What an application asks for in a `sip` or `proxy` frame. */
-import { type OutgoingInvite, type OutgoingRequest, type Refusal, type SipEngine, parseUri } from '../sip/index.js';
+import {
+  type OutgoingInvite,
+  type OutgoingRequest,
+  type Refusal,
+  type RequestSpec,
+  type SipEngine,
+  parseUri,
+} from '../sip/index.js';
 import { type AppRequest, type AppResponse, parseAppMessage } from './appMessage.js';
 import type { AppConnection } from './connection.js';
 import type { DialogEntry } from './dialogEntry.js';
@@ -106,18 +113,30 @@ export class Commands {
     if (request.method === 'PRACK') return nok(REFUSALS.prackWithoutInvite);
     if (request.method === 'CANCEL') return nok(REFUSALS.cancelUnknown(''));
     if (lacksContentType(request)) return nok(REFUSALS.missingContentType);
+    const spec = requestSpec(request, nextHop);
+    const flow = nextHop === '' ? this.#ledger.flows.flowTo(request.uri) : undefined;
+    const reply = this.#launch(owner, request, { ...spec, flow });
+    if (reply !== 'flow_gone') return reply;
+    // The connection of that contact is closed: perhaps it can be reached like any other.
+    this.#ledger.flows.forget(request.uri);
+    const second = this.#launch(owner, request, spec);
+    return second === 'flow_gone' ? nok(REFUSALS.transportClosed) : second;
+  }
+
+  #launch(owner: AppConnection, request: AppRequest, spec: RequestSpec): Reply | 'flow_gone' {
     const engine = this.#engine();
     if (engine === undefined) return nok(REFUSALS.noTransport);
-    const spec = requestSpec(request, nextHop);
+    const refused = (refusal: Refusal): Reply | 'flow_gone' =>
+      refusal.refusal === 'flow_gone' ? 'flow_gone' : outOfDialogRefusal(refusal, request);
     if (request.method === 'INVITE') {
       const sent = new InviteSent(this.#ledger, owner, undefined);
       const outcome: Outcome<OutgoingInvite> = engine.invite(spec, sent);
-      return isRefused(outcome) ? outOfDialogRefusal(outcome, request) : sent.started(outcome);
+      return isRefused(outcome) ? refused(outcome) : sent.started(outcome);
     }
     const sent = new RequestSent(this.#ledger, owner, request.method, undefined);
     const dialog = request.method === 'SUBSCRIBE' ? sent : undefined;
     const outcome: Outcome<OutgoingRequest> = engine.request({ ...spec, dialog }, sent);
-    return isRefused(outcome) ? outOfDialogRefusal(outcome, request) : sent.started(outcome);
+    return isRefused(outcome) ? refused(outcome) : sent.started(outcome);
   }
 
   #inDialog(owner: AppConnection, dialogId: string, request: AppRequest): Reply {

@@ -62,7 +62,8 @@ abstract class Served implements Transaction {
     order: { readonly plan: ProxyPlan; readonly asked: Asked },
   ): ProxyRefusal | undefined {
     const report = new ProxyReport(this.ledger, incoming.request, order.asked);
-    const refused = engine.proxy(incoming, order.plan, report);
+    const flowTo = (target: string): string | undefined => this.ledger.flows.flowTo(target);
+    const refused = engine.proxy(incoming, { ...order.plan, flowTo }, report);
     if (refused === undefined) this.close();
     return refused;
   }
@@ -123,6 +124,7 @@ class RequestServed extends Served {
     const updates = request.method === 'UPDATE' && status >= 200 && status < 300;
     const session = updates ? answerSession(request, fields) : undefined;
     const responded = this.#request.respond(status, { ...(session?.fields ?? fields), dialog });
+    if (responded.ok) this.#learnFlow(responded.sent);
     if (session?.agreed !== undefined) {
       this.ledger.dialog(this.#dialogId)?.session.agreed(session.agreed, session.agreed.refresher === 'uas');
     }
@@ -132,6 +134,15 @@ class RequestServed extends Served {
     if (!responded.ok) return nok(REFUSAL_TEXTS[responded.refusal]);
     const dialogId = this.#request.request.method === 'BYE' ? '' : this.#dialogId;
     return this.sent(responded.sent, this.#request.source, dialogId);
+  }
+
+  /** Whoever registered over a connection is reached by it. */
+  #learnFlow(sent: SipResponse): void {
+    const { request, source } = this.#request;
+    const keeps = request.method === 'REGISTER' || (request.method === 'SUBSCRIBE' && this.#dialogId !== '');
+    if (!keeps || sent.status < 200 || sent.status >= 300 || source.transport === 'udp') return;
+    const flow = this.#request.keepFlow?.();
+    if (flow !== undefined) this.ledger.flows.learn(request, sent, flow);
   }
 
   /** The dialog that our 2xx to a SUBSCRIBE makes. */

@@ -6,6 +6,7 @@ import type { AppConnection } from './connection.js';
 import type { DialogEntry, DialogHome, Inbound } from './dialogEntry.js';
 import type { Meters } from './meters.js';
 import type { Records } from './records.js';
+import { RegisteredFlows } from './registeredFlows.js';
 import type { Reply } from './replies.js';
 
 /** A request that an application must answer, or whose response it awaits. */
@@ -56,6 +57,7 @@ export class Ledger implements DialogHome {
   readonly inbound: Inbound;
   readonly answerTimeoutMs: number;
   releasing = 0;
+  readonly flows: RegisteredFlows;
   readonly #onAppLost: OnAppLost;
   readonly #dialogs = new Map<string, DialogEntry>();
   readonly #transactions = new Map<string, Transaction>();
@@ -65,6 +67,7 @@ export class Ledger implements DialogHome {
   constructor(options: LedgerOptions, inbound: (ledger: Ledger) => Inbound) {
     this.clock = options.clock;
     this.random = options.random;
+    this.flows = new RegisteredFlows(options.clock);
     this.records = options.records;
     this.meters = options.meters;
     this.answerTimeoutMs = options.answerTimeoutMs;

@@ -143,6 +143,7 @@ export class DrachtioServer {
       startedAt: this.#startedAt,
       applications: this.#sessions.size,
       stableDialogs: this.#ledger.stableDialogs,
+      registered: this.#ledger.flows.size,
       engine: this.#engine,
     };
     return renderStatistics(state, this.#meters);

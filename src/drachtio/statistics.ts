@@ -22,6 +22,8 @@ export interface ServerState {
   readonly startedAt: number;
   readonly applications: number;
   readonly stableDialogs: { readonly inbound: number; readonly outbound: number };
+  /** Contacts that are reached over a connection of theirs. */
+  readonly registered: number;
   readonly engine: SipEngine | undefined;
 }
 
@@ -37,6 +39,7 @@ export function renderStatistics(state: ServerState, meters: Meters): string {
     ...meters.render(),
     gauge('drachtio_stable_dialogs', 'calls that are up, by who called', dialogs),
     gauge('drachtio_proxy_cores', 'requests being proxied', { '': numberAt('proxied') }),
+    gauge('drachtio_registered_endpoints', 'contacts registered over connections', { '': state.registered }),
     gauge('drachtio_app_connections', 'applications connected', { '': state.applications }),
     ...ENGINE_GAUGES.map(([name, ours, help]) => gauge(`drachtio_sofia_${name}`, help, { '': numberAt(ours) })),
   ];

@@ -422,3 +422,63 @@ t.test('a program that is gone leaves what it proxied to the server', async (t) 
   await caller.expect('200 INVITE');
   t.equal(rig.engine.dump()['proxied'], 0);
 });
+
+t.test(
+  'a contact that registered over its connection is reached by it: called, proxied to, and within dialogs',
+  async (t) => {
+    const { rig, srf, caller, asked, settled } = await stage(t);
+    const tom = await rig.peer('127.0.36.23', { name: 'tom', transport: 'tcp' });
+    // Nobody can look this name up, as with browsers (RFC 7118 §5).
+    const contact = 'sip:tom@df7jal23ls0d.invalid;transport=tcp';
+    tom.sendRequest('REGISTER', { target: rig.sip('tcp'), contact: `<${contact}>`, headers: [['Expires', '60']] });
+    const register = await asked();
+    register.res.send(200, { headers: { Contact: `<${contact}>;expires=60` } });
+    await tom.expect('200 REGISTER');
+    t.match(rig.server.metrics(), /drachtio_registered_endpoints 1\n/);
+
+    const pending = srf.createUAC(contact, { localSdp: SDP });
+    const direct = await tom.expectRequest('INVITE');
+    t.equal(direct.uri, contact);
+    direct.respond(200, { body: SDP, contact: `<${contact}>` });
+    const uac = await pending;
+    await tom.expect('ACK');
+    const gone = uac.destroy();
+    (await tom.expectRequest('BYE')).respond(200);
+    await gone;
+
+    const call = caller.sendInvite({ target: rig.sip(), body: SDP });
+    const done = srf.proxyRequest(await asked(), contact, { remainInDialog: true });
+    const invite = await tom.expectRequest('INVITE');
+    t.match(invite.message.headerAll('Record-Route')[0], /;transport=tcp;lr;seal=\w+;flow=[\w-]+>$/);
+    const answered = invite.respond(200, { body: SDP, contact: `<${contact}>` });
+    const dialog = call.confirm(await caller.expect('200 INVITE'));
+    await done;
+    await tom.expect('ACK');
+    dialog.send('INFO');
+    (await tom.expectRequest('INFO')).respond(200);
+    await caller.expect('200 INFO');
+    invite.dialog(answered).send('BYE');
+    (await caller.expectRequest('BYE')).respond(200);
+    await tom.expect('200 BYE');
+
+    // The other way round: the caller is the one whom nobody can connect to.
+    const out = tom.sendInvite({ target: rig.sip('tcp'), body: SDP, contact: `<${contact}>` });
+    const proxied = srf.proxyRequest(await asked(), caller.uri, { remainInDialog: true });
+    const arrived = await caller.expectRequest('INVITE');
+    const accepted = arrived.respond(200, { body: SDP });
+    out.confirm(await tom.expect('200 INVITE'));
+    await proxied;
+    await caller.expect('ACK');
+    arrived.dialog(accepted).send('BYE');
+    (await tom.expectRequest('BYE')).respond(200);
+    await caller.expect('200 BYE');
+
+    // Its connection is closed: there is no other way to it.
+    tom.dropConnections();
+    await rig.until(() => (rig.engine.dump()['transport'] as { connections: number }).connections === 0);
+    const lost = await srf.createUAC(contact, { localSdp: SDP }).catch((error: { status?: number }) => error.status);
+    t.equal(lost, 503);
+    t.match(rig.server.metrics(), /drachtio_registered_endpoints 0\n/);
+    await settled();
+  },
+);

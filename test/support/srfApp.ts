@@ -19,6 +19,7 @@ export interface SrfReq extends SrfMessage, Pick<EventEmitter, 'on' | 'once'> {
   readonly protocol: string;
   readonly receivedOn: string;
   readonly isNewInvite: boolean;
+  readonly res: SrfRes;
   /** The program's connection to the server. */
   readonly socket: Socket;
   cancel(options?: object, done?: (error: Error | null) => void): void;

@@ -79,7 +79,7 @@ class Bench {
   readonly host: TransactionHost;
   readonly hop: Hop;
   readonly arrival: Arrival;
-  readonly user: ClientUser & { onAck(): void; onAckTimeout(): void };
+  readonly user: ClientUser & { onAck(): void; onAckTimeout(): void; cancelled(): void };
 
   constructor(transport: 'udp' | 'tcp') {
     const word = (data: Buffer): string => data.toString('latin1').split(' ', 2).join(' ').replace('SIP/2.0 ', '');
@@ -107,6 +107,7 @@ class Bench {
       onTransportError: (code) => void this.seen.push(`tell ${code}`),
       onAck: () => void this.seen.push('tell ACK'),
       onAckTimeout: () => void this.seen.push('tell timeout'),
+      cancelled: () => void this.seen.push('tell cancelled'),
     };
   }
 

@@ -25,7 +25,7 @@ export interface BranchOwner {
   /** Reason fields for CANCELs. */
   readonly reasons: readonly string[];
   /** The copy to send this way, with Record-Route if that is wanted and without our Via. */
-  copyFor(branch: ProxyBranch, listener: Listener): SipRequest;
+  copyFor(branch: ProxyBranch, listener: Listener, hop?: Hop): SipRequest;
   onSent(request: SipRequest, source: Source): void;
   /** A provisional or a 2xx for the caller. */
   forward(response: SipResponse, source: Source): void;
@@ -59,11 +59,18 @@ export class ProxyBranch implements ClientUser, LaunchUser {
   #response: SipResponse | undefined;
   #source: Source | undefined;
 
-  constructor(owner: BranchOwner, target: { readonly uri: string; readonly next: NextHop }, prefer: Listener) {
+  readonly #flow: Way | undefined;
+
+  constructor(
+    owner: BranchOwner,
+    target: { readonly uri: string; readonly next: NextHop; readonly flow: Way | undefined },
+    prefer: Listener,
+  ) {
     this.#owner = owner;
     this.target = target.uri;
     this.next = target.next;
     this.#prefer = prefer;
+    this.#flow = target.flow;
   }
 
   /** No answer can be awaited from it any more. */
@@ -82,7 +89,8 @@ export class ProxyBranch implements ClientUser, LaunchUser {
     if (finalTimeoutMs !== undefined) {
       this.#final = clock.setTimer('proxy_final', finalTimeoutMs, () => this.handle('no_final'));
     }
-    findWays(core, this.next, this.#prefer, this);
+    if (this.#flow === undefined) findWays(core, this.next, this.#prefer, this);
+    else this.onWays([this.#flow]);
   }
 
   // ------------------------------------------------------------------ launch
@@ -105,7 +113,7 @@ export class ProxyBranch implements ClientUser, LaunchUser {
     const { core } = this.#owner;
     const { layer } = core;
     const hop = hopOf(core, this.#ways[this.#way++] as Way);
-    const request = this.#owner.copyFor(this, hop.listener);
+    const request = this.#owner.copyFor(this, hop.listener, hop);
     const branch = `${layer.newBranch()}.${this.#owner.loopMark}`;
     request.prepend('Via', layer.viaFor(hop.listener, branch));
     this.#request = request;

@@ -4,7 +4,7 @@ import type { SipRequest, SipResponse } from '../message/message.js';
 import { param, parseNameAddr } from '../message/nameAddr.js';
 import type { ServerTransaction, ServerUser } from '../transaction/server.js';
 import type { ServerInviteTransaction, ServerInviteUser } from '../transaction/serverInvite.js';
-import type { Listener } from '../transport/hop.js';
+import type { Hop, Listener } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
 import { type BranchOwner, ProxyBranch } from './branch.js';
 import { bestOf, gatherChallenges, soften } from './choice.js';
@@ -88,22 +88,31 @@ export class ProxyCall implements BranchOwner, ServerInviteUser, ServerUser {
     const { transport } = this.core.layer;
     const { arrival, leaveFrom } = this.#parts;
     const next = copied?.next ?? { host: '', port: 0, transport: arrival.transport };
-    const prefer =
-      leaveFrom ?? transport.listenerFor(next.transport, next.host, arrival.localAddress) ?? arrival.listener;
-    const branch = new ProxyBranch(this, { uri, next }, prefer);
+    const named = this.#plan.flowTo?.(uri);
+    const flow = named === undefined ? undefined : transport.flows.way(named);
+    const near = transport.listenerFor(next.transport, next.host, arrival.localAddress);
+    const prefer = flow?.listener ?? leaveFrom ?? near ?? arrival.listener;
+    const branch = new ProxyBranch(this, { uri, next, flow }, prefer);
     this.#branches.push(branch);
     branch.start();
   }
 
-  copyFor(branch: ProxyBranch, listener: Listener): SipRequest {
+  copyFor(branch: ProxyBranch, listener: Listener, hop?: Hop): SipRequest {
     const { received, arrival, seal } = this.#parts;
     const { request } = copyFor(received, branch.target, this.#plan.headers) as { request: SipRequest };
     if (this.#plan.recordRoute !== true) return request;
     const isRegister = request.method === 'REGISTER';
     const name = isRegister ? 'Path' : 'Record-Route';
+    const { flows } = this.core.layer.transport;
+    const back = openedByPeer(arrival.hop) ? flows.keep(arrival) : undefined;
+    const on = openedByPeer(hop)
+      ? flows.keep({ listener: hop.listener, address: hop.address, port: hop.port, hop })
+      : undefined;
     // RFC 5658 §3: where it leaves by another way than it came, each side gets the route that it can use.
-    if (arrival.listener !== listener) request.prepend(name, seal.routeFor(arrival.listener, received.request));
-    request.prepend(name, seal.routeFor(listener, received.request));
+    if (arrival.listener !== listener || back !== undefined || on !== undefined) {
+      request.prepend(name, seal.routeFor(arrival.listener, received.request, back));
+    }
+    request.prepend(name, seal.routeFor(listener, received.request, on));
     if (isRegister) request.add('Require', 'path'); // RFC 3327 §5.2: a registrar that cannot keep it must say so
     return request;
   }
@@ -195,6 +204,9 @@ export class ProxyCall implements BranchOwner, ServerInviteUser, ServerUser {
     this.#searching = false;
   }
 }
+
+/** A connection that we could not make anew: whoever is at its other end is reached by it or not at all (RFC 5626 §5.1). */
+const openedByPeer = (hop: Hop | undefined): hop is Hop => hop?.connection !== undefined && !hop.dialable;
 
 /** Contacts of a redirection, by falling q. */
 const contactsOf = (response: SipResponse): string[] =>

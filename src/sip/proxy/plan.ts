@@ -11,6 +11,8 @@ export interface ProxyPlan {
   readonly recordRoute?: boolean | undefined;
   /** Try the contacts of a 3xx instead of handing it on (§16.7 step 4). Default false. */
   readonly followRedirects?: boolean | undefined;
+  /** The flow (`IncomingRequest.keepFlow`) by which a target is reached; absent or undefined: as its URI says. */
+  readonly flowTo?: ((target: string) => string | undefined) | undefined;
   /** How long a target may stay silent before it is given up; default: until Timer B or F. */
   readonly provisionalTimeoutMs?: number | undefined;
   /** How long a target may go without a final answer before it is given up; default: until Timer C or F. */

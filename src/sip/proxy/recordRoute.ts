@@ -9,6 +9,7 @@ import type { SipMessage, SipRequest } from '../message/message.js';
 import type { Listener } from '../transport/hop.js';
 
 const SEAL = 'seal';
+const FLOW = 'flow';
 const SEAL_BYTES = 12;
 
 export class RouteSeal {
@@ -19,9 +20,14 @@ export class RouteSeal {
     this.#key = key;
   }
 
-  /** Record-Route value (or Path) for the call of this request. */
-  routeFor(listener: Listener, request: SipMessage): string {
-    return `<${listener.contactUri};lr;${SEAL}=${this.#sealOf(request.callId, request.fromTag ?? '')}>`;
+  /**
+   * Record-Route value (or Path) for the call of this request.
+   * @param flow the connection by which this side of the call is reached, where nobody can connect to it
+   */
+  routeFor(listener: Listener, request: SipMessage, flow?: string): string {
+    const written = flow === undefined ? '' : Buffer.from(flow, 'latin1').toString('base64url');
+    const seal = this.#sealOf(request.callId, request.fromTag ?? '', written);
+    return `<${listener.contactUri};lr;${SEAL}=${seal}${written === '' ? '' : `;${FLOW}=${written}`}>`;
   }
 
   /** Whether the seal in this URI was made for the call of this request, whoever of the two sent it. */
@@ -29,16 +35,24 @@ export class RouteSeal {
     const seal = uriParam(uri, SEAL);
     if (seal === undefined || seal.length !== SEAL_BYTES * 2) return false;
     const given = Buffer.from(seal, 'latin1');
+    const flow = uriParam(uri, FLOW) ?? '';
     return [request.fromTag, request.toTag].some(
-      (tag) => tag !== undefined && timingSafeEqual(given, Buffer.from(this.#sealOf(request.callId, tag), 'latin1')),
+      (tag) =>
+        tag !== undefined && timingSafeEqual(given, Buffer.from(this.#sealOf(request.callId, tag, flow), 'latin1')),
     );
   }
 
-  #sealOf(callId: string, tag: string): string {
-    const seal = createHmac('sha256', this.#key).update(`${callId}\0${tag}`).digest('hex');
+  #sealOf(callId: string, tag: string, flow: string): string {
+    const seal = createHmac('sha256', this.#key).update(`${callId}\0${tag}\0${flow}`).digest('hex');
     return seal.slice(0, SEAL_BYTES * 2);
   }
 }
+
+/** The flow that a route of ours names. Only to be believed with its seal. */
+export const flowIn = (uri: SipUri): string | undefined => {
+  const written = uriParam(uri, FLOW);
+  return written === undefined ? undefined : Buffer.from(written, 'base64url').toString('latin1');
+};
 
 /** The URI of a Route value; undefined when it is none. */
 export const uriOfRoute = (route: string): SipUri | undefined => {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Source } from '../face.js';
 import { buildResponse } from '../dialog/incomingRequest.js';
 import type { CoreHost } from '../dialog/host.js';
-import { findWays, hopOf } from '../dialog/outgoing.js';
+import { type LaunchUser, findWays, hopOf } from '../dialog/outgoing.js';
 import type { SipRequest } from '../message/message.js';
 import { parseNameAddr } from '../message/nameAddr.js';
 import { type SipUri, parseUri } from '../message/uri.js';
@@ -14,14 +14,15 @@ import type { Arrival } from '../transport/layer.js';
 import { ProxyCall } from './call.js';
 import { type Received, copyFor, hasLooped, hopsLeft, loopMarkOf, nextHopOfTarget } from './forward.js';
 import type { ProxyListener, ProxyPlan, ProxyRefusal } from './plan.js';
-import { RouteSeal, uriOfRoute } from './recordRoute.js';
+import { RouteSeal, flowIn, uriOfRoute } from './recordRoute.js';
 
 /** A request with the routes taken off that lead through us. */
 interface Unrouted extends Received {
   /** True when one of them carried our seal for this call. */
   readonly sealed: boolean;
-  /** The listener that the last of them named. */
+  /** The listener that the last of them named, and the flow, where it had a seal. */
   readonly listener: Listener | undefined;
+  readonly flow: string | undefined;
 }
 
 const NOBODY: ProxyListener = { onTargetFinal: () => {}, onDone: () => {} };
@@ -101,7 +102,8 @@ export class Relay {
     const onRelayed = this.#onRelayed;
     if (onRelayed !== undefined) this.#core.guard(() => onRelayed(request, arrival));
     const parts = { transaction, received, arrival, seal: this.#seal, leaveFrom: received.listener };
-    new ProxyCall(this.#core, parts, { targets: [received.request.uri] }, NOBODY).start();
+    const plan = { targets: [received.request.uri], flowTo: () => flowOf(received) };
+    new ProxyCall(this.#core, parts, plan, NOBODY).start();
     return true;
   }
 
@@ -115,7 +117,9 @@ export class Relay {
     const { request, next } = copied;
     const { transport } = core.layer;
     const prefer = received.listener ?? transport.listenerFor(next.transport, next.host) ?? arrival.listener;
-    findWays(core, next, prefer, {
+    const named = flowOf(received);
+    const flow = named === undefined ? undefined : transport.flows.way(named);
+    const user: LaunchUser = {
       onWays: (ways) => {
         const hop = hopOf(core, ways[0] as Way);
         request.prepend('Via', core.layer.viaFor(hop.listener, statelessBranch(ack)));
@@ -124,7 +128,9 @@ export class Relay {
       },
       onUnresolved: () => {},
       abandon: () => {},
-    });
+    };
+    if (flow === undefined) findWays(core, next, prefer, user);
+    else user.onWays([flow]);
     return true;
   }
 
@@ -149,6 +155,7 @@ export class Relay {
     const routes = request.headerList('Route');
     let sealed = false;
     let listener: Listener | undefined;
+    let flow: string | undefined;
     const own = request.uri.includes(';lr') ? this.#own(parseUri(request.uri)) : undefined;
     const last = routes.at(-1);
     if (own !== undefined && last !== undefined) {
@@ -159,11 +166,13 @@ export class Relay {
     for (let first = routes[0]; first !== undefined; first = routes[0]) {
       const mine = this.#own(uriOfRoute(first));
       if (mine === undefined) break;
-      sealed ||= this.#seal.holds(mine.uri, request);
+      const holds = this.#seal.holds(mine.uri, request);
+      sealed ||= holds;
+      flow = holds ? flowIn(mine.uri) : undefined;
       listener = mine.listener;
       routes.shift();
     }
-    return { request, routes, loopMark, sealed, listener };
+    return { request, routes, loopMark, sealed, listener, flow };
   }
 
   #own(uri: SipUri | undefined): { readonly uri: SipUri; readonly listener: Listener } | undefined {
@@ -175,6 +184,9 @@ export class Relay {
     return listener === undefined ? undefined : { uri, listener };
   }
 }
+
+/** Whoever put a route of his own behind ours is followed. */
+const flowOf = ({ routes, flow }: Unrouted): string | undefined => (routes.length === 0 ? flow : undefined);
 
 /** §16.11: the same ACK gets the same branch, though nothing is kept. */
 const statelessBranch = (ack: SipRequest): string =>
