@@ -5,6 +5,7 @@ import { DrachtioServer } from '../../src/drachtio/index.js';
 import { SystemClock, SystemRandom } from '../../src/kernel/index.js';
 import { NodeNetwork, TlsIdentity } from '../../src/net/index.js';
 import { certificateFolder, makeCertificate } from '../support/certificates.js';
+import { DrachtioClient } from '../support/drachtioClient.js';
 import { DrachtioRig, SECRET } from '../support/drachtioRig.js';
 import { type SrfMessage, type SrfProgram, connectSrf, event, failure, startSrf } from '../support/srfApp.js';
 
@@ -287,4 +288,83 @@ t.test('100 Trying: for a program that has the tag, and for no other', async (t)
     await done;
     t.strictSame(seen, tags.length > 0 ? [100, 180, 486] : [180, 486]);
   }
+});
+
+t.test('heavy frames: many bytes a character, many characters a body, many frames at once', async (t) => {
+  const { rig, srf, caller, callee } = await stage(t, (program) => {
+    program.use('message', (req, res) => res.send(200, { headers: { Subject: req.get('Subject') }, body: req.body }));
+  });
+  const words = 'zażółć gęślą 日本語 \u{1F4DE}';
+  const text = {
+    body: words,
+    contentType: 'text/plain;charset=utf-8',
+    headers: [['Subject', words] as [string, string]],
+  };
+  caller.sendRequest('MESSAGE', { target: rig.sip(), ...text });
+  const echoed = await caller.expect('200 MESSAGE');
+  t.equal(Buffer.from(echoed.text, 'utf8').toString(), words);
+  t.equal(echoed.header('Content-Length'), String(Buffer.byteLength(words)), 'octets, where srf counted characters');
+
+  // Far beyond what drachtio-server takes in one frame, and 40 of them in one go.
+  const long = words.repeat(800);
+  const answers = Array.from(
+    { length: 40 },
+    (_, i) =>
+      new Promise<SrfMessage>((resolve, reject) =>
+        srf.request(
+          callee.uri,
+          { method: 'MESSAGE', body: long, headers: { 'Content-Type': 'text/plain', 'X-Number': String(i) } },
+          (error, request) => (error === null ? request.on('response', resolve) : reject(error)),
+        ),
+      ),
+  );
+  const numbers = new Set<string | undefined>();
+  for (let i = 0; i < 40; i++) {
+    const message = await callee.expectRequest('MESSAGE');
+    numbers.add(message.header('X-Number'));
+    t.equal(message.message.body.length, Buffer.byteLength(long));
+    message.respond(200);
+  }
+  t.equal(numbers.size, 40);
+  for (const answer of await Promise.all(answers)) t.equal(answer.status, 200);
+});
+
+t.test('frames that lie about their length end that connection, and no other', async (t) => {
+  const { rig, srf, caller } = await stage(t, (program) => program.options((_req, res) => res.send(200)));
+  const auth = `x|authenticate|${SECRET}|`;
+  const first = `${auth.length}#${auth}`;
+  const lies = [
+    ...['-5#', '+5#', '0#', '00000000000#', '99999999999#', '1e3#x', '5.0#', '#', ' 5#', '0x10#', '5 #', '\n5#'],
+    ...[`${1024 * 1024 + 1}#`, '4294967301#', 'abc', '\0\0\0\0'],
+  ];
+  for (const lie of lies) {
+    const app = await DrachtioClient.connect(rig.control);
+    app.writeRaw(Buffer.from(first + lie + 'y|ping'));
+    await app.expect('OK');
+    await app.closed;
+  }
+  // One that says more than it sends is simply not there yet; one that says less makes the rest a lie.
+  const waiting = await DrachtioClient.connect(rig.control);
+  waiting.writeRaw(Buffer.from(`${first}500#y|ping`));
+  await waiting.expect('OK');
+  const short = await DrachtioClient.connect(rig.control);
+  short.writeRaw(Buffer.from(`${first}6#y|pingz|ping`));
+  await short.expect('OK');
+  await short.expect('OK');
+  await short.closed;
+  // Every frame cut at every byte.
+  const cut = await DrachtioClient.connect(rig.control);
+  const whole = Buffer.from(`${first}6#y|ping`);
+  for (const byte of whole) cut.writeRaw(Buffer.from([byte]));
+  await cut.expect('OK');
+  t.equal((await cut.expect('OK')).outcome, 'OK|pong');
+  // Before it has proved itself, nobody may make us keep more than a little.
+  const stranger = await DrachtioClient.connect(rig.control);
+  stranger.writeRaw(Buffer.from('5000#'));
+  await stranger.closed;
+  caller.sendRequest('OPTIONS', { target: rig.sip() });
+  await caller.expect('200 OPTIONS');
+  t.ok(srf.idle);
+  for (const app of [waiting, cut]) app.close();
+  await Promise.all([waiting.closed, cut.closed]);
 });
