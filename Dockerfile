@@ -21,5 +21,5 @@ RUN mkdir -p /var/lib/tandem && chown node:node /var/lib/tandem
 USER node
 VOLUME /var/lib/tandem
 EXPOSE 5060/udp 5060/tcp
-ENTRYPOINT ["node", "dist/main.js"]
+ENTRYPOINT ["node", "--use-largepages=silent", "dist/main.js"]
 CMD ["start"]

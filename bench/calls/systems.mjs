@@ -63,10 +63,13 @@ const writeConfig = (folder) => {
   return file;
 };
 
+/** As `npm start` does. */
+const AS_STARTED = ['--use-largepages=silent'];
+
 const startTandem = async (folder, { dist, nodeFlags, keepLog }) => {
   assertFree(TANDEM, PORT);
   const config = writeConfig(folder);
-  const child = launch(process.execPath, [...nodeFlags, join(dist, 'main.js'), 'start', '--config', config], {
+  const child = launch(process.execPath, [...AS_STARTED, ...nodeFlags, join(dist, 'main.js'), 'start', '--config', config], {
     log: keepLog === true ? join(folder, 'tandem.log') : '/dev/null',
     cwd: folder,
   });

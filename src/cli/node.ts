@@ -98,6 +98,7 @@ export class Node {
     this.#tls = this.#createTls();
     this.#network = new NodeNetwork({
       clock,
+      gatherMs: config.sip.gatherMs,
       tls: this.#tls,
       webSocket: {
         maxMessageBytes: config.sip.maxMessageBytes,

@@ -43,7 +43,8 @@ const sip = section('SIP signalling', {
     default: {},
   }),
   localNets: Type.Array(Type.String({ description: 'ADDRESS/BITS or ADDRESS', minLength: 2 }), {
-    description: 'Networks on this side of the NAT: their peers are told the address listened on, whatever sip.advertise says',
+    description:
+      'Networks on this side of the NAT: their peers are told the address listened on, whatever sip.advertise says',
     default: [],
   }),
   largeRequests: Type.Enum(['tcp', 'udp'], {
@@ -57,7 +58,8 @@ const sip = section('SIP signalling', {
     default: 'peer',
   }),
   maxConnections: Type.Integer({
-    description: 'TCP, TLS and WebSocket connections open at a time; beyond it silent ones give way, then new ones are closed',
+    description:
+      'TCP, TLS and WebSocket connections open at a time; beyond it silent ones give way, then new ones are closed',
     minimum: 1,
     maximum: 1_000_000,
     default: 4096,
@@ -74,6 +76,13 @@ const sip = section('SIP signalling', {
       'A double CRLF (RFC 5626) this often over silent connections that Tandem opened; one that stops answering it is closed. 0: none',
     minimum: 0,
     maximum: 3600,
+    default: 0,
+  }),
+  gatherMs: Type.Number({
+    description:
+      'Longest time in milliseconds that a datagram waits for others, so that several are taken at a time. Only while two or more come in that time; 0: none waits',
+    minimum: 0,
+    maximum: 5,
     default: 0,
   }),
   maxMessageBytes: Type.Integer({

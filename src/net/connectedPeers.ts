@@ -4,6 +4,7 @@ import type { Clock, Timer } from '../kernel/index.js';
 import { answerAtOnce, errorCode } from './addresses.js';
 import type { DatagramSink, SocketAddress } from './ports.js';
 import { type UdpHandle, handleOf } from './polledSocket.js';
+import type { ReceivePace } from './receivePace.js';
 import { askBuffers } from './socketBuffers.js';
 
 /** Most peers that get a socket of their own; the rest share the main socket. */
@@ -12,6 +13,11 @@ export const MAX_PEERS = 256;
 export const PEER_IDLE_MS = 60_000;
 /** A full table gives up no peer that had traffic within this time: its answers may be waiting in the socket. */
 const EVICTABLE_AFTER_MS = 5_000;
+
+export interface PeerDeps {
+  readonly clock: Clock;
+  readonly pace?: ReceivePace | undefined;
+}
 
 interface Peer {
   readonly key: string;
@@ -33,15 +39,17 @@ export class ConnectedPeers {
   readonly #local: SocketAddress;
   readonly #sink: DatagramSink;
   readonly #clock: Clock;
+  readonly #pace: ReceivePace | undefined;
   readonly #peers = new Map<string, Peer>();
   #sweep: Timer | undefined;
   #fullUntilMs = -Infinity;
   #closed = false;
 
-  constructor(local: SocketAddress, sink: DatagramSink, clock: Clock) {
+  constructor(local: SocketAddress, sink: DatagramSink, { clock, pace }: PeerDeps) {
     this.#local = local;
     this.#sink = sink;
     this.#clock = clock;
+    this.#pace = pace;
   }
 
   /** Sockets open now. */
@@ -116,6 +124,7 @@ export class ConnectedPeers {
       if (connected) this.#failed(remote, errorCode(error, 'EIO'));
     });
     socket.on('message', (data, from) => {
+      this.#pace?.took();
       peer.usedMs = this.#clock.nowMs();
       if (!this.#closed) this.#sink.onDatagram(data, from.address, from.port);
     });

@@ -4,11 +4,14 @@ import type { Clock } from '../kernel/index.js';
 import { answerAtOnce, errorCode } from './addresses.js';
 import { ConnectedPeers } from './connectedPeers.js';
 import type { DatagramSink, DatagramSocket, SocketAddress } from './ports.js';
+import type { ReceivePace } from './receivePace.js';
 import { askBuffers } from './socketBuffers.js';
 
 export interface DatagramOptions {
   readonly clock: Clock;
   readonly connectPeers: boolean;
+  /** Absent: each datagram is taken as it comes. */
+  readonly pace?: ReceivePace | undefined;
   readonly onClosed: (socket: NodeDatagramSocket) => void;
 }
 
@@ -33,8 +36,10 @@ export class NodeDatagramSocket implements DatagramSocket {
     this.#onClosed = options.onClosed;
     const { address, port } = socket.address();
     this.local = { address, port };
-    this.#peers = options.connectPeers ? new ConnectedPeers(this.local, sink, options.clock) : undefined;
+    this.#peers = options.connectPeers ? new ConnectedPeers(this.local, sink, options) : undefined;
+    const { pace } = options;
     socket.on('message', (data, from) => {
+      pace?.took();
       if (!this.#closed) sink.onDatagram(data, from.address, from.port);
     });
     // Errors of receiving belong to no peer and leave the socket working.

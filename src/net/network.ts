@@ -16,6 +16,7 @@ import type {
   StreamProtocol,
   StreamSink,
 } from './ports.js';
+import { ReceivePace } from './receivePace.js';
 import { createStreamServer } from './servers.js';
 import { NodeStreamConnection, type StreamOptions } from './stream.js';
 import { MIN_TLS, type TlsIdentity, checkSipIdentity } from './tlsIdentity.js';
@@ -29,6 +30,8 @@ export interface NodeNetworkOptions {
    * Linux, whose rules for sockets that share a port it relies on; false elsewhere.
    */
   readonly connectPeers?: boolean;
+  /** Longest time in milliseconds that a datagram waits for others while many come (see ReceivePace); 0 or absent: none. */
+  readonly gatherMs?: number | undefined;
   /** Default 5000. */
   readonly connectTimeoutMs?: number;
   /** Accepted connections of one listener that may be open at a time; more are closed at once. Default 10000. */
@@ -51,6 +54,7 @@ export interface NetworkDump {
 export class NodeNetwork implements Network {
   readonly #clock: Clock;
   readonly #connectPeers: boolean;
+  readonly #pace: ReceivePace | undefined;
   readonly #connectTimeoutMs: number;
   readonly #maxAccepted: number;
   readonly #datagramSockets = new Set<NodeDatagramSocket>();
@@ -63,6 +67,8 @@ export class NodeNetwork implements Network {
   constructor(options: NodeNetworkOptions = {}) {
     this.#clock = options.clock ?? new SystemClock();
     this.#connectPeers = options.connectPeers ?? process.platform === 'linux';
+    const { gatherMs = 0 } = options;
+    this.#pace = gatherMs > 0 ? new ReceivePace(gatherMs) : undefined;
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000;
     this.#maxAccepted = options.maxAccepted ?? 10_000;
     this.#tls = options.tls;
@@ -80,6 +86,7 @@ export class NodeNetwork implements Network {
       const bound = new NodeDatagramSocket(await bindSocket(local, this.#connectPeers), sink, {
         clock: this.#clock,
         connectPeers: this.#connectPeers,
+        pace: this.#pace,
         onClosed: (socket) => this.#datagramSockets.delete(socket),
       });
       this.#datagramSockets.add(bound);

@@ -3,6 +3,7 @@ import t from 'tap';
 import { ManualClock, TandemError } from '../../src/kernel/index.js';
 import { type DatagramSocket, NodeNetwork, SimWorld, SystemResolver } from '../../src/net/index.js';
 import type { HostResolver, SipNetwork } from '../../src/sip/ports.js';
+import { PaceRule } from '../../src/net/receivePace.js';
 import { echoDatagrams, HeardDatagrams } from '../support/netSinks.js';
 
 const IP = '127.0.31.1';
@@ -287,5 +288,53 @@ t.test('refusals', { skip: process.platform === 'linux' ? false : 'relies on Lin
     socket.close();
     echo.close();
     t.same(network.dump(), NOTHING);
+  });
+});
+
+t.test('the pace of taking datagrams', async (t) => {
+  /** Datagrams evenly over a second, the loop turning for each, or when it has rested. @returns rests in milliseconds */
+  const rests = (perSecond: number, intervalMs: number, turnMs = 0): number[] => {
+    const rule = new PaceRule(intervalMs);
+    const found: number[] = [];
+    let freeMs = 0;
+    for (let i = 0; i < perSecond; i++) {
+      const nowMs = (i * 1000) / perSecond;
+      rule.took();
+      if (nowMs < freeMs) continue;
+      const restMs = rule.restMs(nowMs + turnMs);
+      if (i > perSecond / 2) found.push(restMs);
+      freeMs = nowMs + turnMs + restMs;
+    }
+    return found;
+  };
+
+  t.test('few are taken as they come', async (t) => {
+    t.ok(rests(600, 2).every((restMs) => restMs === 0));
+  });
+
+  t.test('many are left to gather, never longer than is allowed', async (t) => {
+    const found = rests(3000, 2);
+    t.ok(found.every((restMs) => restMs < 2.001));
+    t.ok(found.length < 600, `${found.length} turns for 1500 datagrams`);
+  });
+
+  t.test('a thread that is busy for as long as the interval does not rest', async (t) => {
+    t.ok(rests(3000, 2, 2).every((restMs) => restMs === 0));
+  });
+
+  t.test('all datagrams are taken, in their order, also while the thread rests', async (t) => {
+    const network = new NodeNetwork({ gatherMs: 2 });
+    const [socket, heard] = await bind(network, 0);
+    const [sender] = await bind(new NodeNetwork(), 0);
+    const count = 600;
+    for (let i = 0; i < count; i++) {
+      sender.send(Buffer.from(`${i}`), socket.local.address, socket.local.port, false);
+      if (i % 10 === 9) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await heard.until(() => heard.datagrams.length === count);
+    t.same(
+      heard.texts,
+      Array.from({ length: count }, (_, i) => `${i}`),
+    );
   });
 });
