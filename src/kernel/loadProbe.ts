@@ -10,9 +10,10 @@ export interface LoadProbe {
 const SCHEDSTAT = '/proc/self/schedstat';
 
 /**
- * The scheduler's own books, where the system keeps them (Linux): a thread that rests within its loop, to let datagrams
- * gather, is not busy, and one that others keep from its core is. Elsewhere the event loop's account of itself.
- * For the process's first thread only.
+ * The lesser of two accounts, each of which errs upwards. The event loop's own: how long it had something to do; a thread
+ * that rests within its loop, to let datagrams gather, looks busy to it. The scheduler's (Linux): how long the thread
+ * worked or waited for a core; one that has little to do on a crowded machine, and waits long for each bit of it, looks
+ * busy to that. For the process's first thread only.
  */
 export class SystemLoadProbe implements LoadProbe {
   readonly #file = openOr(SCHEDSTAT);
@@ -29,15 +30,14 @@ export class SystemLoadProbe implements LoadProbe {
     const nowMs = performance.now();
     const elapsedMs = nowMs - this.#atMs;
     this.#atMs = nowMs;
+    const before = this.#loop;
+    this.#loop = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(this.#loop, before);
     const worked = this.#worked();
-    if (worked === undefined) {
-      const before = this.#loop;
-      this.#loop = performance.eventLoopUtilization();
-      return performance.eventLoopUtilization(this.#loop, before).utilization;
-    }
+    if (worked === undefined || elapsedMs <= 0) return utilization;
     const spentMs = worked - this.#workedMs;
     this.#workedMs = worked;
-    return elapsedMs <= 0 ? 0 : Math.min(1, Math.max(0, spentMs / elapsedMs));
+    return Math.min(utilization, Math.max(0, spentMs / elapsedMs));
   }
 
   /** Milliseconds of work and of waiting since the thread began. */

@@ -76,12 +76,12 @@ const sampled = (state: OverloadState, busy: number, rate: number, times = 1): O
 };
 
 t.test('the controller: what makes it begin, what makes it end', async (t) => {
-  t.equal(sampled(NO_OVERLOAD, 1, 500, 3).limit, Infinity, 'a pause of 300 ms is none of its business');
-  t.equal(sampled(NO_OVERLOAD, 1, 5, 100).limit, Infinity, 'nor a thread that is busy with other things than calls');
-  const limited = sampled(sampled(NO_OVERLOAD, 0.5, 500, 20), 1, 500, 4);
+  t.equal(sampled(NO_OVERLOAD, 1, 500, 5).limit, Infinity, 'a pause of 500 ms is none of its business');
+  t.equal(sampled(NO_OVERLOAD, 1, 30, 100).limit, Infinity, 'nor a thread that is busy with other things than calls');
+  const limited = sampled(sampled(NO_OVERLOAD, 0.5, 500, 20), 1, 500, 6);
   t.ok(limited.limit > 400 && limited.limit < 500, `${limited.limit.toFixed(0)} a second`);
   t.ok(sampled(limited, 1, 5000, 5).limit < 0.6 * limited.limit, 'it falls while the processor is full');
-  t.equal(sampled(limited, 1, 5000, 500).limit, 20, 'but not to nothing');
+  t.equal(sampled(limited, 1, 5000, 500).limit, 50, 'but not to nothing');
   t.ok(sampled(limited, 0.5, 5000, 5).limit > 1.15 * limited.limit, 'it rises while there is room');
   t.not(sampled(limited, 0.5, 5000, 12).limit, Infinity, 'it stays while more is offered than it allows');
   t.equal(sampled(limited, 0.5, 100, 20).limit, Infinity, 'it ends when less is offered, after a second');

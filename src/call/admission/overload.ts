@@ -36,7 +36,7 @@ export interface OverloadState {
 export const NO_OVERLOAD: OverloadState = { limit: Infinity, busy: 0, admittedPerS: 0, offeredPerS: 0, streak: 0 };
 
 /** Where fewer calls come in than this a second, it is something else that makes the node busy. */
-const LEAST_PER_S = 20;
+const LEAST_PER_S = 50;
 /** Weight of the newest sample. */
 const QUICK = 0.5;
 const SLOW = 0.3;
@@ -49,7 +49,7 @@ const STEEPEST = 0.06;
 /** What the limit begins with, of the rate that was being served when the processor was full. */
 const FIRST = 0.85;
 /** So many saturated samples in a row begin the control: a collection of garbage or a new routing table makes fewer. */
-const HOT = 4;
+const HOT = 6;
 /** So many calm samples end it. */
 const CALM = 10;
 

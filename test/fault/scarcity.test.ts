@@ -1,0 +1,150 @@
+/** A whole node that runs out of file descriptors and of disk: calls go on, it says so, and no record is lost (R17). */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, readdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { type Socket, connect } from 'node:net';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { CallRecord } from '../../src/call/record/cdr.js';
+import { CallLoad } from '../support/callLoad.js';
+import { MAIN } from '../support/tandemNode.js';
+
+const NODE = { address: '127.0.37.11', port: 37_100 };
+const ADMIN = NODE.port + 1;
+const CALLER = { address: '127.0.37.12', port: 37_110, number: '+18005550100' };
+const CALLEE = { address: '127.0.37.13', port: 37_120 };
+const DESCRIPTORS = 256;
+const CONNECTIONS = 400;
+
+const ROUTING = {
+  accounts: [{ sid: 'demo' }],
+  carriers: [{ id: 'telco', kind: 'byo', gateways: [{ uri: `sip:${CALLEE.address}:${CALLEE.port}` }] }],
+  trunks: [
+    {
+      trunk_sid: 'trk',
+      account_sid: 'demo',
+      trunk_name: 'pbx',
+      whitelisted_ips: [{ ip: CALLER.address }],
+      phone_numbers: [{ phone_number: CALLER.number, mode: 'pstn', carrier: 'telco' }],
+    },
+  ],
+};
+
+const CONFIG = {
+  node: { id: 'scarce' },
+  sip: { listen: [`udp://${NODE.address}:${NODE.port}`, `tcp://${NODE.address}:${NODE.port}`] },
+  store: { kind: 'file', path: './routing.yaml' },
+  admin: { listen: `${NODE.address}:${ADMIN}` },
+  cdr: { path: './cdr' },
+};
+
+/** With as many descriptors as the shell lets it have. */
+const startNode = async (folder: string): Promise<ChildProcess> => {
+  writeFileSync(join(folder, 'tandem.yaml'), JSON.stringify(CONFIG));
+  writeFileSync(join(folder, 'routing.yaml'), JSON.stringify(ROUTING));
+  const command = `ulimit -n ${DESCRIPTORS} && exec "$0" "$@"`;
+  const args = ['-c', command, process.execPath, MAIN, 'start', '--config', join(folder, 'tandem.yaml')];
+  const child = spawn('bash', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const killWithUs = (): void => void child.kill('SIGKILL');
+  process.once('exit', killWithUs);
+  child.once('exit', () => process.removeListener('exit', killWithUs));
+  let log = '';
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.on('data', (data: Buffer) => {
+      log = (log + data.toString()).slice(-20_000);
+      if (log.includes('"msg":"tandem is up"')) resolve();
+    });
+    child.once('exit', () => reject(new Error(`the node ended:\n${log}`)));
+  });
+  return child;
+};
+
+const stop = async (t: Test, node: ChildProcess): Promise<void> => {
+  const stopped = once(node, 'exit');
+  node.kill('SIGTERM');
+  t.same(await stopped, [0, null], 'it ends in good order');
+};
+
+const recordsIn = (folder: string): CallRecord[] =>
+  readdirSync(folder)
+    .filter((name) => /^cdr(\.2.*)?\.jsonl$/.test(name))
+    .flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n'))
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as CallRecord);
+
+const expectWhole = (t: Test, folder: string, load: CallLoad): void => {
+  const records = recordsIn(join(folder, 'cdr'));
+  const numbers = new Set(records.map(({ calledE164 }) => calledE164));
+  t.same(
+    [...load.answered].filter((number) => !numbers.has(number)),
+    [],
+    `each of ${load.answered.size} calls has a record`,
+  );
+  t.equal(numbers.size, records.length, 'and none has two');
+};
+
+const metric = async (name: string): Promise<number> => {
+  const page = await (await fetch(`http://${NODE.address}:${ADMIN}/metrics`)).text();
+  return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (.*)$`, 'm').exec(page)?.[1] ?? 0);
+};
+
+const openLoad = async (t: Test): Promise<CallLoad> => {
+  const load = new CallLoad({ node: NODE, caller: CALLER, callee: CALLEE, callsPerSecond: 60, mostTalkMs: 300 });
+  await load.open();
+  t.teardown(() => load.close());
+  return load;
+};
+
+/** The system accepts for a program before the program does: it has its connections a moment later. */
+const until = async (count: () => number, least: number): Promise<number> => {
+  const limit = performance.now() + 20_000;
+  while (count() < least && performance.now() < limit) await new Promise<void>((resolve) => void setImmediate(resolve));
+  return count();
+};
+
+t.test(`${DESCRIPTORS} descriptors and ${CONNECTIONS} connections`, { timeout: 120_000 }, async (t) => {
+  const folder = t.testdir({});
+  const node = await startNode(folder);
+  t.teardown(() => node.kill('SIGKILL'));
+  const load = await openLoad(t);
+  load.start();
+  await load.untilAnswered(40);
+  const sockets: Socket[] = [];
+  for (let i = 0; i < CONNECTIONS; i++) {
+    const port = i % 4 === 3 ? ADMIN : NODE.port;
+    const socket = connect({ host: NODE.address, port, localAddress: CALLER.address });
+    socket.on('error', () => {});
+    sockets.push(socket);
+  }
+  const used = await until(() => readdirSync(`/proc/${node.pid}/fd`).length, DESCRIPTORS - 8);
+  t.ok(used >= DESCRIPTORS - 8, `${used} descriptors in use`);
+  await load.untilAnswered(load.answered.size + 200);
+  t.same([...load.refused], [], 'no call was refused');
+  for (const socket of sockets) socket.destroy();
+  await load.untilAnswered(load.answered.size + 40);
+  const health = await fetch(`http://${NODE.address}:${ADMIN}/healthz`);
+  t.equal(health.status, 200, 'it can be reached again');
+  load.pause(false);
+  await stop(t, node);
+  expectWhole(t, folder, load);
+});
+
+t.test('a disk that is full, and has room again', { timeout: 120_000 }, async (t) => {
+  const folder = t.testdir({});
+  const file = join(folder, 'cdr', 'cdr.jsonl');
+  mkdirSync(join(folder, 'cdr'));
+  symlinkSync('/dev/full', file);
+  const node = await startNode(folder);
+  t.teardown(() => node.kill('SIGKILL'));
+  const load = await openLoad(t);
+  load.start();
+  await load.untilAnswered(200);
+  t.same([...load.refused], [], 'calls go on');
+  t.ok((await metric('tandem_cdr_pending')) > 100, 'their records wait');
+  t.ok((await metric('tandem_cdr_alarms_total')) > 0, 'and somebody is told');
+  unlinkSync(file);
+  await load.untilAnswered(load.answered.size + 150);
+  load.pause(false);
+  await stop(t, node);
+  expectWhole(t, folder, load);
+});
