@@ -13,7 +13,7 @@ import type {
   GatewayView,
   SpendView,
 } from '../call/routing/decision.js';
-import { type TransferWish, decideTransfer } from '../call/routing/decideTransfer.js';
+import { type Owner, type TransferWish, decideTransfer } from '../call/routing/decideTransfer.js';
 import { mediaSettingsOf } from '../call/routing/mediaSettings.js';
 import { limitCode } from '../call/routing/finish.js';
 import type { RoutingTable } from '../call/routing/table.js';
@@ -152,6 +152,16 @@ export class LiveAdmission implements Admission, SourceGate {
       },
     };
     return ok({ request, dial: { ...first, decision, media }, flows });
+  }
+
+  speaksFor({ sourceAddress, provedTrunks }: CallRequest, { kind, id }: Owner): boolean {
+    const table = this.#holder.current;
+    const listed = table.ownersOf(sourceAddress).some((owner) => owner.kind === kind && owner.id === id);
+    if (kind === 'carrier') return listed;
+    const trunk = table.trunk(id)?.trunk;
+    if (trunk === undefined || trunk.status === 'inactive') return false;
+    if ((trunk.credentials?.length ?? 0) === 0) return listed;
+    return provedTrunks?.includes(id) === true && (listed || trunk.whitelisted_ips.length === 0);
   }
 
   /** By the table of now: a transfer is a call that begins now. */

@@ -32,6 +32,8 @@ export interface RigOptions {
   readonly inboundPrice?: Priced;
   /** Why a destination must not be tried: the limits of its carrier. */
   readonly enter?: (destination: Destination) => ReasonCode | undefined;
+  /** Whose INVITEs with Replaces are whose; default: those of 127.0.20.20 are any trunk's. */
+  readonly speaksFor?: (request: CallRequest, id: string) => boolean;
   /** Decides on transfers; without it nobody transfers to numbers. */
   readonly transfer?: (wish: TransferWish) => Decision;
   /** Replaces the decision that accepts. */
@@ -61,6 +63,8 @@ export class CallRig {
       admit: (request) => this.#admit(request),
       isListed: (address) => address.startsWith('127.0.20.'),
       revision: 'r1',
+      speaksFor: (request, { kind, id }) =>
+        options.speaksFor?.(request, id) ?? (kind === 'trunk' && request.sourceAddress === '127.0.20.20'),
       ...(options.transfer === undefined ? {} : { transfer: (wish) => this.#transfer(wish) }),
     };
     this.service = new CallService({

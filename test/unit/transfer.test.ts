@@ -659,6 +659,161 @@ t.test('attended', async (t) => {
   });
 });
 
+/** The PBX's switchboard takes the place of B1. */
+const newcomer = (signal: FakeSignal, body: string, named = 'B1@fake;to-tag=lt;from-tag=rt', host = '127.0.20.20') =>
+  signal.call({
+    body,
+    source: { transport: 'udp', address: host, port: 5060 },
+    headers: [
+      ['Replaces', named],
+      ['Require', 'replaces'],
+    ],
+  });
+
+t.test('INVITE with Replaces', async (t) => {
+  t.test(
+    'the other end is offered its media, then the one who is replaced leaves; both calls have a record',
+    async (t) => {
+      const { rig, signal, a, b } = talk();
+      const z = newcomer(signal, C);
+      a.respondsReinvite(200, A);
+      t.equal(rig.state, 'transferring');
+      z.acks();
+      t.strictSame(short(signal.takeLadder()), [
+        'A2 -> INVITE [C]',
+        'A <- re-INVITE [C]',
+        'A -> 200 (re-INVITE) [A]',
+        'A <- ACK (re-INVITE)',
+        'A2 <- 200 [A]',
+        'A2 -> ACK',
+        'B1 <- BYE',
+      ]);
+      b.confirms();
+      z.asks('INFO');
+      a.responds(200);
+      const hold = a.reinvitesWith('hold');
+      z.respondsReinvite(200, 'held');
+      hold.acks();
+      t.equal(signal.takeLadder().filter((line) => line.startsWith('B1')).length, 1);
+      rig.clock.advance(3000);
+      z.byes();
+      a.confirms();
+      const [first, second] = rig.recorder.records;
+      t.match(first, {
+        endedBy: 'callee',
+        transfers: [{ kind: 'replaced', referrer: 'callee', otherCallId: second?.callId, outcome: 'completed' }],
+      });
+      t.match(second, { outcome: 'answered', trunkSid: 'trk_demo', destination: null, charge: null, talkMs: 3000 });
+      whole(t, rig);
+    },
+  );
+
+  t.test('without an offer of its own, it answers that of the other end', async (t) => {
+    const { rig, signal, a, b } = talk();
+    const z = newcomer(signal, '');
+    a.respondsReinvite(200, A);
+    z.acks(C);
+    t.strictSame(short(signal.takeLadder()).slice(1), [
+      'A <- re-INVITE',
+      'A -> 200 (re-INVITE) [A]',
+      'A2 <- 200 [A]',
+      'A2 -> ACK [C]',
+      'A <- ACK (re-INVITE) [C]',
+      'B1 <- BYE',
+    ]);
+    b.confirms();
+    rig.service.registry.hangUpAll({ sipStatus: 503, reasonCode: 'drain_limit', q850: 41 });
+    a.confirms();
+    z.confirms();
+    t.match(rig.recorder.records, [{ reasonCode: 'drain_limit' }, { reasonCode: 'drain_limit' }]);
+    whole(t, rig);
+  });
+
+  t.test('the other end refuses, or the newcomer gives up: all as before', async (t) => {
+    const { rig, signal, a, b } = talk();
+    const refused = newcomer(signal, C);
+    a.respondsReinvite(488);
+    t.equal(refused.rejected?.status, 488);
+    const gone = newcomer(signal, C);
+    gone.cancels();
+    signal.takeLadder();
+    a.respondsReinvite(200, A);
+    t.strictSame(short(signal.takeLadder()).slice(-2), ['A <- ACK (re-INVITE)', 'A <- re-INVITE [B]']);
+    a.respondsReinvite(200, A);
+    const silent = newcomer(signal, C);
+    a.respondsReinvite(200, A);
+    silent.ends({ kind: 'ack_timeout' });
+    a.respondsReinvite(200, A);
+    t.equal(rig.state, 'established');
+    b.byes();
+    a.confirms();
+    t.match(rig.recorder.records, [
+      { outcome: 'rejected', sipStatus: 488 },
+      { outcome: 'cancelled' },
+      { reasonCode: 'ack_timeout' },
+      { outcome: 'answered', transfers: [{ sipStatus: 488 }, { sipStatus: 487 }, { sipStatus: 487 }] },
+    ]);
+    whole(t, rig);
+  });
+
+  t.test('an end goes meanwhile', async (t) => {
+    for (const answered of [false, true]) {
+      const { rig, signal, a, b } = talk();
+      const z = newcomer(signal, C);
+      if (answered) a.respondsReinvite(200, A);
+      a.byes();
+      b.confirms();
+      if (answered) {
+        t.notOk(z.byeSent, 'BYE waits for its ACK');
+        z.acks();
+        z.confirms();
+      } else t.equal(z.rejected?.status, 480);
+      t.equal(rig.recorder.records.length, 2);
+      whole(t, rig);
+    }
+    const { rig, signal, a, b } = talk();
+    const z = newcomer(signal, C);
+    b.byes();
+    a.respondsReinvite(200, A);
+    z.acks();
+    t.equal(rig.state, 'established', 'who is replaced may leave before');
+    z.byes();
+    a.confirms();
+    whole(t, rig);
+  });
+
+  t.test('refused: what is not there, not theirs, or not to be had', async (t) => {
+    const cases: readonly [string, RigOptions, string | undefined, string | undefined, number, RegExp][] = [
+      ['unknown', {}, 'x;to-tag=lt;from-tag=rt', undefined, 481, /replaces_unknown/],
+      ['tags the wrong way round', {}, 'B1@fake;to-tag=rt;from-tag=lt', undefined, 481, /replaces_unknown/],
+      ['unreadable', {}, 'B1@fake', undefined, 400, /replaces_invalid/],
+      ['of another trunk', {}, undefined, '127.0.20.99', 403, /replaces_not_allowed/],
+      ["a carrier's leg", {}, 'A@fake;to-tag=lt;from-tag=rt', undefined, 403, /replaces_not_allowed/],
+      ['where transfers are off', { calleeSip: { refer: 'off' } }, undefined, undefined, 403, /replaces_not_allowed/],
+      ['early only', {}, 'B1@fake;to-tag=lt;from-tag=rt;early-only', undefined, 486, /replaces_confirmed/],
+    ];
+    for (const [what, options, named, host, status, reason] of cases) {
+      const { rig, signal, a, b } = talk(options);
+      const z = newcomer(signal, C, named, host);
+      t.equal(z.rejected?.status, status, what);
+      t.match(z.rejected?.spec.headers, [['Reason', reason]], what);
+      t.equal(a.reinvites.length, 0, what);
+      a.byes();
+      b.confirms();
+      t.match(rig.recorder.records[0], { outcome: 'rejected', sipStatus: status }, what);
+      whole(t, rig);
+    }
+    const { rig, signal, a, b } = talk();
+    const first = newcomer(signal, C);
+    t.equal(newcomer(signal, C).rejected?.status, 491, 'a second one at the same time');
+    first.cancels();
+    a.respondsReinvite(491);
+    a.byes();
+    b.confirms();
+    whole(t, rig);
+  });
+});
+
 t.test('relay: REFER, its answer and NOTIFYs cross', async (t) => {
   const { rig, signal, a, b } = talk({ calleeSip: { refer: 'relay' } });
   const owed = await refer(b, '<sip:+919811111111@127.0.33.9:33000;user=phone?X=1>', [['Refer-Sub', 'false']]);

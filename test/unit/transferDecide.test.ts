@@ -117,7 +117,7 @@ t.test('whatever the trunk may not call it may not transfer to', async (t) => {
   t.match(await ask("1;drop'@evil"), { reasonCode: 'number_invalid' });
   const limiter = new CallLimiter();
   limiter.claim([{ key: 'trunk:trk', callsPerSecond: undefined, concurrentCalls: 1 }], 0);
-  const full = { ...CONTEXT, limits: limiter.at(0) };
+  const full = { ...CONTEXT, limits: limiter.at() };
   const trunk = { limits: { concurrent_calls: 1 } };
   t.match(await ask('+919811111111', { trunk, context: full }), { reasonCode: 'trunk_concurrent_calls' });
   const spend = { committedMicros: () => 1_000_000 };

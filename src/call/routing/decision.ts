@@ -60,6 +60,11 @@ export type ReasonCode =
   | 'draining'
   | 'node_full'
   | 'too_many_hops'
+  | 'replaces_invalid'
+  | 'replaces_unknown'
+  | 'replaces_not_allowed'
+  | 'replaces_confirmed'
+  | 'replaces_busy'
   | 'extension_off'
   | 'internal_error';
 

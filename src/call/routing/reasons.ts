@@ -143,6 +143,19 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
     'The caller requires an extension of SIP that its trunk or carrier has switched off (sip).',
     'Set reliable_provisionals of that side to relay or terminate, or have the caller support 100rel without requiring it.',
   ],
+  replaces_invalid: [400, 'The Replaces header cannot be read, or there are several.', 'Correct the sender.'],
+  replaces_unknown: [
+    481,
+    'Replaces names no dialog of an established call here.',
+    'The call was over, or not yet up; else look whether the sender changes Call-ID or tags.',
+  ],
+  replaces_not_allowed: [
+    403,
+    'Replaces names a dialog of another trunk or carrier, or of one that may not transfer.',
+    'Send from an address of the trunk whose dialog it is; see sip.refer.',
+  ],
+  replaces_confirmed: [486, 'Replaces asks for an early dialog (early-only), and this one is confirmed.', undefined],
+  replaces_busy: [491, 'Another transfer of the call is under way.', 'Try again.'],
   too_many_hops: [
     483,
     'The call has passed through as many hops as it may (Max-Forwards).',

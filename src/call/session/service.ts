@@ -20,7 +20,7 @@ import { reasonHeader } from '../bridge/reason.js';
 import { refusedOption } from '../bridge/reliability.js';
 import { type BridgeSettings, type BridgeWorld, DEFAULT_BRIDGE_SETTINGS } from '../bridge/world.js';
 import type { CallRecorder } from '../record/cdr.js';
-import type { TransferWish } from '../routing/decideTransfer.js';
+import type { Owner, TransferWish } from '../routing/decideTransfer.js';
 import type { CallRequest, Decision, ReasonCode } from '../routing/decision.js';
 import type { FailoverPolicy } from '../routing/resources.js';
 import { Draft } from '../routing/draft.js';
@@ -45,6 +45,8 @@ export interface Admission {
   originate?(order: OriginateOrder): Result<AdmittedOrigin, OriginateRefusal>;
   /** Decides where somebody who is transferred goes, and takes the limits; absent where nobody transfers to numbers. */
   transfer?(wish: TransferWish): AdmittedDial;
+  /** Whether calls of this source are calls of the trunk or carrier, passwords included. */
+  speaksFor?(request: CallRequest, owner: Owner): boolean;
   /** Whether any trunk or carrier lists this address. */
   isListed(address: string): boolean;
   /** What an INVITE has proved, once; absent: nobody is asked for a password. */
@@ -106,6 +108,7 @@ export class CallService implements SignalHandlers {
   readonly #options: CallServiceOptions;
   readonly #world: CallWorld;
   readonly #bridgeWorld: BridgeWorld;
+  readonly #desk: TransferDesk;
   readonly #ids: CallIds;
   readonly #alarms = new AlarmGate();
   readonly #maxCalls: number;
@@ -119,13 +122,14 @@ export class CallService implements SignalHandlers {
     const settings = { ...DEFAULT_BRIDGE_SETTINGS, ...options.settings };
     const { policy = new HeaderPolicy(), failover = {}, health } = options;
     this.#bridgeWorld = { port, clock, random, policy, settings, failover, health };
+    this.#desk = new TransferDesk({
+      world: this.#bridgeWorld,
+      admit: options.admission.transfer?.bind(options.admission),
+      calls: () => this.registry.values(),
+    });
     this.#world = {
       ...options,
-      transfers: new TransferDesk({
-        world: this.#bridgeWorld,
-        admit: options.admission.transfer?.bind(options.admission),
-        calls: () => this.registry.values(),
-      }),
+      transfers: this.#desk,
     };
   }
 
@@ -229,6 +233,7 @@ export class CallService implements SignalHandlers {
   #connect(call: LiveCall): LegEvents {
     if (this.#draining) return this.#refuse(call, undefined, 'draining');
     if (this.registry.size >= this.#maxCalls) return this.#refuse(call, undefined, 'node_full');
+    if (call.aLeg.message.header('Replaces') !== undefined) return this.#replace(call);
     const admitted = this.#options.admission.admit(call.request);
     call.decided(admitted);
     const { decision } = admitted;
@@ -244,6 +249,16 @@ export class CallService implements SignalHandlers {
     this.registry.add(call);
     bridge.begin();
     return bridge;
+  }
+
+  /** A newcomer for an end of an established call. */
+  #replace(call: LiveCall): LegEvents {
+    const { admission } = this.#options;
+    const speaksFor = (request: CallRequest, owner: Owner): boolean => admission.speaksFor?.(request, owner) === true;
+    const replacement = this.#desk.replace(call, this.#revision(), speaksFor);
+    if (typeof replacement === 'string') return this.#refuse(call, undefined, replacement);
+    this.registry.add(call);
+    return replacement;
   }
 
   /** The call is answered by a flow. Without a media plane none can. */

@@ -42,7 +42,7 @@ export interface EngineNeighbour {
 }
 
 /** Option tags of RFC 3261 §20.32 that a call over this adapter serves. */
-const SUPPORTED = ['100rel', 'timer', 'path', 'outbound'];
+const SUPPORTED = ['100rel', 'timer', 'path', 'outbound', 'replaces', 'norefersub'];
 
 const ACCEPT: Screening = { action: 'accept' };
 

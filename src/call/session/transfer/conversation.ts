@@ -21,9 +21,12 @@ import type { BridgeEvent } from '../../bridge/states.js';
 import type { LiveCall } from '../liveCall.js';
 import { type Party, release } from './party.js';
 
+/** Closes the books of a call, and knows where its events go. */
+export type MemberBooks = Pick<Bridge, 'conclude' | 'released' | 'handOver'>;
+
 /** A call of the conversation. */
 export interface Member {
-  readonly bridge: Bridge;
+  readonly bridge: MemberBooks;
   readonly call: LiveCall;
   /** The bridge's own legs, whoever has their places now. */
   readonly own: { readonly a: Party; readonly b: Party };
@@ -94,7 +97,7 @@ export class Conversation implements Heir {
     return this.ends[0] === party ? this.ends[1] : this.ends[0];
   }
 
-  take(bridge: Bridge, event: BridgeEvent, { end, hangUp, request }: HeirOccurrence): void {
+  take(bridge: MemberBooks, event: BridgeEvent, { end, hangUp, request }: HeirOccurrence): void {
     const member = this.members.find((one) => one.bridge === bridge);
     if (member === undefined) return;
     const party = event.startsWith('a_') ? member.own.a : member.own.b;

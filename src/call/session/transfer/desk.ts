@@ -3,10 +3,11 @@ import type { InDialogRequest } from '../../../signal/port.js';
 import { Bridge } from '../../bridge/bridge.js';
 import type { Estate } from '../../bridge/heir.js';
 import { nextMaxForwards, commonInvite } from '../../bridge/legHeaders.js';
-import { escapeUser } from '../../bridge/headerText.js';
+import { cleanText, escapeUser } from '../../bridge/headerText.js';
 import type { CommonInvite } from '../../bridge/hunt.js';
-import type { TransferWish } from '../../routing/decideTransfer.js';
-import type { Decision } from '../../routing/decision.js';
+import type { Owner, TransferWish } from '../../routing/decideTransfer.js';
+import type { CallRequest, Decision, Destination, ReasonCode } from '../../routing/decision.js';
+import { Draft } from '../../routing/draft.js';
 import type { AdmittedDial, DialWorld } from '../flow/world.js';
 import { ImaginedInvite } from '../imaginedInvite.js';
 import type { LiveCall } from '../liveCall.js';
@@ -16,7 +17,8 @@ import { DialogFinder } from './dialogFinder.js';
 import { type Party, type Seat, ownerOf, ruleOf, sameOwner } from './party.js';
 import { passOn } from './passOn.js';
 import type { TransferCode } from './reasons.js';
-import { type ReferTarget, type Replaces, readReferTo } from './referTo.js';
+import { type ReferTarget, type Replaces, readReferTo, readReplaces } from './referTo.js';
+import { Replacement } from './replacement.js';
 import { ReferSubscription } from './subscription.js';
 import { Transfer } from './transfer.js';
 import type { TransferTarget } from './order.js';
@@ -139,18 +141,9 @@ export class TransferDesk {
 
   /** Attended: an end of another call of whoever asks. */
   #otherEnd(referrer: Party, replaces: Replaces, account: TransferAccount): TransferTarget | Refusal {
-    const found = this.#finder.find(replaces);
-    if (found === undefined || !(found.call.course instanceof Bridge)) return [481, 'replaces_unknown'];
-    const bridge = found.call.course;
-    const { estate } = bridge;
-    const conversation =
-      bridge.heir instanceof Conversation
-        ? bridge.heir.current
-        : estate === undefined
-          ? undefined
-          : this.#conversationOf(found.call, bridge, estate);
-    const middle = conversation?.ends.find((party) => party.leg === found.leg);
-    if (conversation === undefined || middle === undefined) return [481, 'replaces_unknown'];
+    const found = this.#endOf(replaces);
+    if (found === undefined) return [481, 'replaces_unknown'];
+    const { conversation, party: middle } = found;
     if (!sameOwner(ownerOf(middle.seat), ownerOf(referrer.seat))) return [403, 'replaces_not_allowed'];
     if (conversation.ends.includes(referrer)) return [400, 'refer_to_invalid'];
     if (replaces.earlyOnly) return [486, 'replaces_confirmed'];
@@ -159,7 +152,72 @@ export class TransferDesk {
     account.other = middle;
     return { kind: 'end', conversation, party: conversation.peerOf(middle) };
   }
+
+  #endOf(replaces: Replaces): { readonly conversation: Conversation; readonly party: Party } | undefined {
+    const found = this.#finder.find(replaces);
+    if (found === undefined || !(found.call.course instanceof Bridge)) return undefined;
+    const bridge = found.call.course;
+    const { estate } = bridge;
+    const conversation =
+      bridge.heir instanceof Conversation
+        ? bridge.heir.current
+        : estate === undefined
+          ? undefined
+          : this.#conversationOf(found.call, bridge, estate);
+    const party = conversation?.ends.find(({ leg }) => leg === found.leg);
+    return conversation === undefined || party === undefined ? undefined : { conversation, party };
+  }
+
+  /**
+   * An INVITE with Replaces (RFC 3891 §3): its sender must speak for whoever is replaced, and that one be allowed to
+   * transfer: this is one in other words.
+   * @param revision of the table of now, for the new call's decision
+   * @returns the sink of the newcomer's leg, or why there is none
+   */
+  replace(
+    call: LiveCall,
+    revision: string,
+    speaksFor: (request: CallRequest, owner: Owner) => boolean,
+  ): Replacement | Extract<ReasonCode, `replaces_${string}`> {
+    const { message } = call.aLeg;
+    const values = message.headers().filter(([name]) => name.toLowerCase() === 'replaces');
+    const replaces = values.length === 1 ? readReplaces(values[0]?.[1] ?? '') : undefined;
+    if (replaces === undefined) return 'replaces_invalid';
+    const found = this.#endOf(replaces);
+    if (found === undefined) return 'replaces_unknown';
+    const { conversation, party: replaced } = found;
+    const owner = ownerOf(replaced.seat);
+    if (owner === undefined || ruleOf(replaced.seat) !== 'terminate' || !speaksFor(call.request, owner))
+      return 'replaces_not_allowed';
+    if (replaces.earlyOnly) return 'replaces_confirmed';
+    if (conversation.change !== undefined) return 'replaces_busy';
+    const decision = replacing(revision, call.request, owner, replaced.seat.decision);
+    call.decided({ decision, release: () => {} });
+    for (const member of conversation.members) member.bridge.handOver(conversation, conversation.relay);
+    const party = partyOf(call, 'a', { a: call.aLeg, b: call.aLeg, destination: undefined });
+    const account = new TransferAccount(this.#ports.world.clock, replaced, message);
+    account.kind = 'replaced';
+    account.target = cleanText(message.uri ?? '').slice(0, 256);
+    account.other = party;
+    const replacement = new Replacement({ party, leg: call.aLeg, conversation, replaced, account });
+    call.course = replacement;
+    replacement.begin();
+    return replacement;
+  }
 }
+
+/** What the newcomer's call was decided on: it goes nowhere but into a call that is there. */
+const replacing = (revision: string, request: CallRequest, owner: Owner, of: Decision): Decision => {
+  const draft = new Draft(revision, request);
+  draft.direction = owner.kind === 'trunk' ? 'outbound' : 'inbound';
+  draft.mode = 'pstn';
+  draft.trunkSid = of.trunkSid;
+  draft.accountSid = of.accountSid;
+  if (owner.kind === 'carrier') draft.carrierId = owner.id;
+  draft.sip = undefined;
+  draft.pass('replaces', { by: owner.kind, id: owner.id }, (d) => `takes the place of a leg of ${d.by} ${d.id}`);
+  return draft.accept();
+};
 
 type Refusal = readonly [status: number, code: TransferCode];
 
@@ -177,7 +235,10 @@ const refuse = (request: InDialogRequest, account: TransferAccount, [status, cod
   request.respond(safe, { headers });
 };
 
-const seatedAt = (call: LiveCall, side: 'a' | 'b', estate: Estate | undefined): { call: LiveCall; seat: Seat } => ({
+/** The legs of a call, and where it went. */
+type Seats = Pick<Estate, 'a' | 'b'> & { readonly destination: Destination | undefined };
+
+const seatedAt = (call: LiveCall, side: 'a' | 'b', estate: Seats | undefined): { call: LiveCall; seat: Seat } => ({
   call,
   seat: {
     decision: call.decision as Decision,
@@ -187,7 +248,7 @@ const seatedAt = (call: LiveCall, side: 'a' | 'b', estate: Estate | undefined): 
   },
 });
 
-const partyOf = (call: LiveCall, side: 'a' | 'b', estate: Estate): Party => {
+const partyOf = (call: LiveCall, side: 'a' | 'b', estate: Seats): Party => {
   const leg = estate[side];
   const { seat } = seatedAt(call, side, estate);
   return { leg, call, seat, open: true, end: undefined, released: false, hangUp: (headers) => leg.bye(headers) };
