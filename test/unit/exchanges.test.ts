@@ -1,6 +1,7 @@
 /** Offers that meet: UPDATE, re-INVITE and PRACK on their way across a call, RFC 3311 §5.2 and RFC 3261 §14. */
 import t from 'tap';
 import { EXCHANGE_TABLE, type ExchangeKind, type Verdict, verdictOf } from '../../src/call/bridge/exchanges.js';
+import type { HeaderEntry } from '../../src/signal/port.js';
 import { CallRig } from '../support/callRig.js';
 import type { FakeIncomingLeg, FakeReinvite } from '../support/fakeSignal.js';
 
@@ -110,6 +111,21 @@ for (const [when, make] of [
     over(t, up);
   });
 }
+
+t.test('each end is told that the other takes UPDATE, where it does (RFC 3311 §5.1)', async (t) => {
+  const allowed = (headers: readonly HeaderEntry[] | undefined): string | undefined =>
+    headers?.find(([name]) => name === 'Allow')?.[1];
+  const rig = new CallRig();
+  const a = rig.signal.call({ headers: [['Allow', 'INVITE, ACK, update, X-OWN']] });
+  const ours = 'INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, REFER, NOTIFY';
+  t.equal(allowed(rig.signal.b().spec.headers), `${ours}, UPDATE`);
+  rig.signal.b().progresses(180);
+  t.equal(allowed(a.sent1xx[0]?.spec.headers), undefined, 'it has not said');
+  rig.signal.b().answers('answer', { headers: [['Allow', 'INVITE,BYE,INFO,MESSAGE']] });
+  t.equal(allowed(a.answered?.headers), `${ours}, INFO, MESSAGE`);
+  a.acks();
+  over(t, { rig, a });
+});
 
 t.test('re-INVITE that meets UPDATE, and UPDATE that meets re-INVITE', async (t) => {
   const up = established();

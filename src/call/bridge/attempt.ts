@@ -49,6 +49,8 @@ export class Attempt implements OutgoingEvents {
   lastStatus = 0;
   /** Its reliable provisionals are the caller's to acknowledge. */
   relaysPrack = false;
+  /** Its session timer is the ends' own affair. */
+  relaysTimers = false;
   /** The leg has not reported its end. */
   open = true;
   record: AttemptRecord | undefined;

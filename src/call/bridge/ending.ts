@@ -37,6 +37,8 @@ export const INTERNAL_ERROR: HangUpReason = { sipStatus: 500, reasonCode: 'inter
 export const NODE_LOST: HangUpReason = { sipStatus: 500, reasonCode: 'node_lost', q850: 41 };
 export const SPEND_LIMIT: HangUpReason = { sipStatus: 403, reasonCode: 'spend_cap_reached', q850: 21 };
 export const ENDED_BY_API: HangUpReason = { sipStatus: 480, reasonCode: 'ended_by_api', q850: 16 };
+/** RFC 4028 §10. */
+export const SESSION_EXPIRED: HangUpReason = { sipStatus: 408, reasonCode: 'session_expired', q850: 102 };
 export const DURATION_LIMIT: HangUpReason = { sipStatus: 408, reasonCode: 'max_duration', q850: 102 };
 
 /** Reason code of a lost or ended leg. */

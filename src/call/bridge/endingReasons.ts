@@ -6,6 +6,7 @@ const SENTENCES = {
   ack_timeout: 'The caller never acknowledged the answer.',
   leg_lost: 'One side no longer knew the dialog, or its connection was gone.',
   signalling_lost: 'The SIP engine went away.',
+  session_expired: 'Nobody refreshed the session in the time agreed (session timer, RFC 4028).',
   max_duration: 'The call reached the longest duration allowed (calls.maxCallMs).',
   spend_cap_reached: 'What the trunk or the account may spend today (UTC) was spent while the call was up.',
   credentials_refused: 'The destination asked for credentials, and was given none or did not take them.',
@@ -21,7 +22,8 @@ const SENTENCES = {
   callee_unknown: 'The destination does not know the number.',
   number_incomplete: 'The destination finds the number incomplete.',
   media_not_acceptable: 'The two sides have no media in common.',
-  destination_3xx: 'The destination redirected the call: redirections are not followed, or it named no place that the call may go to.',
+  destination_3xx:
+    'The destination redirected the call: redirections are not followed, or it named no place that the call may go to.',
   destination_4xx: 'The destination refused the call.',
   destination_5xx: 'The destination failed.',
   destination_6xx: 'The destination refused the call for everybody.',

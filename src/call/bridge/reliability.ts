@@ -70,5 +70,7 @@ export const OFFER_100REL: HeaderEntry = ['Supported', TAG];
 export const isReliable = (progress: SignalMessage): boolean => progress.header('RSeq') !== undefined;
 
 /** The option that this side has switched off and its INVITE requires: RFC 3261 §8.2.2.3. */
-export const refusedOption = (sip: SipSettings | undefined, invite: SignalMessage): string | undefined =>
-  sip?.reliable_provisionals === 'off' && listsOption(invite, 'Require', TAG) ? TAG : undefined;
+export const refusedOption = (sip: SipSettings | undefined, invite: SignalMessage): string | undefined => {
+  if (sip?.reliable_provisionals === 'off' && listsOption(invite, 'Require', TAG)) return TAG;
+  return sip?.session_timer?.mode === 'off' && listsOption(invite, 'Require', 'timer') ? 'timer' : undefined;
+};

@@ -66,6 +66,7 @@ export type ReasonCode =
   | 'replaces_confirmed'
   | 'replaces_busy'
   | 'extension_off'
+  | 'session_interval_too_small'
   | 'internal_error';
 
 export interface DecisionStep {

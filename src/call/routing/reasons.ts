@@ -141,7 +141,12 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
   extension_off: [
     420,
     'The caller requires an extension of SIP that its trunk or carrier has switched off (sip).',
-    'Set reliable_provisionals of that side to relay or terminate, or have the caller support 100rel without requiring it.',
+    'Set reliable_provisionals (session_timer.mode) to relay or terminate, or have the caller support 100rel (timer) without requiring it.',
+  ],
+  session_interval_too_small: [
+    422,
+    'The caller asks for a shorter session interval than its trunk or carrier allows (sip.session_timer.min_se).',
+    'Nothing: the caller calls again with a longer one. If it does not, lower min_se.',
   ],
   replaces_invalid: [400, 'The Replaces header cannot be read, or there are several.', 'Correct the sender.'],
   replaces_unknown: [

@@ -105,6 +105,17 @@ export interface SipSettings {
    */
   readonly reliable_provisionals?: 'relay' | 'terminate' | 'off';
   /**
+  /** Session timers (RFC 4028). */
+  readonly session_timer?: {
+    /** `relay` (default): what the ends agree on passes. `terminate`: this end's own, with Tandem. `off`: none. */
+    readonly mode?: 'relay' | 'terminate' | 'off';
+    /** For `terminate`: seconds that Tandem asks for. Absent: it asks for none, and takes what this end asks for. */
+    readonly expires?: number;
+    /** For `terminate`: an end that asks for less gets 422. */
+    readonly min_se?: number;
+    /** Who refreshes, where Tandem may choose. */
+    readonly refresher?: 'local' | 'remote';
+  };
    * REFER within calls (RFC 3515) from this end. `terminate`: Tandem calls the target itself, as a call of this end.
    * `relay`: to the other end. `off`: 603. Default: `terminate` for trunks, `off` for carriers.
    */

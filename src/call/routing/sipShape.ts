@@ -9,6 +9,17 @@ export const SipSettingsSchema = Type.Object(
       Type.Union([Type.Literal('relay'), Type.Literal('terminate'), Type.Literal('off')]),
     ),
     refer: Type.Optional(Type.Union([Type.Literal('relay'), Type.Literal('terminate'), Type.Literal('off')])),
+    session_timer: Type.Optional(
+      Type.Object(
+        {
+          mode: Type.Optional(Type.Union([Type.Literal('relay'), Type.Literal('terminate'), Type.Literal('off')])),
+          expires: Type.Optional(Type.Integer({ minimum: 90, maximum: 86_400, description: 'seconds' })),
+          min_se: Type.Optional(Type.Integer({ minimum: 90, maximum: 86_400, description: 'seconds' })),
+          refresher: Type.Optional(Type.Union([Type.Literal('local'), Type.Literal('remote')])),
+        },
+        closed,
+      ),
+    ),
     redirects: Type.Optional(Type.Union([Type.Literal('follow'), Type.Literal('map')])),
     redirect_hosts: Type.Optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 253, pattern: '^[A-Za-z0-9_.:\\[\\]-]+$' }), { maxItems: 32 }),
