@@ -31,6 +31,7 @@ import {
 import type { AttemptFailure } from './failover.js';
 import type { Estate, Heir } from './heir.js';
 import { Hunt, giveUpHeaders } from './hunt.js';
+import { SessionWatch } from './sessionWatch.js';
 import { LegPair } from './legPair.js';
 import { contentOf } from './legHeaders.js';
 import { type Act, DIALOG_LOST, LEG_LOST, type Occurrence, type TimerEvent, timerFor } from './occurrence.js';
@@ -87,6 +88,7 @@ export class Bridge implements LegEvents, AttemptSink {
   handOver(heir: Heir, relay: DialogRelay): void {
     this.#state = 'handed_over';
     this.heir = heir;
+    this.#relay.unwatch();
     this.#relay = relay;
   }
 
@@ -265,16 +267,13 @@ export class Bridge implements LegEvents, AttemptSink {
     // RFC 6228: 199 speaks of a fork of the callee's side; the caller has one leg only, and it lives.
     if (status === 199) return this.#relay.acknowledge(attempt, message);
     const before = this.#state;
-    const reliable = this.#relay.reliably(attempt, message, this.#requiresReliable);
+    const spec = this.#relay.progress(attempt, message, this.#requiresReliable);
     if (message.body.length > 0) {
       this.#state = 'early_media';
       // What was sent reliably is settled, and what came after it in PRACK or UPDATE may have changed it.
-      this.#earlyContent = reliable === undefined ? contentOf(message) : NO_CONTENT;
+      this.#earlyContent = spec.reliable === undefined ? contentOf(message) : NO_CONTENT;
     } else if (before === 'attempting') this.#state = 'ringing';
-    const spec = this.#relay.response('progress', message);
-    // RFC 3261 §13.2.1: the first reliable response to an INVITE without an offer makes one, and this one cannot.
-    const withheld = this.#requiresReliable && this.#lateOffer && !isRelayed(attempt, message);
-    if (!withheld) this.#legs.a.progress(status, reliable === undefined ? spec : { ...spec, reliable });
+    this.#legs.a.progress(status, spec);
     if (this.#state !== before) this.#observer.onRinging(status, this.#state === 'early_media');
   }
 
@@ -292,6 +291,8 @@ export class Bridge implements LegEvents, AttemptSink {
     this.#legs.a.answer(this.#relay.response('answer', message, content));
     this.#startTimer('duration_limit');
   }
+    if (attempt.relaysTimers)
+      this.#relay.watch = new SessionWatch(this.#world, () => this.#observer.onSessionExpired?.(attempt));
 
   #attemptFailed(failure: AttemptFailure, another: boolean): void {
     this.#hunt.fail(failure);

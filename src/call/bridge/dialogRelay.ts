@@ -14,11 +14,14 @@ import type {
 } from '../../signal/port.js';
 import { Described } from './described.js';
 import type { Attempt } from './attempt.js';
+import { allowOf } from './allow.js';
 import { type Exchange, type ExchangeKind, verdictOf } from './exchanges.js';
 import type { HeaderPolicy, MessageKind } from './headerPolicy.js';
 import { cleanText } from './headerText.js';
 import { contentOf } from './legHeaders.js';
 import { isReliable } from './reliability.js';
+import { relayedFields } from './sessionFields.js';
+import type { SessionWatch } from './sessionWatch.js';
 
 /** What we, as a user agent, take: RFC 3261 §20.1, §20.5, §20.37. */
 export const CAPABILITY_HEADERS: readonly HeaderEntry[] = [
@@ -84,7 +87,9 @@ export const isRelayed = (attempt: Attempt, progress: SignalMessage): boolean =>
 export class DialogRelay {
   /** Kept up to date where somebody may want the legs' descriptions. */
   described: Described | undefined;
-  readonly #policy: HeaderPolicy;
+  /** Where the ends agree on a session timer between themselves: its fields cross. */
+  watch: SessionWatch | undefined;
+  readonly #policy: HeaderPolicy | (() => HeaderPolicy);
   readonly #random: Random;
   readonly #onError: (error: unknown) => void;
   #renegotiation: Renegotiation | undefined;
@@ -103,6 +108,17 @@ export class DialogRelay {
   /** A request other than INVITE, to be carried to `to`. */
   request(to: Leg, request: InDialogRequest): void {
     const { message } = request;
+  /** Of the two ends that speak. */
+  get policy(): HeaderPolicy {
+    return typeof this.#policy === 'function' ? this.#policy() : this.#policy;
+  }
+
+  /** The ends that had agreed on a session timer are no longer each other's. */
+  unwatch(): void {
+    this.watch?.stop();
+    this.watch = undefined;
+  }
+
     if (!CROSSING.has(message.method)) {
       const local = Object.hasOwn(LOCAL_ANSWERS, message.method) ? LOCAL_ANSWERS[message.method] : undefined;
       const [status, headers] = local ?? UNKNOWN;
@@ -140,9 +156,13 @@ export class DialogRelay {
    * Whoever answers the PRACK of the caller's provisional; undefined: it need not be sent reliably.
    * @param required the caller wants all of them so, whatever the callee does (RFC 3262 §3)
    */
-  reliably(attempt: Attempt, progress: SignalMessage, required: boolean): ProgressSpec['reliable'] {
-    if (isRelayed(attempt, progress)) return (prack) => this.#prack(attempt, progress, prack);
-    return required ? (prack) => this.#prackOfOurs(attempt, prack) : undefined;
+  progress(attempt: Attempt, message: SignalMessage, required: boolean): ProgressSpec {
+    const spec = this.response('progress', message);
+    const across = isRelayed(attempt, message);
+    if (!across && !required) return spec;
+    const reliable = (prack: InDialogRequest): void =>
+      across ? this.#prack(attempt, message, prack) : this.#prackOfOurs(attempt, prack);
+    return { ...spec, reliable };
   }
 
   /** The caller's PRACK of a provisional that `attempt` sent reliably: RFC 3262 §5, with offer or answer as it came. */
@@ -251,6 +271,7 @@ export class DialogRelay {
     const open = this.#renegotiation;
     if (open === undefined) return;
     this.#renegotiated();
+    this.watch?.stop();
     if (open.phase === 'asked') open.incoming.respond(487);
     open.acknowledge?.();
   }
@@ -295,7 +316,11 @@ export class DialogRelay {
   }
 
   #headers(kind: MessageKind, message: SignalMessage): HeaderEntry[] {
-    return this.#policy.relay(kind, message.headers());
+    const headers = this.policy.relay(kind, message.headers());
+    const allow = allowOf(message);
+    if (allow !== undefined) headers.push(allow);
+    if (this.watch !== undefined) headers.push(...relayedFields(message));
+    return headers;
   }
 
   /** An answer as it crosses. */
@@ -303,6 +328,7 @@ export class DialogRelay {
     return { reason: reasonOf(message), headers: this.#headers(kind, message), ...content };
   }
 
+    this.watch?.heard(message);
   #guard(run: () => void): void {
     try {
       run();

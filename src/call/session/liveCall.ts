@@ -2,7 +2,7 @@
 import type { Clock, EventChannel } from '../../kernel/index.js';
 import type { InDialogRequest, IncomingLeg } from '../../signal/port.js';
 import type { Attempt } from '../bridge/attempt.js';
-import { type CallEnding, type HangUpReason, NODE_LOST, endingOfHangUp } from '../bridge/ending.js';
+import { type CallEnding, type HangUpReason, NODE_LOST, SESSION_EXPIRED, endingOfHangUp } from '../bridge/ending.js';
 import type { HuntPlan } from '../bridge/hunt.js';
 import type { BridgeObserver } from '../bridge/world.js';
 import type { AttemptRecord, CallRecord, CallRecorder } from '../record/cdr.js';
@@ -148,6 +148,10 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     const atMs = this.#world.clock.wallMs();
     const end = { attempt: number, gateway, target, targetsLeft, record };
     this.#emit({ type: 'attempt_ended', callId: this.id, atMs, ...end });
+  }
+
+  onSessionExpired(): void {
+    this.course?.hangUp(SESSION_EXPIRED);
   }
 
   onRinging(status: number, earlyMedia: boolean): void {

@@ -13,11 +13,13 @@ import type {
 import { type Alarm, AlarmGate } from '../admission/alarms.js';
 import { Bridge } from '../bridge/bridge.js';
 import { CAPABILITY_HEADERS } from '../bridge/dialogRelay.js';
-import { ENDED_BY_API, SPEND_LIMIT, endingOfRefusal } from '../bridge/ending.js';
+import { ENDED_BY_API, SESSION_EXPIRED, SPEND_LIMIT, endingOfRefusal } from '../bridge/ending.js';
 import { HeaderPolicy } from '../bridge/headerPolicy.js';
 import { commonInvite } from '../bridge/legHeaders.js';
 import { reasonHeader } from '../bridge/reason.js';
 import { refusedOption } from '../bridge/reliability.js';
+import { LEAST_SECONDS } from '../bridge/sessionFields.js';
+import { TimedIncomingLeg, callerTimer } from '../bridge/timedLegs.js';
 import { type BridgeSettings, type BridgeWorld, DEFAULT_BRIDGE_SETTINGS } from '../bridge/world.js';
 import type { CallRecorder } from '../record/cdr.js';
 import type { Owner, TransferWish } from '../routing/decideTransfer.js';
@@ -240,15 +242,13 @@ export class CallService implements SignalHandlers {
     if (!decision.accepted) return this.#refuse(call, decision, decision.reasonCode);
     if (refusedOption(decision.sip, call.aLeg.message) !== undefined)
       return this.#refuse(call, decision, 'extension_off');
-    if (decision.sip?.nat === true) call.aLeg.behindNat?.();
-    if (decision.mode === 'flow') return this.#startFlow(call, admitted);
-    const invite = commonInvite(call.aLeg.message, decision, this.#bridgeWorld.policy);
-    if (invite === undefined) return this.#refuse(call, decision, 'too_many_hops');
-    const bridge = new Bridge(this.#bridgeWorld, { aLeg: call.aLeg, plan: admitted, invite }, call);
-    call.course = bridge;
-    this.registry.add(call);
-    bridge.begin();
-    return bridge;
+    if (decision.sip?.nat === true || this.#sendsFromItsContact(call, decision)) call.aLeg.behindNat?.();
+    const timer = callerTimer(decision.sip?.session_timer, call.aLeg.message, decision.mode === 'flow');
+    if (timer?.verdict.kind === 'too_small') return this.#refuse(call, decision, 'session_interval_too_small');
+    if (timer === undefined) return this.#follow(call, admitted, call.aLeg);
+    const expired = (): void => call.course?.hangUp(SESSION_EXPIRED);
+    const leg = new TimedIncomingLeg(call.aLeg, timer.verdict, { ...this.#bridgeWorld, ...timer, expired });
+    return leg.attach(this.#follow(call, admitted, leg));
   }
 
   /** A newcomer for an end of an established call. */
@@ -262,10 +262,23 @@ export class CallService implements SignalHandlers {
   }
 
   /** The call is answered by a flow. Without a media plane none can. */
-  #startFlow(call: LiveCall, { decision, flows }: AdmittedCall): LegEvents {
+  #startFlow(call: LiveCall, { decision, flows }: AdmittedCall, aLeg: IncomingLeg): LegEvents {
     const { plane } = this.#options;
+  /** @param aLeg the caller's leg as the call's course has it */
+  #follow(call: LiveCall, admitted: AdmittedCall, aLeg: IncomingLeg): LegEvents {
+    const { decision } = admitted;
+    if (decision.mode === 'flow') return this.#startFlow(call, admitted, aLeg);
+    const invite = commonInvite(call.aLeg.message, decision, this.#bridgeWorld.policy);
+    if (invite === undefined) return this.#refuse(call, decision, 'too_many_hops');
+    const bridge = new Bridge(this.#bridgeWorld, { aLeg, plan: admitted, invite }, call);
+    call.course = bridge;
+    this.registry.add(call);
+    bridge.begin();
+    return bridge;
+  }
+
     if (plane === undefined || flows === undefined) return this.#refuse(call, decision, 'flow_not_available');
-    const { id: callId, aLeg, request } = call;
+    const { id: callId, request } = call;
     const world = { ...this.#bridgeWorld, plane };
     const course = new FlowCall(world, { callId, aLeg, request, decision, flows }, call);
     call.course = course;
@@ -294,6 +307,7 @@ export class CallService implements SignalHandlers {
     // RFC 3261 §21.4.15.
     if (status === 420) headers.push(['Unsupported', refusedOption(decision.sip, call.aLeg.message) ?? '']);
     if (status === 503) headers.push(['Retry-After', String(decision.retryAfterSeconds ?? RETRY_AFTER_S)]);
+    if (status === 422) headers.push(['Min-SE', String(decision.sip?.session_timer?.min_se ?? LEAST_SECONDS)]);
     this.#alarm(call, this.#alarms.refused(decision, this.#options.clock.nowMs()));
     // The record before the answer, as in the bridge.
     call.onOver(endingOfRefusal(status, code));
