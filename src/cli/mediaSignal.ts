@@ -18,7 +18,7 @@ export interface Neighbour {
  * which gets one of its own on loopback, with a secret that nobody else knows, where it does not.
  */
 export const createNeighbour = (config: Config, { logger, clock, random, network }: Deps): Neighbour | undefined => {
-  const { listen, secret } = config.drachtio;
+  const { listen, tlsListen, secret } = config.drachtio;
   const onError = (error: unknown): void => logger.error({ err: error }, 'fault in the drachtio server');
   const deps = { clock, random, network, onError };
   if (config.sip.engine !== 'embedded') return undefined;
@@ -36,7 +36,9 @@ export const createNeighbour = (config: Config, { logger, clock, random, network
     });
   }
   const at = { address: place.host, port: place.port };
-  return { server: new DrachtioServer({ ...deps, listen: at, secret }), secret };
+  const tls = tlsListen === undefined ? undefined : parseHostPort(tlsListen);
+  const listenTls = tls === undefined ? undefined : { address: tls.host, port: tls.port };
+  return { server: new DrachtioServer({ ...deps, listen: at, listenTls, secret }), secret };
 };
 
 /** @returns undefined where audio needs no dialling */

@@ -82,6 +82,14 @@ const drachtioSecret = (config: Config): ConfigProblem[] =>
         },
       ];
 
+const drachtioTls = ({ drachtio, sip }: Config): ConfigProblem[] => {
+  if (drachtio.tlsListen === undefined) return [];
+  const path = 'drachtio.tlsListen';
+  const missing = drachtio.listen === undefined ? 'drachtio.listen' : 'sip.tls.certificates';
+  if (drachtio.listen !== undefined && sip.tls.certificates.length > 0) return [];
+  return [{ path, rule: 'required', message: `the control port over TLS needs ${missing}`, remedy: `set ${missing}` }];
+};
+
 const FAILOVER_KEY =
   /^(?:[3-6]\d\d|[3-6]xx|transport_error|unresolved_host|silence|timeout|ring_timeout|invalid_request)$/;
 
@@ -197,6 +205,8 @@ export const checkConfig = (config: Config): ConfigProblem[] => [
   ...localNets(config),
   ...address('admin.listen', config.admin.listen),
   ...address('drachtio.listen', config.drachtio.listen),
+  ...address('drachtio.tlsListen', config.drachtio.tlsListen),
+  ...drachtioTls(config),
   ...drachtioSecret(config),
   ...failover(config),
   ...media(config),

@@ -138,6 +138,7 @@ const sip = section('SIP signalling', {
 
 const drachtio = section('Lets drachtio-srf programs use the embedded engine. Off unless listen is set', {
   listen: Type.Optional(hostPort('Address of the control port')),
+  tlsListen: Type.Optional(hostPort('The same over TLS, with the certificates of sip.tls; beside listen')),
   secret: Type.Optional(Type.String({ description: 'Shared secret that clients must know', minLength: 1 })),
 });
 
