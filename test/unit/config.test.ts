@@ -181,7 +181,9 @@ t.test('rules between keys', async (t) => {
   const tlsAlone = { flags: ['--drachtio.tlsListen', '127.0.0.1:9023'] };
   t.match(problemsOf(tlsAlone), [{ path: 'drachtio.tlsListen', message: /needs drachtio.listen/ }]);
   const noCertificate = ['--drachtio.listen', '127.0.0.1:9022', '--drachtio.secret', 's', ...tlsAlone.flags];
-  t.match(problemsOf({ flags: noCertificate }), [{ path: 'drachtio.tlsListen', message: /needs sip.tls.certificates/ }]);
+  t.match(problemsOf({ flags: noCertificate }), [
+    { path: 'drachtio.tlsListen', message: /needs sip.tls.certificates/ },
+  ]);
   t.match(problemsOf({ flags: ['--admin.listen', '8080'] }), [{ path: 'admin.listen', rule: 'host_port' }]);
   t.match(problemsOf({ flags: ['--set', 'calls.failover.77=next'] }), [{ rule: 'failover_key' }]);
   t.match(problemsOf({ flags: ['--media.rtpPorts', '2000,1999'] }), [{ rule: 'port_range' }]);
