@@ -65,17 +65,23 @@ async function started(t: Test, args: readonly string[], env?: NodeJS.ProcessEnv
 
 const many = (calls: number) => ({ calls, rate: 20, limitMs: 60_000 });
 
-t.test('a B2BUA program of its own process, 40 calls of SIPp through it, a clean end', async (t) => {
-  const { running, control, sip, at } = await started(t, [
-    ...['--contact', `sip:${SERVER}:0;transport=udp`, '--contact', `sip:${SERVER}:0;transport=tcp`],
-    ...['--secret', SECRET, '--metrics', `${SERVER}:0`],
-  ]);
-  const folder = mkdtempSync(join(tmpdir(), 'tandem-engine-'));
-  const program = join(folder, 'b2bua.cjs');
-  const modules = join(dirname(fileURLToPath(import.meta.resolve('drachtio-srf'))), '..');
-  writeFileSync(
-    program,
-    `const Srf = require(${JSON.stringify(modules)});
+// Processes start slowly on a busy machine.
+t.setTimeout(240_000);
+
+t.test(
+  'a B2BUA program of its own process, 40 calls of SIPp through it, a clean end',
+  { timeout: 120_000 },
+  async (t) => {
+    const { running, control, sip, at } = await started(t, [
+      ...['--contact', `sip:${SERVER}:0;transport=udp`, '--contact', `sip:${SERVER}:0;transport=tcp`],
+      ...['--secret', SECRET, '--metrics', `${SERVER}:0`],
+    ]);
+    const folder = mkdtempSync(join(tmpdir(), 'tandem-engine-'));
+    const program = join(folder, 'b2bua.cjs');
+    const modules = join(dirname(fileURLToPath(import.meta.resolve('drachtio-srf'))), '..');
+    writeFileSync(
+      program,
+      `const Srf = require(${JSON.stringify(modules)});
      const srf = new Srf();
      srf.connect({ host: '${control.address}', port: ${control.port}, secret: '${SECRET}' });
      srf.on('connect', (err) => console.log(err ? 'refused' : 'connected'));
@@ -86,36 +92,37 @@ t.test('a B2BUA program of its own process, 40 calls of SIPp through it, a clean
        uac.on('destroy', () => uas.destroy());
      });
      process.on('SIGTERM', () => process.exit(0));`,
-  );
-  const app = spawnBound(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const appEnded = once(app, 'close');
-  let said = '';
-  app.stdout?.on('data', (chunk: Buffer) => (said += chunk.toString()));
-  await bounded('the program is connected', 20_000, () => said.includes('connected'));
-  const callee = await Sipp.start({ address: CALLEE, port: 36_062, scenario: 'uas/answer', ...many(40) });
-  const caller = await Sipp.run({
-    ...{ address: CALLER, port: 36_061, scenario: 'uac/answer', ...many(40) },
-    ...{ remote: `${sip.address}:${sip.port}`, keys: { caller: '1000' }, service: '2000' },
-  });
-  went(t, caller, await callee.result);
-  t.equal(caller.succeeded, 40);
+    );
+    const app = spawnBound(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const appEnded = once(app, 'close');
+    let said = '';
+    app.stdout?.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    await bounded('the program is connected', 20_000, () => said.includes('connected'));
+    const callee = await Sipp.start({ address: CALLEE, port: 36_062, scenario: 'uas/answer', ...many(40) });
+    const caller = await Sipp.run({
+      ...{ address: CALLER, port: 36_061, scenario: 'uac/answer', ...many(40) },
+      ...{ remote: `${sip.address}:${sip.port}`, keys: { caller: '1000' }, service: '2000' },
+    });
+    went(t, caller, await callee.result);
+    t.equal(caller.succeeded, 40);
 
-  const { address, port } = at(/statistics at http:\/\/([\d.]+):(\d+)/);
-  const metrics = await (await fetch(`http://${address}:${port}/metrics`)).text();
-  t.match(metrics, /drachtio_sip_requests_in_total\{method="INVITE"\} 40\n/);
-  t.match(metrics, /drachtio_sip_responses_out_total\{method="INVITE",code="200"\} 40\n/);
-  t.match(metrics, /drachtio_stable_dialogs\{type="inbound"\} 0\n/);
-  t.match(metrics, /drachtio_sofia_dialogs 0\n/);
-  t.equal((await fetch(`http://${address}:${port}/other`)).status, 404);
+    const { address, port } = at(/statistics at http:\/\/([\d.]+):(\d+)/);
+    const metrics = await (await fetch(`http://${address}:${port}/metrics`)).text();
+    t.match(metrics, /drachtio_sip_requests_in_total\{method="INVITE"\} 40\n/);
+    t.match(metrics, /drachtio_sip_responses_out_total\{method="INVITE",code="200"\} 40\n/);
+    t.match(metrics, /drachtio_stable_dialogs\{type="inbound"\} 0\n/);
+    t.match(metrics, /drachtio_sofia_dialogs 0\n/);
+    t.equal((await fetch(`http://${address}:${port}/other`)).status, 404);
 
-  running.child.kill('SIGTERM');
-  t.equal(await running.ended, 0);
-  t.match(running.out, /has stopped/);
-  t.equal(running.err, '');
-  await appEnded;
-});
+    running.child.kill('SIGTERM');
+    t.equal(await running.ended, 0);
+    t.match(running.out, /has stopped/);
+    t.equal(running.err, '');
+    await appEnded;
+  },
+);
 
-t.test('it ends what is up before it goes', async (t) => {
+t.test('it ends what is up before it goes', { timeout: 120_000 }, async (t) => {
   const { running, control, sip } = await started(t, ['-c', `sip:${SERVER}:0`], { DRACHTIO_SECRET: SECRET });
   const { srf } = await connectSrf({ ...control, secret: SECRET, reconnect: { maxAttempts: 1 } }, (program) => {
     program.invite((req, res) => void program.createUAS(req, res, { localSdp: SDP }));
@@ -138,33 +145,37 @@ t.test('it ends what is up before it goes', async (t) => {
   await gone;
 });
 
-t.test('TLS on both sides, remarks on what has no effect, OPTIONS of a load balancer', async (t) => {
-  const authority = makeCertificate({ name: 'authority', authority: true });
-  const own = makeCertificate({ name: 'own', alternatives: [`IP:${SERVER}`], issuer: authority });
-  const folder = certificateFolder({ own });
-  const { running, at, sip } = await started(t, [
-    ...['--contact', `sip:${SERVER}:0;transport=udp`, '--external-ip', '203.0.113.7'],
-    ...['--contact', `sips:${SERVER}:0`, '--secret', SECRET, '--tls-port', '0'],
-    ...['--chain-file', join(folder, 'own.pem'), '--key-file', join(folder, 'own.key')],
-    ...['--loglevel', 'info', '--noconfig', '--user-agent-options-auto-respond', 'balancer'],
-  ]);
-  t.match(running.out, /udp\/203\.0\.113\.7/);
-  t.match(running.out, /tls\/127\.0\.36\.14/);
-  t.match(running.err, /--loglevel has no effect/);
-  const peer = await SipPeer.open({ address: CALLER, name: 'balancer' });
-  t.teardown(() => peer.close());
-  const target = `${SERVER}:${sip.port}`;
-  peer.sendRequest('OPTIONS', { target, headers: [['User-Agent', 'balancer']] });
-  await peer.expect('200 OPTIONS');
-  peer.sendRequest('OPTIONS', { target, headers: [['User-Agent', 'somebody']] });
-  await peer.expect('503 OPTIONS');
-  const secure = at(/over TLS at ([\d.]+):(\d+)/);
-  const connected = await connectSrf({ ...secure, secret: SECRET, tls: { ca: authority.certificate } });
-  t.equal(connected.error, undefined);
-  connected.srf.disconnect();
-});
+t.test(
+  'TLS on both sides, remarks on what has no effect, OPTIONS of a load balancer',
+  { timeout: 120_000 },
+  async (t) => {
+    const authority = makeCertificate({ name: 'authority', authority: true });
+    const own = makeCertificate({ name: 'own', alternatives: [`IP:${SERVER}`], issuer: authority });
+    const folder = certificateFolder({ own });
+    const { running, at, sip } = await started(t, [
+      ...['--contact', `sip:${SERVER}:0;transport=udp`, '--external-ip', '203.0.113.7'],
+      ...['--contact', `sips:${SERVER}:0`, '--secret', SECRET, '--tls-port', '0'],
+      ...['--chain-file', join(folder, 'own.pem'), '--key-file', join(folder, 'own.key')],
+      ...['--loglevel', 'info', '--noconfig', '--user-agent-options-auto-respond', 'balancer'],
+    ]);
+    t.match(running.out, /udp\/203\.0\.113\.7/);
+    t.match(running.out, /tls\/127\.0\.36\.14/);
+    t.match(running.err, /--loglevel has no effect/);
+    const peer = await SipPeer.open({ address: CALLER, name: 'balancer' });
+    t.teardown(() => peer.close());
+    const target = `${SERVER}:${sip.port}`;
+    peer.sendRequest('OPTIONS', { target, headers: [['User-Agent', 'balancer']] });
+    await peer.expect('200 OPTIONS');
+    peer.sendRequest('OPTIONS', { target, headers: [['User-Agent', 'somebody']] });
+    await peer.expect('503 OPTIONS');
+    const secure = at(/over TLS at ([\d.]+):(\d+)/);
+    const connected = await connectSrf({ ...secure, secret: SECRET, tls: { ca: authority.certificate } });
+    t.equal(connected.error, undefined);
+    connected.srf.disconnect();
+  },
+);
 
-t.test('what cannot be understood, or cannot be had, is said in one line', async (t) => {
+t.test('what cannot be understood, or cannot be had, is said in one line', { timeout: 120_000 }, async (t) => {
   const cases: [string[], RegExp][] = [
     [['--contact', 'sip:pbx.example:5060', '--secret', 'x'], /pbx\.example is a name/],
     [['--contact', 'sip:203.0.113.9:5060', '--secret', 'x'], /no network interface has this address/],
