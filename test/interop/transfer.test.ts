@@ -14,7 +14,13 @@ const behind =
   (port: number) =>
   (_lane: unknown, { pbx }: Site): object => ({ trunk: { destination_uris: [{ destination: `${pbx}:${port}` }] } });
 
-const site: Site = new Site(1, { baresip: behind(BARESIP_PORT), linphone: behind(LINPHONE_PORT) }, 0, '127.0.33');
+const PBX_PORT = 33_120;
+const follows = (lane: Lane, own: Site): object => ({
+  ...behind(PBX_PORT)(lane, own),
+  carrier: { sip: { redirects: 'follow' } },
+});
+const lanes = { baresip: behind(BARESIP_PORT), linphone: behind(LINPHONE_PORT), pbx: follows };
+const site: Site = new Site(1, lanes, 0, '127.0.33');
 const node = await site.start();
 t.teardown(() => node.stop());
 const toTarget = `sip:${TARGET}@${node.hostPort}`;
@@ -192,4 +198,73 @@ void t.test('linphone holds, resumes, transfers blind and attended', async (t) =
     t.match(second, { direction: 'outbound', bLegCallId: target.callId, transfers: [{ otherCallId: first.callId }] });
     t.ok(Math.abs((second?.talkMs ?? 0) - first.talkMs) < first.talkMs, 'both to the end');
   });
+});
+
+void t.test('a switchboard takes a call over by INVITE with Replaces; a stranger does not', async (t) => {
+  const lane = site.lane('pbx');
+  const pbx = await SipPeer.open({ address: site.pbx, port: PBX_PORT, name: 'pbx' });
+  t.teardown(() => pbx.close());
+  const calling = calls(t, lane, X);
+  const first = await answers(pbx, mediaAt(33_500));
+  const caller = await calling;
+  const { local, remote } = first.dialog.state;
+  const tagOf = (field: string): string => /;tag=([^;]+)/.exec(field)?.[1] ?? '';
+  const replaces = `${first.callId};to-tag=${tagOf(remote)};from-tag=${tagOf(local)}`;
+  const takeOver = (peer: SipPeer, number: string): ReturnType<SipPeer['sendInvite']> =>
+    peer.sendInvite({
+      target: node.hostPort,
+      uri: `sip:${TARGET}@${node.hostPort}`,
+      from: `<sip:${number}@${peer.hostPort}>;tag=z`,
+      headers: [
+        ['Replaces', replaces],
+        ['Require', 'replaces'],
+      ],
+      body: mediaAt(33_510),
+    });
+  const other = await open(t, 'carrier');
+  takeOver(other, '+919812345678');
+  t.match(
+    (await other.expect('403 INVITE')).header('Reason'),
+    /replaces_not_allowed/,
+    'from an address of the carrier',
+  );
+
+  const switchboard = await SipPeer.open({ address: site.pbx, name: 'switchboard' });
+  t.teardown(() => switchboard.close());
+  const taking = takeOver(switchboard, lane.number);
+  t.match(await agrees(caller, X), 'm=audio 33510 ');
+  const dialog = taking.confirm(await switchboard.expect('200 INVITE'));
+  (await pbx.expectRequest('BYE')).respond(200);
+  await hangsUp({ peer: switchboard, dialog, callId: taking.callId }, caller);
+  t.match((await node.record(caller.callId)).transfers, [{ kind: 'replaced', ...COMPLETED }]);
+  t.match(await node.record(taking.callId), { outcome: 'answered', destination: null, trunkSid: lane.trunkSid });
+});
+
+void t.test('a redirection of a carrier is followed to another of its switches, and to no other host', async (t) => {
+  const lane = site.lane('pbx');
+  const pbx = await SipPeer.open({ address: site.pbx, name: 'pbx' });
+  t.teardown(() => pbx.close());
+  const gateway = await open(t, 'gateway', lane.gatewayPort);
+  const second = await open(t, 'second');
+  const from = `<sip:${lane.number}@${pbx.hostPort}>;tag=r`;
+  const dial = (): ReturnType<SipPeer['sendInvite']> =>
+    pbx.sendInvite({ target: node.hostPort, uri: toTarget, from, body: X });
+  const user = `sip:${TARGET}`;
+  const followed = dial();
+  (await gateway.expectRequest('INVITE')).respond(302, {
+    headers: [['Contact', `<${user}@203.0.113.9>;q=1, <${user}@${second.hostPort}>;q=0.5`]],
+  });
+  const callee = await answers(second, Y);
+  const dialog = followed.confirm(await pbx.expect('200 INVITE'));
+  dialog.send('BYE');
+  (await callee.peer.expectRequest('BYE')).respond(200);
+  await pbx.expect('200 BYE');
+  t.match((await node.record(followed.callId)).attempts, [
+    { sipStatus: 302, redirectedTo: [`${user}@${second.hostPort}`] },
+    { sipStatus: 200, uri: `${user}@${second.hostPort}` },
+  ]);
+  const refused = dial();
+  (await gateway.expectRequest('INVITE')).respond(302, { headers: [['Contact', `<${user}@203.0.113.9>`]] });
+  t.match((await pbx.expect('480 INVITE')).header('Reason'), /destination_3xx/);
+  t.match(await node.record(refused.callId), { reasonCode: 'destination_3xx', attempts: [{ redirectedTo: [] }] });
 });
