@@ -142,6 +142,7 @@ export const ADMIN_CODES = {
 export const INNER_CODES = [
   'query_failed',
   'early_dialog_ended',
+  'flow_gone',
   'engine_down',
   'engine_lost',
   'request_pending',

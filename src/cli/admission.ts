@@ -44,6 +44,8 @@ export interface RegisteredContacts extends ContactsView {
   /** Why this node has no registration at a carrier that wants one. */
   unregistered(carrierId: string): string | undefined;
   mayChallenge(address: string, nowMs: number): boolean;
+  /** Whether some user is registered from this address. */
+  knows(address: string): boolean;
   /** False: every REGISTER is refused. */
   readonly enabled: boolean;
 }
@@ -87,6 +89,10 @@ export class LiveAdmission implements Admission, SourceGate {
 
   get revision(): string {
     return this.#holder.current.revision;
+  }
+
+  isRegisteredFrom(address: string): boolean {
+    return this.#registrations?.knows(address) === true;
   }
 
   get registersOut(): boolean {

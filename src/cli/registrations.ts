@@ -109,6 +109,10 @@ export class Registrations implements ContactsView {
     return { reachable, elsewhere };
   }
 
+  knows(address: string): boolean {
+    return this.#keeper.directory.knows(address);
+  }
+
   /** Whether a stranger's REGISTER by datagram may get a challenge. */
   mayChallenge(address: string, nowMs: number): boolean {
     if (!this.enabled) return false;

@@ -245,6 +245,33 @@ const callToPeer = async (t: Test, line: Line, phone: SipPeer, contact: string):
   has(t, await node.record(call.callId), ANSWERED);
 };
 
+/** The phone calls out, with its password; whoever it calls hangs up. */
+const callFromPeer = async (t: Test, line: Line, phone: SipPeer, contact: string): Promise<void> => {
+  const gateway = await SipPeer.open({ address: CARRIER, port: 35_100, name: 'gateway' });
+  t.teardown(() => gateway.close());
+  const uri = `sip:${FOREIGN}@${node.hostPort}`;
+  const from = `<sip:${line.user}@${NODE}>;tag=out`;
+  const base = { target: node.hostPort, uri, from, callId: `out-${line.user}`, contact: `<${contact}>`, body: SDP };
+  // Long enough to be challenged: a stranger's INVITE gets no more octets than it has.
+  const padding = ['Subject', 'x'.repeat(500)] as const;
+  phone.sendInvite({ ...base, cseq: 1, headers: [padding] });
+  const challenge = await phone.expect('401 INVITE');
+  const digest = new DigestClient({ userName: line.user, password: SECRET, realm: 'tandem' }, NODE, new SystemRandom());
+  const challenges = challenge.headerAll('WWW-Authenticate');
+  const proof = digest.answer({ status: 401, challenges }, { method: 'INVITE', uri });
+  if (!proof.ok) throw new Error(proof.refusal);
+  const call = phone.sendInvite({ ...base, cseq: 2, headers: [padding, proof.header] });
+  const invite = await gateway.expectRequest('INVITE');
+  const answer = invite.respond(200, { body: SDP });
+  const dialog = invite.dialog(answer);
+  call.confirm(await phone.expect('200 INVITE'));
+  await gateway.expectRequest('ACK');
+  dialog.send('BYE');
+  (await phone.expectRequest('BYE')).respond(200);
+  await gateway.expect('200 BYE');
+  has(t, await node.record(call.callId), { ...ANSWERED, endedBy: 'callee', direction: 'outbound' });
+};
+
 const SDP = 'v=0\r\no=- 1 1 IN IP4 127.0.35.9\r\ns=-\r\nc=IN IP4 127.0.35.9\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n';
 
 void t.test('behind NAT a phone is called where it sends from, ACK and BYE too', async (t) => {
@@ -255,6 +282,7 @@ void t.test('behind NAT a phone is called where it sends from, ACK and BYE too',
   const answer = await registerPeer(phone, line, { contact: `<${contact}>` });
   t.equal(answer.header('Contact'), `<${contact}>;expires=120`);
   await callToPeer(t, line, phone, contact);
+  await callFromPeer(t, line, phone, contact);
   t.equal((await registerPeer(phone, line, { contact: '<sip:x@h>;expires=5', cseq: 5 })).status, 423);
   t.equal((await registerPeer(phone, line, { contact: '*', expires: 0, cseq: 10 })).status, 200);
 });

@@ -280,6 +280,31 @@ t.test('destination uris: several at once, addresses after they were whitelisted
   t.equal(listed.json.response.length, 2);
 });
 
+t.test('destination uris: users who register, once they have a password', async (t) => {
+  const rig = await exotelRig(t);
+  const { ask, directory } = rig;
+  const sid = await newTrunk(rig);
+  const path = `trunks/${sid}/destination-uris`;
+  const add = (destination: string) => ask('POST', path, { destinations: [{ destination, priority: 2 }] });
+  const early = await add('registered:pbx1');
+  t.match(early.json.response[0].error_data, { code: 1002 });
+  await ask('POST', `trunks/${sid}/credentials`, { user_name: 'pbx1', password: 'S3cret word' });
+  t.match((await add('registered:pbx2')).json.response[0].error_data, { code: 1002 });
+  const made = await add('registered:pbx1');
+  t.match(made.json.response[0].data, { destination: 'registered:pbx1', priority: 2, weight: 1, trunk_sid: sid });
+  t.match((await add('registered:pbx1')).json.response[0].error_data, { code: 1008 }, 'once');
+  t.equal((await add('registered')).status, 200, 'all users of the trunk');
+  t.strictSame(
+    directory()
+      .trunk(sid)
+      ?.destination_uris.map(({ destination }) => destination),
+    ['registered:pbx1', 'registered'],
+  );
+  const { id } = made.json.response[0].data;
+  t.match((await ask('PUT', `${path}/${id}`, { priority: 5 })).json.response.data, { priority: 5 });
+  t.equal((await ask('DELETE', `${path}?id=${id}`)).status, 200);
+});
+
 t.test('credentials: no answer holds a password', async (t) => {
   const rig = await exotelRig(t);
   const { ask, clock, directory } = rig;

@@ -13,9 +13,12 @@ import {
   standingOf,
 } from '../../src/call/registration/rules.js';
 import type { RegistrationStore } from '../../src/call/registration/store.js';
+import { lintDocument } from '../../src/call/routing/lint.js';
+import { validateDocument } from '../../src/call/routing/schema.js';
 import { NO_LIMITS, decide } from '../../src/call/routing/decide.js';
 import { ManualClock } from '../../src/kernel/index.js';
 import { FileRegistrationStore, MemoryRegistrationStore, MemoryRegistrations } from '../../src/store/index.js';
+import { adminRig } from '../support/adminRig.js';
 import { ALICE, DOCUMENT, HERE, RegistrarRig, tableOf } from '../support/registrarRig.js';
 
 const CONTACT = '<sip:alice@10.0.0.9:5060>';
@@ -418,4 +421,56 @@ t.test('a file brings registrations over a restart; connections of before it are
   await after.close();
   const text = await readFile(path, 'utf8');
   t.match(text, /"userName":"alice"/);
+});
+
+t.test('lint finds users who cannot register; others are destinations like any', async (t) => {
+  const [trunk] = DOCUMENT.trunks;
+  const lint = (destinations: readonly string[], credentials: readonly object[]) => {
+    const destination_uris = destinations.map((destination) => ({ destination }));
+    const valid = validateDocument({ ...DOCUMENT, trunks: [{ ...trunk, credentials, destination_uris }] });
+    if (!valid.ok) return valid.error.map(({ path }) => path);
+    return lintDocument(valid.value).flatMap(({ code, path }) =>
+      path.includes('destination') ? [`${code} ${path}`] : [],
+    );
+  };
+  const alice = { user_name: 'alice', password: 'secret' };
+  t.strictSame(lint(['registered:alice', 'registered'], [alice]), []);
+  t.strictSame(lint(['registered:bob'], [alice]), ['registered_user_unknown trunks[0].destination_uris[0]']);
+  t.strictSame(lint(['registered'], []), ['registered_user_unknown trunks[0].destination_uris[0]']);
+  t.strictSame(lint(['registered:'], [alice]), ['trunks[0].destination_uris[0].destination'], 'nobody');
+  t.strictSame(lint(['sip:registered'], [alice]), [], 'a host of that name');
+});
+
+t.test('an account sees and drops its own contacts alone', async (t) => {
+  const contacts = [
+    { trunkSid: 'trk_a', accountSid: 'acme', userName: 'alice', contact: 'sip:alice@10.0.0.1' },
+    { trunkSid: 'trk_r', accountSid: 'rival', userName: 'rob', contact: 'sip:rob@10.0.0.2' },
+  ];
+  const dropped: string[] = [];
+  const document = {
+    accounts: ['acme', 'rival', 'ops'].map((sid) => ({ sid, api_keys: [{ key: sid, token: 'secret' }] })),
+  };
+  const rig = await adminRig(document, undefined, {
+    registrations: {
+      list: () => contacts,
+      carriers: () => [{ carrierId: 'telco', state: 'registered' }],
+      remove: async (trunkSid, userName) => {
+        dropped.push(`${trunkSid} ${userName}`);
+        return 1;
+      },
+    },
+  });
+  t.teardown(() => rig.close());
+  const list = async (as: string, query = ''): Promise<unknown> =>
+    (await rig.ask('GET', `/api/registrations${query}`, { as: `${as}:secret` })).body;
+  t.strictSame(await list('acme'), { total: 1, registrations: [contacts[0]] });
+  t.strictSame(await list('rival', '?trunk=trk_a'), { total: 0, registrations: [] });
+  t.match(await list('ops'), { total: 2, carriers: [{ carrierId: 'telco', state: 'registered' }] });
+  const drop = async (as: string, query: string): Promise<number> =>
+    (await rig.ask('DELETE', `/api/registrations?${query}`, { as: `${as}:secret` })).status;
+  t.equal(await drop('rival', 'trunk=trk_a&user=alice'), 404, 'to others it does not exist');
+  t.equal(await drop('acme', 'trunk=trk_a'), 400);
+  t.equal(await drop('acme', 'trunk=trk_a&user=alice'), 200);
+  t.equal(await drop('ops', 'trunk=trk_r&user=rob'), 200);
+  t.strictSame(dropped, ['trk_a alice', 'trk_r rob']);
 });

@@ -1,5 +1,6 @@
 /** Resources as Exotel's clients see them. */
 import { parseEndpoint } from '../../call/routing/endpoint.js';
+import { parseRegistered } from '../../call/routing/registeredTarget.js';
 import type { Credential, Dates, IpRange, PhoneNumber, Trunk } from '../../call/routing/resources.js';
 import { listedId } from '../../control/index.js';
 import { shownAdditions } from './additions.js';
@@ -78,6 +79,7 @@ export const ipData = (entry: IpRange, { trunk_sid }: Trunk): object => ({
 
 /** `sip:` before it, whether or not the document has it. */
 const shownDestination = (text: string): string => {
+  if (parseRegistered(text) !== undefined) return text;
   const endpoint = parseEndpoint(text);
   return `sip:${endpoint.ok ? endpoint.value.text : text}`;
 };

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { parseEndpoint } from '../../call/routing/endpoint.js';
+import { type RegisteredUser, parseRegistered } from '../../call/routing/registeredTarget.js';
 import { coversAddress } from '../../call/routing/lintAcl.js';
 import type { Trunk } from '../../call/routing/resources.js';
 import { err, ok } from '../../kernel/index.js';
@@ -34,7 +35,7 @@ const weight = share('share among destinations of equal priority; default 1');
 const ItemSchema = Type.Object({
   destination: Type.String({
     maxLength: 300,
-    description: 'host:port;transport=tls|tcp|udp',
+    description: 'host:port;transport=tls|tcp|udp; registered:USER for a user who registers',
     rule: 'must be host:port;transport=tls|tcp|udp',
   }),
   priority: Type.Optional(priority),
@@ -74,6 +75,8 @@ const readDestination = (item: unknown, trunk: Trunk, fresh: Listed): Outcome<De
   const fault = checkItem(item);
   if (fault !== undefined) return err(fault.code === 1007 ? invalid('Each destination must be an object') : fault);
   const { destination, priority: order = 0, weight: part = 1 } = item as Static<typeof ItemSchema>;
+  const users = parseRegistered(destination);
+  if (users !== undefined) return readUsers(destination, users, trunk, { priority: order, weight: part, ...fresh });
   const endpoint = parseEndpoint(destination);
   // One label alone is no fully qualified name.
   if (!endpoint.ok || (!endpoint.value.isAddress && !endpoint.value.host.includes('.'))) return err(invalid(NOT_VALID));
@@ -83,6 +86,23 @@ const readDestination = (item: unknown, trunk: Trunk, fresh: Listed): Outcome<De
     return err(duplicate(`Destination sip:${text} exists already`));
   }
   return ok({ destination: text, priority: order, weight: part, ...fresh });
+};
+
+/** An addition to Exotel's: users of the trunk, wherever they are registered. They must have a password to register with. */
+const readUsers = (
+  destination: string,
+  { userName }: RegisteredUser,
+  trunk: Trunk,
+  entry: Omit<Destination, 'destination'>,
+): Outcome<Destination> => {
+  const names = (trunk.credentials ?? []).map(({ user_name: name }) => name);
+  if (userName === undefined ? names.length === 0 : !names.includes(userName)) {
+    return err(invalid('Destination names a user without credentials'));
+  }
+  if (trunk.destination_uris.some((other) => other.destination === destination)) {
+    return err(duplicate(`Destination ${destination} exists already`));
+  }
+  return ok({ destination, ...entry });
 };
 
 type Listed = ReturnType<ExotelApi['fresh']>;

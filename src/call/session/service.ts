@@ -57,6 +57,8 @@ export interface Admission {
   challenge?(invite: SignalMessage, address: string): readonly HeaderEntry[];
   /** Whether this exchange is registered at any carrier, so that To may name the number that was dialled. */
   readonly registersOut?: boolean;
+  /** Whether some user is registered from this address. */
+  isRegisteredFrom?(address: string): boolean;
   /** Revision of the live table, for calls that are refused before a decision. */
   readonly revision: string;
 }
@@ -352,6 +354,11 @@ export class CallService implements SignalHandlers {
   }
 
   /** RFC 3261 §10.3. @returns false when nobody can register here */
+  /** Whoever is registered from the address that the call comes from is reached there, whatever its Contact says. */
+  #sendsFromItsContact({ request }: LiveCall, { userName }: Decision): boolean {
+    return userName !== undefined && this.#options.admission.isRegisteredFrom?.(request.sourceAddress) === true;
+  }
+
   #register(request: OutOfDialogRequest): boolean {
     const { registrar, admission } = this.#options;
     const login = registrar === undefined ? undefined : admission.login?.(request.message, request.source);

@@ -41,7 +41,7 @@ export interface DialogParts {
   readonly peerAddress: string;
   /** The connection it was set up over, for streams. */
   readonly hop: Hop | undefined;
-  /** Of a registered contact that is reached by datagrams: behind NAT its Contact leads nowhere. */
+  /** Of a registered contact: behind NAT, or in a browser, its Contact leads nowhere. */
   readonly flow?: Way | undefined;
   /** Of a peer behind NAT: where its messages come from, whatever its Contact says. */
   readonly peerWay?: Way | undefined;
@@ -99,7 +99,7 @@ export class InviteDialog implements Dialog {
     this.#hop = parts.hop;
     if (parts.hop !== undefined) parts.hop.dialogs++;
     this.#peerWay = parts.peerWay;
-    this.#flow = parts.flow?.hop === undefined ? parts.flow : undefined;
+    this.#flow = parts.flow;
   }
 
   get remoteTarget(): string {
@@ -183,7 +183,10 @@ export class InviteDialog implements Dialog {
   /** The ways for a request of this dialog, by RFC 3261 §18.1.1 first over the connection that is open to that host. */
   findWaysFor(next: NextHop, user: LaunchUser): void {
     const hop = this.#hop;
-    const fixed = this.#flow ?? this.#peerWay;
+    const flow = this.#flow;
+    // A connection that is closed leaves what the Contact says.
+    const open = flow?.hop === undefined || flow.hop.connection !== undefined;
+    const fixed = flow !== undefined && open ? flow : this.#peerWay;
     if (fixed !== undefined && this.#routeSet.length === 0) return user.onWays([fixed]);
     if (hop?.connection !== undefined && isCarriedBy(hop, next) && this.#leadsTo(hop, next))
       findWaysBeyond(this.#core, next, hop, user);
