@@ -80,7 +80,9 @@ const expectWhole = (t: Test, folder: string, load: CallLoad): void => {
     [],
     `each of ${load.answered.size} calls has a record`,
   );
-  t.equal(numbers.size, records.length, 'and none has two');
+  const calls = new Set(records.map(({ aLegCallId }) => aLegCallId));
+  const twice = records.length - calls.size;
+  t.equal(twice, 0, 'and none has two');
 };
 
 const metric = async (name: string): Promise<number> => {
@@ -95,13 +97,6 @@ const openLoad = async (t: Test): Promise<CallLoad> => {
   return load;
 };
 
-/** The system accepts for a program before the program does: it has its connections a moment later. */
-const until = async (count: () => number, least: number): Promise<number> => {
-  const limit = performance.now() + 20_000;
-  while (count() < least && performance.now() < limit) await new Promise<void>((resolve) => void setImmediate(resolve));
-  return count();
-};
-
 t.test(`${DESCRIPTORS} descriptors and ${CONNECTIONS} connections`, { timeout: 120_000 }, async (t) => {
   const folder = t.testdir({});
   const node = await startNode(folder);
@@ -110,14 +105,18 @@ t.test(`${DESCRIPTORS} descriptors and ${CONNECTIONS} connections`, { timeout: 1
   load.start();
   await load.untilAnswered(40);
   const sockets: Socket[] = [];
-  for (let i = 0; i < CONNECTIONS; i++) {
-    const port = i % 4 === 3 ? ADMIN : NODE.port;
-    const socket = connect({ host: NODE.address, port, localAddress: CALLER.address });
-    socket.on('error', () => {});
-    sockets.push(socket);
-  }
-  const used = await until(() => readdirSync(`/proc/${node.pid}/fd`).length, DESCRIPTORS - 8);
-  t.ok(used >= DESCRIPTORS - 8, `${used} descriptors in use`);
+  let turnedAway = 0;
+  // The system accepts for the program, which then has no descriptor for it and closes it.
+  await new Promise<void>((resolve) => {
+    for (let i = 0; i < CONNECTIONS; i++) {
+      const port = i % 4 === 3 ? ADMIN : NODE.port;
+      const socket = connect({ host: NODE.address, port, localAddress: CALLER.address });
+      socket.on('error', () => {});
+      socket.once('close', () => ++turnedAway >= CONNECTIONS - DESCRIPTORS && resolve());
+      sockets.push(socket);
+    }
+  });
+  t.pass(`${turnedAway} connections were turned away for want of descriptors`);
   await load.untilAnswered(load.answered.size + 200);
   t.same([...load.refused], [], 'no call was refused');
   for (const socket of sockets) socket.destroy();
