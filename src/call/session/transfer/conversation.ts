@@ -162,6 +162,7 @@ export class Conversation implements Heir {
       member.bridge.handOver(this, this.relay);
       this.members.push(member);
     }
+    from.relay.unwatch();
     this.dials += from.dials;
     this.transfers += from.transfers;
     const left = from.peerOf(other);

@@ -94,6 +94,7 @@ export class Replacement implements LegEvents, CallCourse, Change, MemberBooks {
     (conversation.relay.described ??= new Described()).keep(party.leg, description);
     conversation.change = undefined;
     conversation.relay.close();
+    conversation.relay.unwatch();
     const place = conversation.ends[0] === replaced ? 0 : 1;
     conversation.replace(replaced, party);
     conversation.members.push({ bridge: this, call: party.call, own: { a: party, b: party }, aAt: place });

@@ -208,6 +208,7 @@ export class Transfer implements Change, DialSink {
     this.#leave();
     // What the referrer had asked for last is nobody's business any more.
     conversation.relay.close();
+    conversation.relay.unwatch();
     conversation.replace(referrer, joined);
     if (target.kind === 'end') conversation.absorb(target.conversation, joined);
     account.close('completed', 200, 'transfer_completed');
