@@ -136,6 +136,13 @@ export class Node {
     return { sip, admin };
   }
 
+  /** Reads the certificates of TLS again; connections that are up keep what they have. */
+  reload(): void {
+    if (this.#tls === undefined) return;
+    this.#tls.reload();
+    this.#log.logger.info({ certificates: this.#tls.dump() }, 'certificates were read anew');
+  }
+
   async drain(): Promise<void> {
     const left = this.#registrations.leaveCarriers();
     await this.#service.drain(this.#config.calls.drainSeconds * 1000);

@@ -9,7 +9,7 @@ const STOP_MARGIN_MS = 10_000;
 
 /**
  * `tandem start`: serves until SIGTERM or SIGINT, then takes no new calls, lets the live ones run on for up to
- * calls.drainSeconds, writes their records and goes. A second signal ends it at once.
+ * calls.drainSeconds, writes their records and goes. A second signal ends it at once. SIGHUP reads certificates anew.
  */
 export const start = async (
   config: Config,
@@ -20,7 +20,9 @@ export const start = async (
   const node = new Node(config);
   const { sip, admin } = await node.start();
   process.stdout.write(welcome(sip, admin, configFile));
-  closeWithGrace({ delay: config.calls.drainSeconds * 1000 + STOP_MARGIN_MS, logger: false }, async ({ err }) => {
+  process.on('SIGHUP', () => node.reload());
+  const delay = config.calls.drainSeconds * 1000 + STOP_MARGIN_MS;
+  closeWithGrace({ delay, logger: false, skip: ['SIGHUP'] }, async ({ err }) => {
     if (err !== undefined) process.stderr.write(`tandem: ${err.stack ?? err.message}\n`);
     await node.drain();
     await node.stop();

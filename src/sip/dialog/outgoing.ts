@@ -3,11 +3,13 @@ import type { Timer } from '../../kernel/index.js';
 import type { OutgoingRequest, OutgoingRequestListener, ResponseOrigin, Source } from '../face.js';
 import { type NextHop, type Target, isNumericHost } from '../locate/nextHop.js';
 import { responseTo } from '../message/build.js';
-import type { SipRequest, SipResponse } from '../message/message.js';
+import { SipRequest, type SipResponse } from '../message/message.js';
+import { detach } from '../message/text.js';
 import type { ClientUser } from '../transaction/clientInvite.js';
 import { type Hop, type Listener, type Way, canonicalAddress, familyOf } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
 import { type CoreHost, outboundSource } from './host.js';
+import type { InviteDialog } from './dialog.js';
 import type { WantedDialog } from './subscription.js';
 
 /** An answer that the network did not give, RFC 3261 §8.1.3.1: 408 for silence, 503 for a closed way. */
@@ -16,6 +18,17 @@ export const synthesise = (core: CoreHost, request: SipRequest, status: number, 
   if (response.toTag === undefined) response.set('To', `${request.header('To') ?? ''};tag=${core.newTag()}`);
   return response;
 };
+
+/** Where an INVITE starts from. */
+export interface InviteOrigin {
+  readonly listener: Listener;
+  /** For a re-INVITE: its dialog. */
+  readonly dialog: InviteDialog | undefined;
+  /** Over which a registered contact is reached, for a first INVITE. */
+  readonly flow?: Way | undefined;
+  /** The peer is behind NAT: see RequestSpec. */
+  readonly symmetric?: boolean | undefined;
+}
 
 /** What a request's launch comes to. Exactly one of the callbacks is called, perhaps within the call. */
 export interface LaunchUser {
@@ -95,6 +108,13 @@ export const stampOutgoingVia = (core: CoreHost, request: SipRequest, hop: Hop):
   if (request.count('Via') === 0) request.prepend('Via', via);
   else request.replaceTopVia(via);
   return branch;
+};
+
+/** What the dialogs of late forks take from an INVITE: the rest, body and all, need not live as long as its Timer M. */
+export const identityOf = (request: SipRequest): SipRequest => {
+  const identity = new SipRequest(request.method, request.uri);
+  for (const name of ['From', 'Call-ID', 'CSeq']) identity.add(name, detach(request.header(name) ?? ''));
+  return identity;
 };
 
 /** A non-INVITE request: RFC 3261 §8.1, with the next target tried when one fails (RFC 3263 §4.3). */

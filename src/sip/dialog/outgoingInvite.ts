@@ -8,7 +8,7 @@ import type {
   Source,
 } from '../face.js';
 import { isSipUri } from '../locate/nextHop.js';
-import { SipRequest, type SipResponse } from '../message/message.js';
+import type { SipRequest, SipResponse } from '../message/message.js';
 import { detach } from '../message/text.js';
 import type { ClientInviteTransaction, ClientUser } from '../transaction/clientInvite.js';
 import { patienceMs } from '../transaction/timers.js';
@@ -18,22 +18,21 @@ import { type InviteDialog, wayBack } from './dialog.js';
 import { routeSetOf } from './routeSet.js';
 import { cancelOf } from './cancel.js';
 import { type CoreHost, outboundSource } from './host.js';
-import { type LaunchUser, hopOf, nameContact, stampOutgoingVia, synthesise, withLarge } from './outgoing.js';
+import {
+  type InviteOrigin,
+  type LaunchUser,
+  hopOf,
+  identityOf,
+  nameContact,
+  stampOutgoingVia,
+  synthesise,
+  withLarge,
+} from './outgoing.js';
 
 /** An ACK as it went out, to be repeated; without a hop while that is still being looked up. */
 interface SentAck {
   data: Buffer;
   hop: Hop | undefined;
-}
-
-export interface InviteOrigin {
-  readonly listener: Listener;
-  /** For a re-INVITE: its dialog. */
-  readonly dialog: InviteDialog | undefined;
-  /** Over which a registered contact is reached, for a first INVITE. */
-  readonly flow?: Way | undefined;
-  /** The peer is behind NAT: see RequestSpec. */
-  readonly symmetric?: boolean | undefined;
 }
 
 /** Branches of one fork that are remembered; a callee that invents more of them is not served further. */
@@ -395,10 +394,3 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     return false;
   }
 }
-
-/** What the dialogs of late forks take from an INVITE: the rest, body and all, need not live as long as its Timer M. */
-const identityOf = (request: SipRequest): SipRequest => {
-  const identity = new SipRequest(request.method, request.uri);
-  for (const name of ['From', 'Call-ID', 'CSeq']) identity.add(name, detach(request.header(name) ?? ''));
-  return identity;
-};
