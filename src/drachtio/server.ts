@@ -105,6 +105,10 @@ export class DrachtioServer {
     this.handler = {
       onInvite: (invite) => this.#onInvite(invite),
       onRequest: (request) => this.#onRequest(request),
+      onRelayed: (request) => {
+        this.#meters.requestIn(request.method);
+        if (request.method === 'BYE') records.stop('network', 'normal-release', request);
+      },
     };
   }
 

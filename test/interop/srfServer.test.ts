@@ -50,7 +50,7 @@ t.test('records of calls: attempt, start and stop, with their source, role and r
     program.invite((req, res) => {
       if (req.uri.includes('busy')) return res.send(486);
       if (req.uri.includes('ring')) return res.send(180);
-      if (req.uri.includes('proxy')) return void srf.proxyRequest(req, callee.uri);
+      if (req.uri.includes('proxy')) return void srf.proxyRequest(req, callee.uri, { remainInDialog: true });
       void srf.createUAS(req, res, { localSdp: SDP });
     });
   });
@@ -101,13 +101,16 @@ t.test('records of calls: attempt, start and stop, with their source, role and r
     ...['attempt network INVITE', 'start application uas 200', 'stop application system-initiated-termination BYE'],
   ]);
 
-  caller.sendInvite({ target: rig.sip(), uri: `sip:proxy@${rig.sip()}`, body: SDP });
+  const proxied = caller.sendInvite({ target: rig.sip(), uri: `sip:proxy@${rig.sip()}`, body: SDP });
   (await callee.expectRequest('INVITE')).respond(200, { body: SDP });
-  await caller.expect('200 INVITE');
+  const answer = await caller.expect('200 INVITE');
   t.strictSame(await recorded(4), [
     ...['attempt application INVITE', 'attempt network INVITE', 'start application proxy-uas 200'],
     'start network proxy-uac 200',
   ]);
+  proxied.confirm(answer).send('BYE');
+  (await callee.expectRequest('BYE')).respond(200);
+  t.strictSame(await recorded(1), ['stop network normal-release BYE']);
 });
 
 t.test('statistics in the format of Prometheus, under the names of drachtio-server', async (t) => {
