@@ -4,6 +4,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { established } from './calls/established.mjs';
 import { memory } from './calls/memory.mjs';
 import { SYSTEMS, cost, ladder } from './calls/section.mjs';
 import { overload } from './calls/overload.mjs';
@@ -12,7 +13,7 @@ import { media } from './media/section.mjs';
 const root = new URL('..', import.meta.url).pathname;
 const USAGE = `npm run bench [-- section...] [options]
 
-sections  calls (default) = cost + ladder; cost; ladder; memory; overload; media; micro
+sections  calls (default) = cost + ladder; cost; ladder; memory; established; overload; media; micro
 options   --rate N        calls a second of cost (300)
           --seconds N     load of a cost run (30)
           --turns N       of cost, each kamailio then tandem (2)
@@ -22,6 +23,7 @@ options   --rate N        calls a second of cost (300)
           --warm N        seconds of load before what is measured (5)
           --only NAME     kamailio or tandem alone
           --calls N       of memory (200000); --memory-rate N (600)
+          --up N          calls that are up at once, of established (50000); --up-rate N (600)
           --streams N     of media (200); --dialect NAME exotel, twilio, plivo, jambonz; --frame-ms N of a message to
                           the bot; --no-signalling without 100 calls/s beside it; --seconds N (20)
           --capacity N    of overload: calls a second, instead of measuring it
@@ -44,6 +46,8 @@ const { values, positionals } = parseArgs({
     only: { type: 'string' },
     calls: { type: 'string' },
     'memory-rate': { type: 'string', default: '600' },
+    up: { type: 'string' },
+    'up-rate': { type: 'string', default: '600' },
     streams: { type: 'string' },
     dialect: { type: 'string', default: 'exotel' },
     'frame-ms': { type: 'string' },
@@ -70,6 +74,8 @@ const options = {
   systems: values.only === undefined ? SYSTEMS : [values.only],
   memoryCalls: Number(values.calls ?? (quick ? 3000 : 200_000)),
   memoryRate: Number(values['memory-rate']),
+  establishedCalls: Number(values.up ?? (quick ? 300 : 50_000)),
+  establishedRate: Number(values['up-rate']),
   capacity: values.capacity === undefined ? undefined : Number(values.capacity),
   media: {
     streams: Number(values.streams ?? (quick ? 20 : 200)),
@@ -100,7 +106,7 @@ const micro = () => {
   return {};
 };
 
-const SECTIONS = { cost, ladder, memory, overload, media, micro };
+const SECTIONS = { cost, ladder, memory, established, overload, media, micro };
 const expand = (name) => (name === 'calls' ? ['cost', 'ladder'] : [name]);
 
 const main = async () => {

@@ -36,14 +36,14 @@ const sipp = (folder, role, local, more, port = PORT) =>
   );
 
 /** Starts the callee; it answers until stopped. */
-export const startCallee = async (folder) => {
+export const startCallee = async (folder, role = 'uas') => {
   mkdirSync(folder, { recursive: true });
   assertFree(CALLEE, PORT);
-  const child = sipp(folder, 'uas', CALLEE, []);
+  const child = sipp(folder, role, CALLEE, ['-default_behaviors', 'all,-abortunexp']);
   await untilBound(child, CALLEE, PORT);
   return {
     pid: child.pid,
-    retransmissions: () => Number(readCounters(join(folder, 'uas.csv'))['Retransmissions(C)'] ?? 0),
+    retransmissions: () => Number(readCounters(join(folder, `${role}.csv`))['Retransmissions(C)'] ?? 0),
     stop: () => end(child, 'SIGKILL'),
   };
 };
@@ -76,6 +76,24 @@ export const placeCalls = async (folder, { address, rate, seconds }) => {
     achievedRate: calls / elapsed,
     finished,
   };
+};
+
+/**
+ * Places `count` calls that stay up, with a re-INVITE from the caller in the middle of each.
+ * @returns a promise of what SIPp counted, once the last has ended
+ */
+export const holdCalls = async (folder, { address, rate, count, halfSeconds }) => {
+  mkdirSync(folder, { recursive: true });
+  const child = sipp(folder, 'uac-held', CALLER, [
+    ...['-default_behaviors', 'all,-abortunexp', '-d', String(halfSeconds * 1000)],
+    ...[`${address}:${PORT}`, '-s', NUMBER, '-r', String(rate), '-m', String(count), '-l', String(count + 1000)],
+  ]);
+  const atMost = (count / rate + 2 * halfSeconds + 60) * 1000;
+  const finished = await Promise.race([child.exited.then(() => true), sleep(atMost, false, { ref: false })]);
+  if (!finished) await end(child, 'SIGKILL');
+  const counters = readCounters(join(folder, 'uac-held.csv'));
+  const done = Number(counters['SuccessfulCall(C)'] ?? 0);
+  return { done, failed: count - done, retransmissions: Number(counters['Retransmissions(C)'] ?? 0) };
 };
 
 /** Times single calls beside the load. Resolves to what prober.mjs prints. */

@@ -9,15 +9,21 @@ import { startSystem } from './systems.mjs';
 const DRAIN_SECONDS = 36;
 const SAMPLE_MS = 1000;
 
+/** Flags with which a process writes its live heap to the file when asked. */
+export const collecting = ({ nodeFlags }, heapFile) => {
+  process.env.BENCH_HEAP_FILE = heapFile;
+  return [...nodeFlags, '--expose-gc', '--import', new URL('collector.mjs', import.meta.url).pathname];
+};
+
 /** Live heap after a full collection, in bytes. */
-const liveHeap = async (system, file) => {
+export const liveHeap = async (system, file) => {
   process.kill(system.pid, 'SIGWINCH');
   await sleep(1500);
   return JSON.parse(readFileSync(file, 'utf8').trimEnd().split('\n').at(-1)).heapUsed;
 };
 
 /** Slope of the least-squares line through [x, y] points. */
-const slope = (points) => {
+export const slope = (points) => {
   const n = points.length;
   const meanX = points.reduce((sum, [x]) => sum + x, 0) / n;
   const meanY = points.reduce((sum, [, y]) => sum + y, 0) / n;
@@ -25,7 +31,7 @@ const slope = (points) => {
   return above / points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
 };
 
-const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 
 /** Warm-up of 60 s (until calls leave at the rate at which they come), drain, `calls` calls, drain. */
 export const memory = async (folder, options) => {
@@ -33,9 +39,7 @@ export const memory = async (folder, options) => {
   const warmSeconds = options.quick ? 5 : 60;
   console.log(`\nMemory of tandem over ${calls} calls at ${rate}/s`);
   const heapFile = join(folder, 'heap.jsonl');
-  process.env.BENCH_HEAP_FILE = heapFile;
-  const collector = new URL('collector.mjs', import.meta.url).pathname;
-  const nodeFlags = [...options.nodeFlags, '--expose-gc', '--import', collector];
+  const nodeFlags = collecting(options, heapFile);
   const callee = await startCallee(join(folder, 'callee'));
   const system = await startSystem('tandem', join(folder, 'tandem'), { ...options, nodeFlags });
   let sampler;

@@ -29,7 +29,7 @@ const writeConfig = (folder) => {
     admin: { listen: `${TANDEM}:${ADMIN_PORT}` },
     cdr: { path: './cdr' },
     log: { level: 'info' },
-    calls: { maxCalls: 50_000 },
+    calls: { maxCalls: 60_000 },
   };
   const routing = {
     accounts: [{ sid: 'bench', api_keys: [{ key: 'bench', token: 'bench' }] }],
@@ -69,10 +69,14 @@ const AS_STARTED = ['--use-largepages=silent'];
 const startTandem = async (folder, { dist, nodeFlags, keepLog }) => {
   assertFree(TANDEM, PORT);
   const config = writeConfig(folder);
-  const child = launch(process.execPath, [...AS_STARTED, ...nodeFlags, join(dist, 'main.js'), 'start', '--config', config], {
-    log: keepLog === true ? join(folder, 'tandem.log') : '/dev/null',
-    cwd: folder,
-  });
+  const child = launch(
+    process.execPath,
+    [...AS_STARTED, ...nodeFlags, join(dist, 'main.js'), 'start', '--config', config],
+    {
+      log: keepLog === true ? join(folder, 'tandem.log') : '/dev/null',
+      cwd: folder,
+    },
+  );
   await untilBound(child, TANDEM, PORT);
   await sleep(1000);
   return {
