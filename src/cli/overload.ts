@@ -1,11 +1,11 @@
-import type { Logger } from 'pino';
 import { OverloadGuard } from '../call/admission/overloadGuard.js';
 import type { Config } from '../config/index.js';
 import { type Clock, SystemLoadProbe } from '../kernel/index.js';
+import type { LogSink } from '../observe/index.js';
 
 export interface OverloadDeps {
   readonly clock: Clock;
-  readonly logger: Logger;
+  readonly logger: LogSink['logger'];
   readonly isListed: (address: string) => boolean;
 }
 

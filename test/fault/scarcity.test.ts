@@ -117,7 +117,7 @@ t.test(`${DESCRIPTORS} descriptors and ${CONNECTIONS} connections`, { timeout: 1
     }
   });
   t.pass(`${turnedAway} connections were turned away for want of descriptors`);
-  await load.untilAnswered(load.answered.size + 200);
+  await load.untilAnswered(load.answered.size + 100);
   t.same([...load.refused], [], 'no call was refused');
   for (const socket of sockets) socket.destroy();
   await load.untilAnswered(load.answered.size + 40);
@@ -137,12 +137,12 @@ t.test('a disk that is full, and has room again', { timeout: 120_000 }, async (t
   t.teardown(() => node.kill('SIGKILL'));
   const load = await openLoad(t);
   load.start();
-  await load.untilAnswered(200);
+  await load.untilAnswered(130);
   t.same([...load.refused], [], 'calls go on');
   t.ok((await metric('tandem_cdr_pending')) > 100, 'their records wait');
   t.ok((await metric('tandem_cdr_alarms_total')) > 0, 'and somebody is told');
   unlinkSync(file);
-  await load.untilAnswered(load.answered.size + 150);
+  await load.untilAnswered(load.answered.size + 70);
   load.pause(false);
   await stop(t, node);
   expectWhole(t, folder, load);

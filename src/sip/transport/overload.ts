@@ -1,6 +1,5 @@
 /** New calls refused before they are parsed, RFC 3261 §21.5.4, and what peers are told by `oc` (RFC 7339). */
 import type { Glance } from '../message/glance.js';
-import type { Via } from '../message/via.js';
 
 /** Who decides which new calls come in while there are too many. */
 export interface OverloadGate {
@@ -56,18 +55,6 @@ export const refusalOf = (
 /** Whether a datagram is the ACK of such a refusal. */
 export const acknowledges = (data: Buffer, tag: Buffer): boolean =>
   data[0] === 0x41 && data[1] === 0x43 && data[2] === 0x4b && data.indexOf(tag) > 0;
-
-/** What `oc` of a response says, RFC 7339 §5.3; undefined: nothing. */
-export const lossIn = (via: Via): { readonly percent: number; readonly validityMs: number } | undefined => {
-  const { raw } = via;
-  if (!raw.includes('oc=')) return undefined;
-  const percent = /;\s*oc\s*=\s*(\d{1,3})(?=\s*(?:[;,]|$))/i.exec(raw)?.[1];
-  if (percent === undefined || Number(percent) > 100) return undefined;
-  const algorithm = /;\s*oc-algo\s*=\s*"([^"]{0,64})"/i.exec(raw)?.[1] ?? 'loss';
-  if (!algorithm.toLowerCase().includes('loss')) return undefined;
-  const validity = /;\s*oc-validity\s*=\s*(\d{1,9})(?=\s*(?:[;,]|$))/i.exec(raw)?.[1];
-  return { percent: Number(percent), validityMs: validity === undefined ? OC_VALIDITY_MS : Number(validity) };
-};
 
 /** Requests refused lately, by hashes: one that is repeated is refused again, or a call would begin after its end. */
 export class RefusedLately {
