@@ -12,7 +12,8 @@ import {
   unescapeUser,
   userOf,
 } from '../../src/call/bridge/headerText.js';
-import { commonInvite, identityHeaders, nextMaxForwards, toField } from '../../src/call/bridge/legHeaders.js';
+import { identityHeaders } from '../../src/call/bridge/identityFields.js';
+import { commonInvite, nextMaxForwards, toField } from '../../src/call/bridge/legHeaders.js';
 import { parseReason, q850Of, reasonHeader } from '../../src/call/bridge/reason.js';
 import { Draft } from '../../src/call/routing/draft.js';
 import type { Decision } from '../../src/call/routing/decision.js';

@@ -70,7 +70,8 @@ export class Bridge implements LegEvents, AttemptSink {
     this.#hunt = new Hunt(world, call.plan, call.invite, observer);
     this.#lateOffer = call.aLeg.message.body.length === 0;
     this.#requiresReliable = call.invite.reliability === 'required';
-    this.#relay = new DialogRelay(world.policy, world.random, (error) => this.#fault('relay', error));
+    const policy = () => this.#hunt.policyOf(world.policy);
+    this.#relay = new DialogRelay(policy, world.random, (error) => this.#fault('relay', error));
   }
 
   get state(): string {
@@ -323,12 +324,12 @@ export class Bridge implements LegEvents, AttemptSink {
 
   #withdraw(end: LegEnd): void {
     this.conclude(endingOf('a', end, false));
-    this.#legs.releaseB(this.#hunt.current, releaseHeaders(end, this.#world.policy));
+    this.#legs.releaseB(this.#hunt.current, releaseHeaders(end, this.#relay.policy));
   }
 
   #legGone(side: 'a' | 'b', end: LegEnd): void {
     this.conclude(endingOf(side, end, true));
-    const headers = releaseHeaders(end, this.#world.policy);
+    const headers = releaseHeaders(end, this.#relay.policy);
     if (side === 'a') this.#legs.releaseB(this.#hunt.current, headers);
     else this.#legs.releaseA(headers);
   }

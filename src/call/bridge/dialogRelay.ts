@@ -98,11 +98,19 @@ export class DialogRelay {
   /** RFC 3515 §2.4.6: the ids of subscriptions made by REFERs that crossed, as their senders know them. */
   #eventIds: Map<string, string> | undefined;
 
-  /** @param onError told of exceptions in callbacks of the port, which must not see them. */
-  constructor(policy: HeaderPolicy, random: Random, onError: (error: unknown) => void) {
+  /**
+   * @param policy a function where it depends on the destination that is tried
+   * @param onError told of exceptions in callbacks of the port, which must not see them.
+   */
+  constructor(policy: HeaderPolicy | (() => HeaderPolicy), random: Random, onError: (error: unknown) => void) {
     this.#policy = policy;
     this.#random = random;
     this.#onError = onError;
+  }
+
+  /** Of the two ends that speak. */
+  get policy(): HeaderPolicy {
+    return typeof this.#policy === 'function' ? this.#policy() : this.#policy;
   }
 
   /** A request other than INVITE, to be carried to `to`. */

@@ -3,22 +3,11 @@
  * is not listed is either rebuilt by the leg that sends (REBUILT) or stays where it is.
  */
 import type { HeaderEntry } from '../../signal/port.js';
+import type { HeaderSettings } from '../routing/headerSettings.js';
+import { FORWARDING, HEADER_RULES, type MessageKind } from './headerRules.js';
 import { cleanText, isToken, mentionsPrivateHost } from './headerText.js';
 
-/** What a message is, seen from the call. */
-export type MessageKind =
-  | 'invite'
-  /** 101-199. */
-  | 'progress'
-  /** 2xx to INVITE or re-INVITE. */
-  | 'answer'
-  /** 300-699 to INVITE or re-INVITE. */
-  | 'failure'
-  /** BYE or CANCEL. */
-  | 'release'
-  /** Any other request within the dialog, and its final response. */
-  | 'request'
-  | 'response';
+export type { MessageKind } from './headerRules.js';
 
 export interface HeaderPolicySettings {
   /**
@@ -44,78 +33,15 @@ export const DEFAULT_HEADER_POLICY: HeaderPolicySettings = {
   hidePrivateHosts: true,
 };
 
-const INVITE_ONLY: readonly MessageKind[] = ['invite'];
-const OFFERS: readonly MessageKind[] = ['invite', 'answer'];
-const WITH_BODY: readonly MessageKind[] = ['invite', 'progress', 'answer', 'failure', 'request', 'response'];
-const REQUEST: readonly MessageKind[] = ['request'];
+const crossing = HEADER_RULES.filter(({ does, unless }) => does === 'crosses' && unless !== 'strip');
 
-/** Names in lower case, and the messages in which they cross unchanged. */
-export const PASSED: { readonly [name: string]: readonly MessageKind[] } = {
-  accept: [...OFFERS, 'failure', 'request', 'response'],
-  'accept-contact': INVITE_ONLY,
-  'accept-encoding': [...OFFERS, 'failure'],
-  'accept-language': [...OFFERS, 'failure'],
-  'alert-info': ['invite', 'progress'],
-  'content-disposition': WITH_BODY,
-  'content-encoding': WITH_BODY,
-  'content-language': WITH_BODY,
-  'mime-version': WITH_BODY,
-  'min-expires': ['response'],
-  date: ['answer'],
-  'allow-events': ['request', 'response'],
-  event: REQUEST,
-  expires: ['request', 'response'],
-  'info-package': REQUEST,
-  organization: INVITE_ONLY,
-  'p-early-media': ['invite', 'progress', 'request'],
-  priority: INVITE_ONLY,
-  privacy: ['invite', 'request'],
-  reason: ['invite', 'progress', 'failure', 'release', 'request', 'response'],
-  'recv-info': OFFERS,
-  'reject-contact': INVITE_ONLY,
-  'retry-after': ['failure', 'response'],
-  subject: ['invite', 'request'],
-  'subscription-state': REQUEST,
-  'user-to-user': ['invite', 'progress', 'answer', 'failure', 'release', 'request'],
-};
+/** Names in lower case, and the messages in which they cross unchanged where trunks and carriers say nothing. */
+export const PASSED: { readonly [name: string]: readonly MessageKind[] } = Object.fromEntries(
+  crossing.map(({ name, in: kinds = [] }) => [name, kinds]),
+);
 
-const FORWARDING: readonly string[] = ['diversion', 'history-info'];
-
-/** Each leg has its own: the engine or `legHeaders.ts` makes them anew. A policy cannot let them through. */
-export const REBUILT: readonly string[] = [
-  'allow',
-  'authorization',
-  'call-id',
-  'contact',
-  'content-length',
-  'content-type',
-  'cseq',
-  'from',
-  'max-forwards',
-  'min-se',
-  'p-asserted-identity',
-  'p-preferred-identity',
-  'path',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-require',
-  'rack',
-  'record-route',
-  'remote-party-id',
-  'require',
-  'route',
-  'rseq',
-  'server',
-  'service-route',
-  'session-expires',
-  'supported',
-  'timestamp',
-  'to',
-  'unsupported',
-  'user-agent',
-  'via',
-  'www-authenticate',
-];
+/** Each leg has its own, or it is nobody else's. A policy cannot let them through. */
+export const REBUILT: readonly string[] = HEADER_RULES.filter(({ does }) => does !== 'crosses').map(({ name }) => name);
 
 /** Private headers are somebody else's bytes: enough of them for any honest use, no more. */
 const MAX_PRIVATE_FIELDS = 32;
@@ -130,7 +56,12 @@ export class HeaderPolicy {
   readonly #passPrefixes: readonly string[];
   readonly #strip: NamePatterns;
 
-  constructor(settings: Partial<HeaderPolicySettings> = {}) {
+  /** Of pairs of ends with settings of their own; they live as long as the table that they are of. */
+  readonly #pairs = new WeakMap<HeaderSettings, WeakMap<HeaderSettings, HeaderPolicy>>();
+  readonly #mutual = new WeakMap<HeaderSettings, WeakMap<HeaderSettings, HeaderPolicy>>();
+
+  /** @param ends where a message comes from and goes to */
+  constructor(settings: Partial<HeaderPolicySettings> = {}, ends: Ends = {}) {
     this.settings = { ...DEFAULT_HEADER_POLICY, ...settings };
     const extra = patternsOf(this.settings.pass);
     this.#passPrefixes = extra.prefixes;
@@ -138,10 +69,53 @@ export class HeaderPolicy {
     this.#strip = patternsOf([...this.settings.strip, 'X-Tandem-*']);
     for (const [name, kinds] of Object.entries(PASSED)) this.#rules.set(name, new Set(kinds));
     if (this.settings.diversion === 'pass') {
-      for (const name of FORWARDING) this.#rules.set(name, new Set(INVITE_ONLY));
+      for (const name of FORWARDING) this.#rules.set(name, new Set<MessageKind>(['invite']));
     }
+    this.#applySwitches(ends);
     for (const name of extra.names) if (!this.#rules.has(name)) this.#rules.set(name, 'all');
     for (const name of [...REBUILT, ...this.#strip.names]) this.#rules.delete(name);
+  }
+
+  /**
+   * The policy for messages from one end to another, by what their trunk or carrier says: what the receiver lets through
+   * crosses, unless either strips it. This one where neither says anything.
+   */
+  between(from: HeaderSettings | undefined, to: HeaderSettings | undefined): HeaderPolicy {
+    if (from === undefined && to === undefined) return this;
+    const sender = from ?? SILENT;
+    const receiver = to ?? SILENT;
+    let known = this.#pairs.get(sender);
+    if (known === undefined) this.#pairs.set(sender, (known = new WeakMap()));
+    let policy = known.get(receiver);
+    if (policy === undefined) {
+      const pass = [...this.settings.pass, ...(receiver.pass ?? [])];
+      const strip = [...this.settings.strip, ...(sender.strip ?? []), ...(receiver.strip ?? [])];
+      policy = new HeaderPolicy({ ...this.settings, pass, strip }, { from, to });
+      known.set(receiver, policy);
+    }
+    return policy;
+  }
+
+  /**
+   * The policy for what follows the INVITE, either way between two ends: what both let through crosses. This one where
+   * neither says anything.
+   */
+  among(one: HeaderSettings | undefined, other: HeaderSettings | undefined): HeaderPolicy {
+    if (one === undefined && other === undefined) return this;
+    const first = one ?? SILENT;
+    const second = other ?? SILENT;
+    let known = this.#mutual.get(first);
+    if (known === undefined) this.#mutual.set(first, (known = new WeakMap()));
+    let policy = known.get(second);
+    if (policy === undefined) {
+      const strip = [...this.settings.strip, ...(first.strip ?? []), ...(second.strip ?? [])];
+      const both = new Set(second.pass?.map((name) => name.toLowerCase()));
+      const pass = (first.pass ?? []).filter((name) => both.has(name.toLowerCase()));
+      const settings = { ...this.settings, pass: [...this.settings.pass, ...pass], strip };
+      policy = new HeaderPolicy(settings, { from: first, to: second, mutual: true });
+      known.set(second, policy);
+    }
+    return policy;
   }
 
   /** The fields of a message that cross to the other leg, cleaned, in their order. */
@@ -157,6 +131,18 @@ export class HeaderPolicy {
       passed.push([name, cleanText(value)]);
     }
     return passed;
+  }
+
+  #applySwitches({ from, to, mutual = false }: Ends): void {
+    for (const { name, in: kinds = [], switch: key, unless } of HEADER_RULES) {
+      if (key === undefined) continue;
+      const sent = mutual ? (from?.[key] ?? unless) === 'pass' : from?.[key] !== 'strip';
+      const passes = sent && (to?.[key] ?? unless) === 'pass';
+      if (passes) this.#rules.set(name, new Set(kinds));
+      else this.#rules.delete(name);
+      // RFC 8224 §4.1: a signature is for the Date of its request.
+      if (passes && name === 'identity') this.#rules.set('date', new Set<MessageKind>(['invite', 'answer']));
+    }
   }
 
   /** The rule for a name as written; remembered, since a node meets the same few names all day. */
@@ -177,6 +163,16 @@ export class HeaderPolicy {
     return startsWithAny(lower, this.#passPrefixes) && !REBUILT.includes(lower) ? 'private' : 'never';
   }
 }
+
+interface Ends {
+  readonly from?: HeaderSettings | undefined;
+  readonly to?: HeaderSettings | undefined;
+  /** Either may be the sender. */
+  readonly mutual?: boolean;
+}
+
+/** An end that says nothing. */
+const SILENT: HeaderSettings = {};
 
 /** In which messages a field crosses; `private`: in all, but only so many of them. */
 type Rule = ReadonlySet<MessageKind> | 'all' | 'private' | 'never';

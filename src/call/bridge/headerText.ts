@@ -90,6 +90,9 @@ export const unescapeUser = (user: string): string => {
   return text;
 };
 
+/** Digits, `+`, `*`, `#`: a number that can be shown as it is. */
+export const isDialable = (user: string): boolean => /^[0-9+*#]{1,32}$/.test(user);
+
 const PLAIN_USER = /^[A-Za-z0-9\-_.!~*'()&=+$,]*$/;
 
 /** Writes a user part so that nothing in it can leave it (RFC 3261 §25.1 `user`). */

@@ -1,13 +1,23 @@
 /** Works through the destinations of a call, one attempt at a time, and keeps the account of each. */
 import type { Clock } from '../../kernel/index.js';
-import type { Credentials, HeaderEntry, InviteSpec, SignalMessage, SignalPort, SignalTarget } from '../../signal/port.js';
+import type {
+  Credentials,
+  HeaderEntry,
+  InviteSpec,
+  SignalMessage,
+  SignalPort,
+  SignalTarget,
+} from '../../signal/port.js';
 import type { AttemptRecord } from '../record/cdr.js';
 import type { ContactWay, Decision, Destination, ReasonCode } from '../routing/decision.js';
+import type { HeaderSettings } from '../routing/headerSettings.js';
 import type { FailoverPolicy, SipSettings } from '../routing/resources.js';
 import { Attempt, type AttemptSink, textOfTarget } from './attempt.js';
 import { type AttemptFailure, decisiveFailure, failoverAction, finalStatus } from './failover.js';
 import { hostOf } from './headerText.js';
-import { type Identity, identityHeaders, toField } from './legHeaders.js';
+import type { HeaderPolicy } from './headerPolicy.js';
+import { type Identity, identityHeaders } from './identityFields.js';
+import { toField } from './legHeaders.js';
 import { reasonHeader } from './reason.js';
 import { MAX_REDIRECTIONS, decidesForAll, redirectionsOf } from './redirects.js';
 import {
@@ -35,6 +45,8 @@ export interface HuntObserver {
 /** The part of the callee's INVITE that all destinations share, and what some of them are told of identities. */
 export interface CommonInvite extends Omit<InviteSpec, 'uri' | 'to' | 'credentials'> {
   readonly identity?: Identity | undefined;
+  /** Instead of `headers`, where trunks or carriers have a say in them: those for a destination with these settings. */
+  readonly headersFor?: ((to: HeaderSettings | undefined) => readonly HeaderEntry[]) | undefined;
   /** What the caller's INVITE says of 100rel; absent where it is none of the callee's business. */
   readonly reliability?: CallerReliability | undefined;
 }
@@ -174,7 +186,8 @@ export class Hunt {
 
   #send(attempt: Attempt): void {
     const { destination } = attempt;
-    const { identity, ...invite } = this.#invite;
+    const { identity, headersFor, ...invite } = this.#invite;
+    const headers = headersFor?.(destination.sip?.headers) ?? invite.headers ?? [];
     const extra = identityHeaders(identity, destination);
     const credentials = this.#plan.credentials?.(destination);
     const { offered, relayed } = this.#reliability(destination);
@@ -188,13 +201,18 @@ export class Hunt {
         ...(attempt.target === undefined ? {} : { target: attempt.target }),
         ...(destination.sip === undefined ? {} : networkOf(destination.sip)),
         ...(destination.reach === undefined ? {} : wayTo(destination.reach)),
-        ...(own.length === 0 ? {} : { headers: [...(invite.headers ?? []), ...own] }),
+        headers: own.length === 0 ? headers : [...headers, ...own],
         ...(credentials === undefined ? {} : { credentials }),
         ...(relayed ? { ownPrack: true } : {}),
       },
       attempt,
     );
     this.#observer.onAttemptStarted(attempt);
+  }
+
+  /** What crosses after the INVITE, between the caller and the destination that is tried. */
+  policyOf(policy: HeaderPolicy): HeaderPolicy {
+    return policy.among(this.decision.sip?.headers, this.current?.destination.sip?.headers);
   }
 
   #reliability({ sip }: Destination): Reliability {

@@ -1,6 +1,9 @@
 /** What the callee's INVITE says of caller and callee: rebuilt, so that no host of the caller's side crosses. */
 import type { HeaderEntry, SignalMessage } from '../../signal/port.js';
 import type { Decision, Destination } from '../routing/decision.js';
+import type { HeaderSettings } from '../routing/headerSettings.js';
+import { REVEALING } from './headerRules.js';
+import { asksForPrivacy, identityOf } from './identityFields.js';
 import type { HeaderPolicy } from './headerPolicy.js';
 import type { CommonInvite } from './hunt.js';
 import { callerReliability } from './reliability.js';
@@ -30,10 +33,6 @@ export const nextMaxForwards = (message: SignalMessage): number | undefined => {
   const hops = Math.min(Number(value), 255);
   return hops > 0 ? hops - 1 : undefined;
 };
-
-/** RFC 3323 §4.1: the caller asked not to be named. `none` asks for the opposite. */
-const asksForPrivacy = (privacy: string | undefined): boolean =>
-  privacy !== undefined && /(?:^|[\s;,])(?:id|user|header|full)(?:$|[\s;,])/i.test(privacy);
 
 /** True for `sip:anonymous@...`, a host `anonymous.invalid`, and a Privacy header that withholds the identity. */
 export const isAnonymous = (from: Address, privacy: string | undefined): boolean =>
@@ -77,60 +76,27 @@ export const commonInvite = (
   if (maxForwards === undefined) return undefined;
   const from = parseAddress(message.header('From') ?? '');
   const anonymous = isAnonymous(from, message.header('Privacy'));
-  const headers: HeaderEntry[] = policy.relay('invite', message.headers());
-  headers.push(['Max-Forwards', String(maxForwards)]);
-  const identity = identityOf(message, decision, policy);
+  const headersFor = (to: HeaderSettings | undefined): readonly HeaderEntry[] =>
+    inviteHeaders(message, policy.between(decision.sip?.headers, to), maxForwards);
+  const identity = identityOf(message, decision, policy.settings.assertedIdentity !== 'never');
   const reliability = callerReliability(message);
   return {
     from: anonymous ? ANONYMOUS : fromField(decision, from),
-    headers,
+    headers: headersFor(undefined),
+    headersFor: decision.destinations.some(({ sip }) => sip?.headers !== undefined) ? headersFor : undefined,
     ...(identity === undefined ? {} : { identity }),
     ...(reliability === 'none' ? {} : { reliability }),
     ...contentOf(message),
   };
 };
 
-/** What carriers are told of a call's identities, if they ask. Privacy does not withhold it from them (RFC 3325 §7). */
-export interface Identity {
-  /** P-Asserted-Identity. */
-  readonly asserted: string | undefined;
-  /** Diversion, RFC 5806. */
-  readonly diversion: string | undefined;
-}
-
-/** RFC 3325 §5: only what we have verified is asserted, a number of the caller's trunk. Inbound calls have none. */
-const identityOf = (message: SignalMessage, decision: Decision, policy: HeaderPolicy): Identity | undefined => {
-  const { direction, callerNumber, diverting } = decision;
-  if (direction !== 'outbound') return undefined;
-  const asserted = policy.settings.assertedIdentity === 'never' ? undefined : callerNumber.asserted;
-  if (asserted === undefined && diverting === undefined) return undefined;
-  const own = (number: string | undefined): string | undefined =>
-    number === undefined || number === '' ? undefined : `<sip:${escapeUser(number)}@localhost>`;
-  const diversion = own(diverting);
-  return {
-    asserted: own(asserted),
-    diversion: diversion === undefined ? undefined : diversion + diversionReason(message.header('Diversion')),
-  };
-};
-
-/** RFC 5806 §4: why the call was sent on, in the words of who did it. */
-const diversionReason = (field: string | undefined): string => {
-  const reason = /;\s*reason\s*=\s*"?([a-z-]{1,32})\b/i.exec(field?.slice(0, MAX_DIVERSION) ?? '')?.[1];
-  return `;reason=${reason?.toLowerCase() ?? 'unconditional'}`;
-};
-
-const MAX_DIVERSION = 512;
-const NO_HEADERS: readonly HeaderEntry[] = [];
-
-/** The identity headers of one destination's INVITE: for carriers that ask for them, and nobody else. */
-export const identityHeaders = (identity: Identity | undefined, to: Destination): readonly HeaderEntry[] => {
-  if (identity === undefined || to.identity === undefined) return NO_HEADERS;
-  const headers: HeaderEntry[] = [];
-  const { asserted, diversion } = identity;
-  if (to.identity.p_asserted_identity === true && asserted !== undefined)
-    headers.push(['P-Asserted-Identity', asserted]);
-  if (to.identity.diversion === true && diversion !== undefined) headers.push(['Diversion', diversion]);
-  return headers;
+/** What crosses of the caller's INVITE. RFC 3323 §5.1: less what names a caller who asks for that. */
+const inviteHeaders = (message: SignalMessage, policy: HeaderPolicy, maxForwards: number): readonly HeaderEntry[] => {
+  const headers = policy.relay('invite', message.headers());
+  const hidden = asksForPrivacy(message.header('Privacy'), /^(?:header|user|full)$/i);
+  const shown = hidden ? headers.filter(([name]) => !REVEALING.has(name.toLowerCase())) : headers;
+  shown.push(['Max-Forwards', String(maxForwards)]);
+  return shown;
 };
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import type { FlowDocument } from '../flow/document.js';
+import type { HeaderSettings } from './headerSettings.js';
 import type { RoutingHistory } from './history.js';
 
 /** When something was made and last changed: UTC, RFC 3339, whole seconds. Hand-written documents may leave it out. */
@@ -128,6 +129,8 @@ export interface SipSettings {
   readonly nat?: boolean;
   /** SIP URI that INVITEs to this end are sent to; their Request-URI stays the destination's. */
   readonly next_hop?: string;
+  /** What crosses to and from here, and how identities are told. */
+  readonly headers?: HeaderSettings;
 }
 
 /** What a call costs. Times are rounded up: to `first_seconds` once, then in steps of `next_seconds`. */

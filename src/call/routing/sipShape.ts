@@ -1,5 +1,6 @@
 /** JSON Schema of `sip` in trunks and carriers; what the keys mean: `SipSettings` in `resources.ts`. */
 import { Type } from 'typebox';
+import { HeaderSettingsSchema } from './headerSettings.js';
 
 const closed = { additionalProperties: false } as const;
 
@@ -24,6 +25,7 @@ export const SipSettingsSchema = Type.Object(
     redirect_hosts: Type.Optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 253, pattern: '^[A-Za-z0-9_.:\\[\\]-]+$' }), { maxItems: 32 }),
     ),
+    headers: Type.Optional(HeaderSettingsSchema),
     nat: Type.Optional(Type.Boolean()),
     next_hop: Type.Optional(Type.String({ minLength: 5, maxLength: 300, pattern: '^sips?:[^\\s@?]+$' })),
   },

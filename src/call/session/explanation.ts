@@ -1,7 +1,8 @@
 /** What an operator wants to know of a call besides its decision: what would be sent, at what price, with how much room. */
 import type { HeaderEntry } from '../../signal/port.js';
 import type { HeaderPolicy } from '../bridge/headerPolicy.js';
-import { commonInvite, identityHeaders, toField } from '../bridge/legHeaders.js';
+import { identityHeaders } from '../bridge/identityFields.js';
+import { commonInvite, toField } from '../bridge/legHeaders.js';
 import { DEFAULT_CURRENCY } from '../record/rating.js';
 import type {
   CallRequest,

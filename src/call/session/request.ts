@@ -1,4 +1,5 @@
 import type { SignalMessage, SignalSource } from '../../signal/port.js';
+import { forwardingOf } from '../bridge/forwarding.js';
 import { hostOf, parseAddress, unescapeUser, userOf } from '../bridge/headerText.js';
 import type { CallRequest } from '../routing/decision.js';
 
@@ -24,8 +25,8 @@ export const plainAddress = (address: string): string =>
  * @param withTo there are carriers that say in To which number was dialled
  */
 export const callRequestOf = (message: SignalMessage, source: SignalSource, withTo = false): CallRequest => {
-  const asserted = userOfField(message.header('P-Asserted-Identity'));
-  const diverting = userOfField(message.header('Diversion'));
+  const asserted = ASSERTING.map((name) => userOfField(message.header(name))).find((name) => name !== '') ?? '';
+  const diverting = forwardingOf(message)?.number ?? '';
   return {
     sourceAddress: plainAddress(source.address),
     sourcePort: source.port,
@@ -44,3 +45,6 @@ export const sourceText = (request: CallRequest): string => {
   const host = address.includes(':') ? `[${address}]` : address;
   return `${request.transport}/${host}:${request.sourcePort}`;
 };
+
+/** What may name the caller besides From: RFC 3325 §9.1 and §9.2, and what old gear has instead. */
+const ASSERTING = ['P-Asserted-Identity', 'P-Preferred-Identity', 'Remote-Party-ID'];

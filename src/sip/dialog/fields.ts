@@ -27,7 +27,14 @@ const REPLACED_FIELDS: ReadonlySet<string> = new Set([
 ]);
 
 /** Fields in which the host part `localhost` stands for our own address. */
-const ADDRESS_FIELDS: ReadonlySet<string> = new Set(['Contact', 'P-Asserted-Identity']);
+const ADDRESS_FIELDS: ReadonlySet<string> = new Set([
+  'Contact',
+  'Diversion',
+  'History-Info',
+  'P-Asserted-Identity',
+  'P-Preferred-Identity',
+  'Remote-Party-ID',
+]);
 
 export const isToken = (text: string): boolean => text.length <= 256 && isTokenText(text);
 
@@ -70,7 +77,7 @@ export const replaceLocalhost = (value: string, sentBy: string): string => {
     const end = at + before.length + 'localhost'.length;
     const next = value[end];
     if (next === undefined || next === '>' || next === ';' || next === '?' || next === ' ') {
-      return value.slice(0, at + before.length) + sentBy + value.slice(end);
+      return value.slice(0, at + before.length) + sentBy + replaceLocalhost(value.slice(end), sentBy);
     }
   }
   return value;
