@@ -10,6 +10,7 @@ import type {
   ContactsView,
   DecideContext,
   Decision,
+  Destination,
   GatewayView,
   SpendView,
 } from '../call/routing/decision.js';
@@ -61,6 +62,7 @@ export class LiveAdmission implements Admission, SourceGate {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #login: CallerLogin;
+  readonly #egress: ((address: string) => boolean) | undefined;
   readonly #log = new UnlistedLog();
 
   constructor(
@@ -73,6 +75,8 @@ export class LiveAdmission implements Admission, SourceGate {
       readonly limiter?: Limiter;
       readonly spend?: SpendView;
       readonly health?: GatewayView;
+      /** Whether what a tenant has named may be called at this address; default: anywhere. */
+      readonly egress?: ((address: string) => boolean) | undefined;
       readonly registrations?: RegisteredContacts | undefined;
     },
   ) {
@@ -84,6 +88,7 @@ export class LiveAdmission implements Admission, SourceGate {
     this.limiter = deps.limiter ?? new CallLimiter();
     this.#spend = deps.spend;
     this.#health = deps.health;
+    this.#egress = deps.egress;
     this.#registrations = deps.registrations;
   }
 
@@ -231,9 +236,18 @@ export class LiveAdmission implements Admission, SourceGate {
     return {
       decision,
       enter: (destination) => hold.enter(destination),
+      mayCall: (destination, address) => this.#mayCall(table, destination, address),
       credentials: ({ carrierId }) => credentialsOf(table, carrierId),
       release: () => hold.release(),
     };
+  }
+
+  /** Gateways of carriers that no account brought along are the operator's word; all else a tenant may have named. */
+  #mayCall(table: RoutingTable, { carrierId }: Destination, address: string): boolean {
+    if (this.#egress === undefined) return true;
+    const carrier = carrierId === undefined ? undefined : table.carrier(carrierId)?.carrier;
+    if (carrier !== undefined && carrier.account_sid === undefined) return true;
+    return this.#egress(address);
   }
 
   #context(): DecideContext {

@@ -17,6 +17,7 @@ import { type StoreConfig, openStore } from '../store/index.js';
 import { Accounting } from './accounting.js';
 import { LiveAdmission } from './admission.js';
 import { Registrations } from './registrations.js';
+import { sipEgress } from './egress.js';
 import { GatewayWatch } from './gateways.js';
 import { MediaPlane, type MediaPlaneDeps } from './mediaPlane.js';
 import { type Neighbour, agentPlace, createMediaAgent, createNeighbour } from './mediaSignal.js';
@@ -68,7 +69,8 @@ export class Node {
     this.#clock = new SystemClock((error) => logger.error({ err: error }, 'fault in a timer'));
     this.#holder = new TableHolder({ pause, format: numberFormat(config) });
     this.#store = openStore(config.store as StoreConfig, { clock: this.#clock, pause });
-    this.#control = new Control({ store: this.#store, directory: this.#directory, clock: this.#clock });
+    const mayCall = sipEgress(config);
+    this.#control = new Control({ store: this.#store, directory: this.#directory, clock: this.#clock, mayCall });
     const calls = new CallLog(logger);
     this.#metrics = this.#createMetrics();
     this.#accounting = new Accounting(config, {
@@ -87,12 +89,10 @@ export class Node {
     const { clock } = this;
     this.#registrations = this.#createRegistrations(events);
     this.#admission = new LiveAdmission(this.#holder, {
-      clock,
-      random: this.#random,
-      unlisted: config.calls.unlistedSources,
+      ...{ clock, random: this.#random, egress: mayCall },
       limiter: this.#accounting.limiter,
       spend: this.#accounting.spend,
-      health: this.#gateways.health,
+      ...{ unlisted: config.calls.unlistedSources, health: this.#gateways.health },
       registrations: this.#registrations,
     });
     this.#tls = this.#createTls();

@@ -133,6 +133,16 @@ const media = (config: Config): ConfigProblem[] => {
       remedy: 'write, for example, 10.1.0.0/16',
     });
   });
+  (config.calls.egress ?? []).forEach((text, index) => {
+    if (text === '*' || isNetwork(text)) return;
+    const message = `"${text}" is neither a network nor an address`;
+    problems.push({
+      path: `calls.egress.${index}`,
+      rule: 'network',
+      message,
+      remedy: 'write, for example, 10.1.0.0/16',
+    });
+  });
   return problems;
 };
 

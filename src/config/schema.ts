@@ -222,6 +222,12 @@ const calls = section('Bounds and rules of a call', {
     description: 'Requests from addresses that no trunk or carrier lists: reject answers 403, drop stays silent',
     default: 'reject',
   }),
+  egress: Type.Optional(
+    Type.Array(Type.String({ description: 'Address or network, such as 10.1.0.0/16; * for all', minLength: 1 }), {
+      description:
+        'Networks that are not public and that trunks, carriers of accounts and flows may call nevertheless. Default: none; all where every listener is on loopback',
+    }),
+  ),
 });
 
 const seconds = (description: string, value: number) =>

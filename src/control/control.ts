@@ -6,6 +6,7 @@ import { changesBetween, difference, undo } from './difference.js';
 import type { Directory } from './directory.js';
 import type { DirectoryHolder } from './directoryHolder.js';
 import { type ControlProblem, controlProblem, storeProblem } from './problem.js';
+import { forbiddenTarget } from './callTargets.js';
 import { checkReferences } from './references.js';
 import { revisionNumber } from './revisionNumber.js';
 
@@ -21,6 +22,8 @@ export interface ControlDeps {
   readonly store: RoutingStore;
   readonly directory: DirectoryHolder;
   readonly clock: Clock;
+  /** Whether what a tenant names may be called at this address; default: anywhere. */
+  readonly mayCall?: ((address: string) => boolean) | undefined;
 }
 
 export interface ChangeOptions {
@@ -132,6 +135,14 @@ export class Control {
       if (upserts.length + deletes.length === 0) return ok({ revision: directory.revision, result });
       const broken = checkReferences(directory, { upserts, deletes });
       if (broken !== undefined) return err(broken);
+      const { mayCall } = this.#deps;
+      const forbidden =
+        author.accountSid === undefined || mayCall === undefined
+          ? undefined
+          : forbiddenTarget(upserts, directory, mayCall);
+      if (forbidden !== undefined) {
+        return err(controlProblem('invalid_document', `${forbidden} is at an address that calls must not go to`));
+      }
       const told = note ?? own;
       const change = { author: authorText(author), upserts, deletes, ...(told === undefined ? {} : { note: told }) };
       const published = await this.#publish(directory.revision, change);

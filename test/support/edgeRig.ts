@@ -21,6 +21,10 @@ export interface EdgePlan {
   readonly routing: object;
   readonly unlisted?: 'reject' | 'drop';
   readonly headers?: Partial<HeaderPolicySettings>;
+  /** Where destinations of tenants may be; default: anywhere. */
+  readonly egress?: (address: string) => boolean;
+  /** Names that lead somewhere; all others do not. */
+  readonly names?: { readonly [host: string]: readonly string[] };
   /** Stands before the gate: counts, for example. */
   readonly gate?: (gate: SourceGate) => SourceGate;
 }
@@ -42,6 +46,15 @@ export interface EdgeCounters {
   readonly unlistedRefused: number;
 }
 
+const namesOf = (names: { readonly [host: string]: readonly string[] }): typeof noNames => ({
+  ...noNames,
+  resolve: (host, answer) => {
+    const addresses = names[host];
+    if (addresses === undefined) noNames.resolve(host, answer);
+    else answer({ ok: true, addresses });
+  },
+});
+
 export class EdgeRig {
   readonly recorder = new MemoryCallRecorder();
   readonly events: CallEvent[] = [];
@@ -58,11 +71,14 @@ export class EdgeRig {
     const { clock } = this;
     const random = new SystemRandom();
     this.hostPort = `${plan.address}:${plan.port}`;
-    this.admission = new LiveAdmission(this.#holder, { clock, random, unlisted: plan.unlisted ?? 'reject' });
+    this.admission = new LiveAdmission(this.#holder, {
+      ...{ clock, random, egress: plan.egress },
+      unlisted: plan.unlisted ?? 'reject',
+    });
     this.#network = new NodeNetwork({ clock });
     const at = { address: plan.address, port: plan.port };
     this.port = createDirectSignal({
-      ...{ network: this.#network, clock, random, resolver: noNames, userAgent: 'tandem' },
+      ...{ network: this.#network, clock, random, resolver: namesOf(plan.names ?? {}), userAgent: 'tandem' },
       listen: [
         { transport: 'udp', ...at },
         { transport: 'tcp', ...at },

@@ -56,6 +56,8 @@ export interface HuntPlan {
   readonly decision: Decision;
   /** Takes the limits of the destination's carrier in place of those of the one before; or says why not. */
   enter?(destination: Destination): ReasonCode | undefined;
+  /** Whether calls to this destination may go to this address, as far as it is a tenant's word. Absent: anywhere. */
+  mayCall?(destination: Destination, address: string): boolean;
   /** For the carrier's digest challenges. */
   credentials?(destination: Destination): Credentials | undefined;
 }
@@ -124,9 +126,19 @@ export class Hunt {
 
   /** @returns false when the destination's name is known to lead nowhere */
   #open(attempt: Attempt, sink: AttemptSink): boolean {
-    if (isNamed(attempt.destination)) return this.#locate(attempt, sink);
+    const { destination } = attempt;
+    if (isNamed(destination)) return this.#locate(attempt, sink);
+    if (destination.reach === undefined && !this.#mayCall(destination, addressOf(destination))) {
+      this.#skip(attempt, FORBIDDEN, FORBIDDEN.code);
+      return false;
+    }
     this.#send(attempt);
     return true;
+  }
+
+  /** Asked of what a name has led to, and of no other address afterwards: it may lead elsewhere the next moment. */
+  #mayCall(destination: Destination, address: string): boolean {
+    return this.#plan.mayCall?.(destination, address) !== false;
   }
 
   #begin(destination: Destination, sink: AttemptSink): Attempt {
@@ -156,14 +168,16 @@ export class Hunt {
     }
     let within = true;
     const { uri, sip } = attempt.destination;
-    port.locate(sip?.next_hop ?? uri, (targets) => {
+    port.locate(sip?.next_hop ?? uri, (found) => {
+      const targets = found.filter(({ address }) => this.#mayCall(attempt.destination, address));
+      const nowhere = found.length > targets.length ? FORBIDDEN : NOWHERE;
       // Given up, or the caller has gone.
       if (attempt !== this.current || !attempt.open) return;
       if (targets.length > 0) {
         this.#sendTo(attempt, this.#byHealth(targets));
         if (!within) sink.attemptSent(attempt);
-      } else if (within) this.#skip(attempt, NOWHERE, NOWHERE.kind);
-      else attempt.fail(NOWHERE);
+      } else if (within) this.#skip(attempt, nowhere, nowhere === FORBIDDEN ? nowhere.code : nowhere.kind);
+      else attempt.fail(nowhere);
     });
     within = false;
     return attempt.open;
@@ -279,6 +293,8 @@ export class Hunt {
   }
 }
 
+/** A tenant's destination that leads to where calls of tenants may not go. */
+const FORBIDDEN = { kind: 'unresolved_host', code: 'address_not_allowed' } as const;
 const NOWHERE = { kind: 'unresolved_host', code: 'ENOTFOUND' } as const;
 
 const wayTo = ({ flow, nextHop, route }: ContactWay): ContactWay => ({
@@ -291,6 +307,9 @@ const networkOf = ({ nat, next_hop: nextHop }: SipSettings): Pick<InviteSpec, 'b
   ...(nat === true ? { behindNat: true } : {}),
   ...(nextHop === undefined ? {} : { nextHop }),
 });
+
+/** Of a destination that is no name: without brackets. */
+const addressOf = ({ uri, sip }: Destination): string => hostOf(sip?.next_hop ?? uri).replaceAll(/[[\]]/g, '');
 
 /** The host of the URI is a name, so that DNS decides where it leads: the last label of one begins with no digit. */
 const isNamed = ({ uri, reach, sip }: Destination): boolean => {
