@@ -2,6 +2,7 @@
 import t, { type Test } from 'tap';
 import { Sipp } from '../support/sipp.js';
 import { crossed, has, ofKind, went } from '../support/sippChecks.js';
+import type { PeerMessage } from '../support/sipText.js';
 import { type PlacedCall, Site, type Way, callIdOf, placeCall } from '../support/tandemNodeSite.js';
 
 const reliable = (mode: string) => (): { trunk: object; carrier: object } => {
@@ -9,7 +10,18 @@ const reliable = (mode: string) => (): { trunk: object; carrier: object } => {
   return { trunk: { sip }, carrier: { sip } };
 };
 
-const site = new Site(1, { terminate: reliable('terminate'), off: reliable('off') }, 20, '127.0.32');
+const timed = (session_timer: object) => (): { trunk: object; carrier: object } => ({
+  trunk: { sip: { session_timer } },
+  carrier: { sip: { session_timer } },
+});
+
+const special = {
+  terminate: reliable('terminate'),
+  off: reliable('off'),
+  timer: timed({ mode: 'terminate' }),
+  asking: timed({ mode: 'terminate', expires: 600 }),
+};
+const site = new Site(1, special, 20, '127.0.32');
 const node = await site.start();
 t.teardown(() => node.stop());
 
@@ -72,4 +84,22 @@ both('off: a caller who requires it gets 420', async (t, way) => {
   went(t, caller);
   const record = await node.record(callIdOf(caller));
   has(t, record, { outcome: 'rejected', sipStatus: 420, reasonCode: 'extension_off' });
+});
+
+both('UPDATE before the answer, and a session timer that the ends agree on, cross', async (t, way) => {
+  const { caller, callee, record } = await call(t, way, { caller: 'refreshing', callee: 'refreshing' });
+  has(t, record, ANSWERED);
+  const bodies = (messages: readonly PeerMessage[]): string[] =>
+    messages.map(({ body }) => body.toString('latin1')).filter((body) => body !== '');
+  t.strictSame(bodies(ofKind(callee.received, 'UPDATE')), bodies(ofKind(caller.sent, 'UPDATE')), 'octet by octet');
+  t.strictSame(bodies(ofKind(caller.received, '200 UPDATE')), bodies(ofKind(callee.sent, '200 UPDATE')));
+  t.equal(ofKind(callee.received, 'UPDATE').length, 2);
+});
+
+both('a session timer of the caller’s leg alone: granted, refreshed, and not too short', async (t, way) => {
+  const ends = { caller: 'refreshing_here', callee: 'answer', lane: 'timer' };
+  const { callee, record } = await call(t, way, ends);
+  has(t, record, ANSWERED);
+  t.equal(ofKind(callee.received, 'UPDATE').length, 0);
+  t.equal(ofKind(callee.received, 'INVITE')[0]?.header('Session-Expires'), undefined);
 });

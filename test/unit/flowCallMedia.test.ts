@@ -1,6 +1,7 @@
 /** What flows do with a caller's audio and with web servers, on fake media: keys, bots, recordings, webhooks, faults. */
 import t from 'tap';
 import { err, ok } from '../../src/kernel/index.js';
+import type { HeaderEntry } from '../../src/signal/port.js';
 import { FlowRig } from '../support/flowRig.js';
 
 const TONE = { tone: [440], duration_ms: 1000 };
@@ -370,6 +371,34 @@ t.test('new media that meet an offer of the caller (491) wait their turn, or tak
     t.same(rig.leftovers(), [], how);
   }
 });
+
+t.test(
+  'a flow grants the session timer that its caller asks for, and ends a session that nobody refreshes',
+  async (t) => {
+    const rig = await FlowRig.create({ nodes: { first: greet('talk'), talk: bot(), bye }, flow: { fallback: 'bye' } });
+    const a = rig.calls({ headers: [['Supported', 'timer'] as const, ['Session-Expires', '90'] as const] });
+    await rig.turn();
+    const fields = (headers: readonly HeaderEntry[] | undefined): unknown =>
+      headers?.find(([name]) => name === 'Session-Expires')?.[1];
+    t.equal(fields(a.answered?.headers), '90;refresher=uac');
+    a.acks();
+    rig.clock.advance(45_000);
+    const refresh = a.asks('UPDATE', {
+      headers: [
+        ['Supported', 'timer'],
+        ['Session-Expires', '90;refresher=uac'],
+      ],
+    });
+    t.equal(fields(refresh.answers[0]?.spec.headers), '90;refresher=uac');
+    rig.clock.advance(59_000);
+    await rig.turn();
+    t.equal(a.byeSent, false);
+    rig.clock.advance(1000);
+    await over(rig, a);
+    t.match(a.byeHeaders, [['Reason', /session_expired/]]);
+    t.same(rig.leftovers(), []);
+  },
+);
 
 t.test('a caller who requires 100rel hears it by a reliable 183, and an offer in its PRACK is answered', async (t) => {
   const early = { ...greet('talk'), params: { play: [TONE], early: true } };

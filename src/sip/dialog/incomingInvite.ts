@@ -92,12 +92,12 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
   }
 
   #build(status: number, fields: ResponseFields, reliably: boolean): SipResponse {
-    const success = status >= 200 && status < 300;
     const response = buildResponse(this.#core, this.request, status, {
       fields,
       tag: this.#tag,
       listener: this.#transaction.path.listener,
-      contact: success || reliably || (this.isReinvite && status > 100 && status < 200),
+      // RFC 3261 §12.1.1: an early dialog, too, has a target for the caller's requests.
+      contact: status > 100 && status < 300,
     });
     if (reliably) {
       const giveUp = (): void => this.#withdraw(504); // RFC 3262 §3: no PRACK in 64*T1, a 5xx
