@@ -16,11 +16,13 @@ import { type Hop, type Listener, type Way, sameAddress } from '../transport/hop
 import type { Arrival } from '../transport/layer.js';
 import { addUserFields, setBody } from './fields.js';
 import { type CoreHost, dialogKey } from './host.js';
+import type { IncomingRequestCall } from './incomingRequest.js';
 import type { IncomingInviteCall } from './incomingInvite.js';
 import type { ReliableProvisionals } from './reliable.js';
 import { isLooseRoute, routeSetOf, routeUri } from './routeSet.js';
 import { OutgoingInviteCall } from './outgoingInvite.js';
 import { type LaunchUser, OutgoingRequestCall, findWays, findWaysBeyond } from './outgoing.js';
+import { wayBack } from './wayBack.js';
 
 export interface DialogParts {
   readonly id: string;
@@ -66,6 +68,8 @@ export class InviteDialog implements Dialog {
   lastOut: OutgoingInviteCall | undefined;
   /** The peer's INVITE that has no final answer, or whose 2xx awaits an ACK. */
   pendingIn: IncomingInviteCall | undefined;
+  /** The peer's latest UPDATE. */
+  updateIn: IncomingRequestCall | undefined;
   /** Provisionals whose PRACK the final answer of their INVITE has overtaken. */
   lateReliable: ReliableProvisionals | undefined;
   readonly #core: CoreHost;
@@ -298,16 +302,6 @@ export class InviteDialog implements Dialog {
     };
   }
 }
-
-/** To where a message came from. */
-export const wayBack = ({ listener, address, port, hop }: Arrival): Way => ({
-  listener,
-  address,
-  port,
-  serverName: hop?.serverName ?? address,
-  hop,
-  pinned: true,
-});
 
 /** RFC 7118 §5: `transport=ws` stands for WebSocket with and without TLS. */
 const isCarriedBy = (hop: Hop, next: NextHop): boolean =>

@@ -14,7 +14,8 @@ import type { ClientInviteTransaction, ClientUser } from '../transaction/clientI
 import { patienceMs } from '../transaction/timers.js';
 import type { Hop, Listener, Way } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
-import { type InviteDialog, wayBack } from './dialog.js';
+import type { InviteDialog } from './dialog.js';
+import { wayBack } from './wayBack.js';
 import { routeSetOf } from './routeSet.js';
 import { cancelOf } from './cancel.js';
 import { type CoreHost, outboundSource } from './host.js';
