@@ -106,7 +106,9 @@ const inviteHeaders = (message: SignalMessage, policy: HeaderPolicy, maxForwards
 export const toField = (decision: Decision, destination: Destination): string => {
   const number = destination.carrierId === undefined ? decision.calledNumber.e164 : undefined;
   const user = number === undefined ? userOf(destination.uri) : escapeUser(number);
-  return `<sip:${user === '' ? '' : `${user}@`}${hostOf(destination.uri)}>`;
+  // A registered contact is called by the number, at the domain that it registered with.
+  const host = destination.reach?.domain ?? hostOf(destination.uri);
+  return `<sip:${user === '' ? '' : `${user}@`}${host}>`;
 };
 
 /** Body and type, exactly as they came. Empty for a message without a body. */
