@@ -128,7 +128,7 @@ export const attacksOn = (expression: RegExp): ((length: number) => string)[] =>
   for (const { prefix, pump } of pumps) {
     for (const end of ['', '\u0001', 'x ']) {
       const key = JSON.stringify([prefix, pump, end]);
-      if (pump === '' || seen.has(key) || seen.size > 600) continue;
+      if (pump === '' || seen.has(key) || seen.size > 300) continue;
       seen.add(key);
       makers.push((length) => {
         const room = Math.max(0, length - prefix.length - end.length);

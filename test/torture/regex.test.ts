@@ -117,13 +117,13 @@ t.test(
   async (t) => {
     const head = 'INVITE sip:a@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bKx\r\nFrom: <sip:a@b>;tag=1\r\n';
     const rest = 'To: <sip:c@d>\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n';
-    const many = (field: string, bytes: number): string => field.repeat(Math.floor(bytes / field.length));
+    const filled = (field: string, bytes: number): string => field.repeat(Math.floor(bytes / field.length));
     const shapes: { readonly [name: string]: (bytes: number) => string } = {
-      'fields without end': (bytes) => many('X-Field: some value of it\r\n', bytes),
+      'fields without end': (bytes) => filled('X-Field: some value of it\r\n', bytes),
       'one long field': (bytes) => `X: ${'a'.repeat(bytes)}\r\n`,
-      'a long list of contacts': (bytes) => `Contact: ${many('<sip:a@b;x=y>;q=0.5, ', bytes)}<sip:z@z>\r\n`,
-      'a long list of Vias': (bytes) => `Via: ${many('SIP/2.0/UDP h;branch=z9hG4bKa, ', bytes)}SIP/2.0/UDP h\r\n`,
-      'a folded field': (bytes) => `X: a${many('\r\n folded', bytes)}\r\n`,
+      'a long list of contacts': (bytes) => `Contact: ${filled('<sip:a@b;x=y>;q=0.5, ', bytes)}<sip:z@z>\r\n`,
+      'a long list of Vias': (bytes) => `Via: ${filled('SIP/2.0/UDP h;branch=z9hG4bKa, ', bytes)}SIP/2.0/UDP h\r\n`,
+      'a folded field': (bytes) => `X: a${filled('\r\n folded', bytes)}\r\n`,
     };
     const limits = { maxMessageBytes: 1 << 20, maxHeaderBytes: 1 << 20, maxHeaders: 10_000 };
     const work = (data: Buffer) => (): void => {
@@ -135,19 +135,22 @@ t.test(
       Buffer.from(`${head}${rest}${shape(bytes)}Content-Length: 0\r\n\r\n`, 'latin1');
     const body = (bytes: number): Buffer =>
       Buffer.from(`${head}${rest}Content-Length: ${bytes}\r\n\r\n${'a'.repeat(bytes)}`, 'latin1');
-    const times = (make: (bytes: number) => Buffer, bytes: number): number => {
-      const data = make(bytes);
-      for (let i = 0; i < 20; i++) work(data)();
-      // Ten at a time: the clock of the kernel steps.
-      return (
-        cpuMs(() => {
-          for (let i = 0; i < 10; i++) work(data)();
-        }, 1) / 10
-      );
+    /** Ten at a time: the clock of the kernel steps. */
+    const once = (data: Buffer): number => {
+      const before = process.cpuUsage();
+      for (let i = 0; i < 10; i++) work(data)();
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) / 10_000;
     };
     const makers = Object.entries(shapes).map(([name, shape]) => [name, (n: number) => messageOf(shape, n)] as const);
     for (const [name, make] of [...makers, ['a long body', body] as const]) {
-      const [small, large] = [times(make, 16_000), times(make, 64_000)];
+      const [few, many] = [make(16_000), make(64_000)];
+      let [small, large] = [Infinity, Infinity];
+      // In turns, the least of each: whatever else the machine does meets both.
+      for (let round = 0; round < 12; round++) {
+        small = Math.min(small, once(few));
+        large = Math.min(large, once(many));
+      }
       t.ok(large <= 5, `${name}: ${large.toFixed(2)} ms`);
       t.ok(large <= 5 * small + 0.3, `${name}: 16 kB ${small.toFixed(2)} ms, 64 kB ${large.toFixed(2)} ms`);
     }

@@ -156,8 +156,6 @@ giant.writeBigUInt64BE(1n << 30n, 2);
 interface Attack {
   readonly name: string;
   readonly pieces: () => Iterable<Buffer>;
-  /** Octets after which it must be over. */
-  readonly;
 }
 
 const octet = Buffer.from('x');

@@ -1,5 +1,6 @@
 /** Messages: parsing, printing, framing, and what becomes of a message that is passed on. */
 import { DEFAULT_HEADER_POLICY, HeaderPolicy } from '../../../src/call/bridge/headerPolicy.js';
+import { escapeUser } from '../../../src/call/bridge/headerText.js';
 import { commonInvite } from '../../../src/call/bridge/legHeaders.js';
 import type { Decision } from '../../../src/call/routing/decision.js';
 import { DirectMessage } from '../../../src/signal/direct/message.js';
@@ -63,8 +64,10 @@ const forwarded = (request: SipRequest): void => {
     const out = new SipRequest('INVITE', 'sip:+919812345678@192.0.2.30');
     out.add('From', common.from);
     addUserFields(out, common.headers, '192.0.2.1:5060');
-    for (const value of [common.identity?.asserted, common.identity?.diversion]) {
-      if (value !== undefined) addUserFields(out, [['Diversion', value]], '192.0.2.1');
+    const { asserted, diverting } = common.identity ?? {};
+    for (const number of [asserted, diverting]) {
+      if (number !== undefined)
+        addUserFields(out, [['Diversion', `<sip:${escapeUser(number)}@localhost>`]], '192.0.2.1');
     }
     const inside = out.headers().find(([name]) => /^x-(?:tandem|forwarded|real)/i.test(name));
     expect(inside === undefined, 'internal-header', () => show(JSON.stringify(inside)));
