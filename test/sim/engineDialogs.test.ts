@@ -2,7 +2,13 @@
 import t from 'tap';
 import { ManualClock, SeededRandom } from '../../src/kernel/index.js';
 import { SimResolver, SimWorld } from '../../src/net/index.js';
-import { type Dialog, type IncomingInvite, type SipEngine, createEngine } from '../../src/sip/index.js';
+import {
+  type Dialog,
+  type IncomingInvite,
+  type IncomingRequest,
+  type SipEngine,
+  createEngine,
+} from '../../src/sip/index.js';
 import { SimPeer, requestText, responseText } from '../support/simPeer.js';
 import type { PeerMessage } from '../support/sipText.js';
 
@@ -292,6 +298,29 @@ t.test('a peer that answers re-INVITE or INFO with 481 has left; one that never 
     stage.rest(t);
   }
 });
+
+t.test(
+  'an UPDATE before the answer to another gets 500 with Retry-After; the first is answered all the same',
+  async (t) => {
+    const stage = await Stage.open();
+    const { dialog, invite } = stage.established();
+    const updates: IncomingRequest[] = [];
+    dialog.listener = { onRequest: (request) => updates.push(request), onInvite() {}, onTerminated() {} };
+    stage.within(invite, 'UPDATE', 2);
+    stage.within(invite, 'UPDATE', 3);
+    t.equal(updates.length, 1);
+    t.match(stage.peer.last('500 UPDATE').header('Retry-After'), /^(?:[0-9]|10)$/);
+    updates[0]?.respond(200);
+    stage.run();
+    t.equal(stage.peer.last('200 UPDATE').cseq, '2 UPDATE');
+    stage.within(invite, 'UPDATE', 4);
+    t.equal(updates.length, 2, 'and then the next');
+    updates[1]?.respond(488);
+    dialog.request('BYE', {}, { onResponse: () => {} });
+    stage.run();
+    t.equal(stage.peer.lines.at(-1), 'BYE');
+  },
+);
 
 t.test('a target refresh counts when the re-INVITE is accepted; a Contact that is no SIP URI does not', async (t) => {
   const stage = await Stage.open();

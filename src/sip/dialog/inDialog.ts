@@ -1,3 +1,4 @@
+import type { HeaderField } from '../face.js';
 import type { SipRequest } from '../message/message.js';
 import type { Arrival } from '../transport/layer.js';
 import type { InviteDialog } from './dialog.js';
@@ -38,11 +39,19 @@ export const receiveInDialog = (
     return;
   }
   if (request.method === 'BYE') return receiveBye(dialog, call);
-  if (request.method === 'UPDATE') dialog.refreshTarget(request); // RFC 3311 §5.2
+  if (request.method === 'UPDATE') {
+    // RFC 3311 §5.2: one before the answer to another.
+    if (dialog.updateIn?.unanswered === true) return void call.respond(500, { headers: [retryAfter(core)] });
+    dialog.updateIn = call;
+    dialog.refreshTarget(request); // RFC 3311 §5.2
+  }
   const { listener } = dialog;
   if (listener === undefined) call.respond(500);
   else call.offer((offered) => listener.onRequest(offered));
 };
+
+/** Between 0 and 10 s: RFC 3261 §14.2, RFC 3311 §5.2. */
+const retryAfter = (core: CoreHost): HeaderField => ['Retry-After', String(Math.floor(core.layer.random.float() * 11))];
 
 const receiveBye = (dialog: InviteDialog, call: IncomingRequestCall): void => {
   const { listener, pendingIn } = dialog;
@@ -69,8 +78,7 @@ const receiveReinvite = (
   if (!dialog.acceptSeq(request.cseq.seq)) {
     invite.respond(500, { reason: 'CSeq out of order' });
   } else if (dialog.pendingIn?.unanswered === true) {
-    const retryAfter = String(Math.floor(core.layer.random.float() * 10));
-    invite.respond(500, { headers: [['Retry-After', retryAfter]] });
+    invite.respond(500, { headers: [retryAfter(core)] });
   } else if (dialog.pendingOut !== undefined || dialog.pendingIn !== undefined || dialog.state !== 'confirmed') {
     invite.respond(491);
   } else {

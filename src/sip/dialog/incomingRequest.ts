@@ -70,6 +70,10 @@ export class IncomingRequestCall implements IncomingRequest, ServerUser {
     return this.#core.layer.transport.flows.keep(this.source);
   }
 
+  get unanswered(): boolean {
+    return !this.#done;
+  }
+
   respond(status: number, fields: ResponseFields = {}): Responded {
     if (this.#done) return { ok: false, refusal: 'unknown_transaction' };
     if (this.request.toTag === undefined) this.#tag ??= tagFor(this.#core, fields);
