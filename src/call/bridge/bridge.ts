@@ -88,8 +88,8 @@ export class Bridge implements LegEvents, AttemptSink {
   /** From here on the heir has the call, with a relay that may be another call's. */
   handOver(heir: Heir, relay: DialogRelay): void {
     this.#state = 'handed_over';
-    this.heir = heir;
     this.#relay.unwatch();
+    this.heir = heir;
     this.#relay = relay;
   }
 
@@ -267,6 +267,8 @@ export class Bridge implements LegEvents, AttemptSink {
     if (this.#timer?.name === 'silence') this.#startTimer('ring_timeout');
     // RFC 6228: 199 speaks of a fork of the callee's side; the caller has one leg only, and it lives.
     if (status === 199) return this.#relay.acknowledge(attempt, message);
+    // RFC 3261 §13.2.1: the first reliable response to an INVITE without an offer makes one, and this one cannot.
+    if (this.#requiresReliable && this.#lateOffer && !isRelayed(attempt, message)) return;
     const before = this.#state;
     const spec = this.#relay.progress(attempt, message, this.#requiresReliable);
     if (message.body.length > 0) {
@@ -289,11 +291,11 @@ export class Bridge implements LegEvents, AttemptSink {
     if (content.body === undefined && !this.#lateOffer) content = this.#earlyContent;
     // A transfer may want to offer it to somebody else; the caller's own is in its INVITE.
     if (ruledByUs(this.#hunt.decision, attempt.destination)) this.#relay.remember(attempt.leg as Leg, content.body);
+    if (attempt.relaysTimers)
+      this.#relay.watch = new SessionWatch(this.#world, () => this.#observer.onSessionExpired?.(attempt));
     this.#legs.a.answer(this.#relay.response('answer', message, content));
     this.#startTimer('duration_limit');
   }
-    if (attempt.relaysTimers)
-      this.#relay.watch = new SessionWatch(this.#world, () => this.#observer.onSessionExpired?.(attempt));
 
   #attemptFailed(failure: AttemptFailure, another: boolean): void {
     this.#hunt.fail(failure);

@@ -113,20 +113,15 @@ export class DialogRelay {
     return typeof this.#policy === 'function' ? this.#policy() : this.#policy;
   }
 
-  /** A request other than INVITE, to be carried to `to`. */
-  request(to: Leg, request: InDialogRequest): void {
-    const { message } = request;
-  /** Of the two ends that speak. */
-  get policy(): HeaderPolicy {
-    return typeof this.#policy === 'function' ? this.#policy() : this.#policy;
-  }
-
   /** The ends that had agreed on a session timer are no longer each other's. */
   unwatch(): void {
     this.watch?.stop();
     this.watch = undefined;
   }
 
+  /** A request other than INVITE, to be carried to `to`. */
+  request(to: Leg, request: InDialogRequest): void {
+    const { message } = request;
     if (!CROSSING.has(message.method)) {
       const local = Object.hasOwn(LOCAL_ANSWERS, message.method) ? LOCAL_ANSWERS[message.method] : undefined;
       const [status, headers] = local ?? UNKNOWN;
@@ -161,7 +156,7 @@ export class DialogRelay {
   }
 
   /**
-   * Whoever answers the PRACK of the caller's provisional; undefined: it need not be sent reliably.
+   * A provisional as the caller gets it: reliably where somebody is there to answer the PRACK.
    * @param required the caller wants all of them so, whatever the callee does (RFC 3262 §3)
    */
   progress(attempt: Attempt, message: SignalMessage, required: boolean): ProgressSpec {
@@ -276,10 +271,10 @@ export class DialogRelay {
 
   /** The call is over: whoever waits for an answer or an ACK gets it. */
   close(): void {
+    this.watch?.stop();
     const open = this.#renegotiation;
     if (open === undefined) return;
     this.#renegotiated();
-    this.watch?.stop();
     if (open.phase === 'asked') open.incoming.respond(487);
     open.acknowledge?.();
   }
@@ -333,10 +328,10 @@ export class DialogRelay {
 
   /** An answer as it crosses. */
   response(kind: MessageKind, message: SignalMessage, content: Content = contentOf(message)): ResponseSpec {
+    this.watch?.heard(message);
     return { reason: reasonOf(message), headers: this.#headers(kind, message), ...content };
   }
 
-    this.watch?.heard(message);
   #guard(run: () => void): void {
     try {
       run();

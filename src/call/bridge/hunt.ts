@@ -1,5 +1,5 @@
 /** Works through the destinations of a call, one attempt at a time, and keeps the account of each. */
-import type { Clock } from '../../kernel/index.js';
+import type { Clock, Random } from '../../kernel/index.js';
 import type {
   Credentials,
   HeaderEntry,
@@ -9,10 +9,11 @@ import type {
   SignalTarget,
 } from '../../signal/port.js';
 import type { AttemptRecord } from '../record/cdr.js';
-import type { ContactWay, Decision, Destination, ReasonCode } from '../routing/decision.js';
+import type { Decision, Destination, ReasonCode } from '../routing/decision.js';
 import type { HeaderSettings } from '../routing/headerSettings.js';
-import type { FailoverPolicy, SipSettings } from '../routing/resources.js';
+import type { FailoverPolicy } from '../routing/resources.js';
 import { Attempt, type AttemptSink, textOfTarget } from './attempt.js';
+import { SESSION_EXPIRED, hangUpHeaders } from './ending.js';
 import { type AttemptFailure, decisiveFailure, failoverAction, finalStatus } from './failover.js';
 import { hostOf } from './headerText.js';
 import type { HeaderPolicy } from './headerPolicy.js';
@@ -20,6 +21,7 @@ import { type Identity, identityHeaders } from './identityFields.js';
 import { toField } from './legHeaders.js';
 import { reasonHeader } from './reason.js';
 import { MAX_REDIRECTIONS, decidesForAll, redirectionsOf } from './redirects.js';
+import { TimedOutgoingLeg } from './timedLegs.js';
 import {
   type CallerReliability,
   DEFAULT_RELIABLE_MODE,
@@ -31,6 +33,7 @@ import {
 export interface HuntWorld {
   readonly port: Pick<SignalPort, 'invite' | 'locate'>;
   readonly clock: Clock;
+  readonly random: Random;
   /** For what a trunk's own policy does not list. */
   readonly failover?: FailoverPolicy;
   /** Of the places that a destination's name leads to, those that did not answer lately are tried last. */
@@ -40,15 +43,19 @@ export interface HuntWorld {
 export interface HuntObserver {
   onAttemptStarted(attempt: Attempt): void;
   onAttemptEnded(attempt: Attempt, record: AttemptRecord): void;
+  /** RFC 4028 §10: nobody refreshed the session; the call is to be ended. Absent: the leg is. */
+  onSessionExpired?(attempt: Attempt): void;
 }
 
 /** The part of the callee's INVITE that all destinations share, and what some of them are told of identities. */
-export interface CommonInvite extends Omit<InviteSpec, 'uri' | 'to' | 'credentials'> {
+export interface CommonInvite extends Pick<InviteSpec, 'from' | 'headers' | 'contentType' | 'body'> {
   readonly identity?: Identity | undefined;
   /** Instead of `headers`, where trunks or carriers have a say in them: those for a destination with these settings. */
   readonly headersFor?: ((to: HeaderSettings | undefined) => readonly HeaderEntry[]) | undefined;
   /** What the caller's INVITE says of 100rel; absent where it is none of the callee's business. */
   readonly reliability?: CallerReliability | undefined;
+  /** What it says of session timers; absent where they are its own leg's affair. */
+  readonly timers?: readonly HeaderEntry[] | undefined;
 }
 
 /** Where to go, and what an attempt needs of the carrier whose gateway it tries. */
@@ -199,29 +206,54 @@ export class Hunt {
   }
 
   #send(attempt: Attempt): void {
-    const { destination } = attempt;
-    const { identity, headersFor, ...invite } = this.#invite;
-    const headers = headersFor?.(destination.sip?.headers) ?? invite.headers ?? [];
-    const extra = identityHeaders(identity, destination);
-    const credentials = this.#plan.credentials?.(destination);
-    const { offered, relayed } = this.#reliability(destination);
-    attempt.relaysPrack = relayed;
-    const own = offered ? [...extra, OFFER_100REL] : extra;
-    attempt.leg = this.#world.port.invite(
-      {
-        ...invite,
-        uri: destination.uri,
-        to: toField(this.decision, destination),
-        ...(attempt.target === undefined ? {} : { target: attempt.target }),
-        ...(destination.sip === undefined ? {} : networkOf(destination.sip)),
-        ...(destination.reach === undefined ? {} : wayTo(destination.reach)),
-        headers: own.length === 0 ? headers : [...headers, ...own],
-        ...(credentials === undefined ? {} : { credentials }),
-        ...(relayed ? { ownPrack: true } : {}),
-      },
-      attempt,
-    );
+    const { destination, target } = attempt;
+    const { sip, reach } = destination;
+    const { identity, from, contentType, body } = this.#invite;
+    const headers = this.#invite.headersFor?.(sip?.headers) ?? this.#invite.headers ?? NO_HEADERS;
+    const extra = [...identityHeaders(identity, destination), ...this.#extensions(attempt)];
+    // One shape for all, without spreading: each call comes through here.
+    const spec: InviteSpec = {
+      uri: destination.uri,
+      nextHop: reach === undefined ? sip?.next_hop : reach.flow === undefined ? reach.nextHop : undefined,
+      target,
+      flow: reach?.flow,
+      route: reach?.route,
+      behindNat: sip?.nat === true || reach?.nextHop !== undefined ? true : undefined,
+      from,
+      to: toField(this.decision, destination),
+      headers: extra.length > 0 ? [...headers, ...extra] : headers,
+      credentials: this.#plan.credentials?.(destination),
+      ownPrack: attempt.relaysPrack ? true : undefined,
+      contentType,
+      body,
+    };
+    const { port } = this.#world;
+    const timer = sip?.session_timer;
+    attempt.leg =
+      timer?.mode === 'terminate'
+        ? new TimedOutgoingLeg(port, spec, attempt, {
+            ...this.#world,
+            settings: timer,
+            expired: () => this.#expired(attempt),
+          })
+        : port.invite(spec, attempt);
     this.#observer.onAttemptStarted(attempt);
+  }
+
+  #expired(attempt: Attempt): void {
+    if (this.#observer.onSessionExpired !== undefined) this.#observer.onSessionExpired(attempt);
+    else attempt.leg?.bye(hangUpHeaders(SESSION_EXPIRED));
+  }
+
+  /** What the callee is offered of SIP besides the call itself. */
+  #extensions(attempt: Attempt): readonly HeaderEntry[] {
+    const { destination } = attempt;
+    const { offered, relayed } = this.#reliability(destination);
+    const { timers = NO_HEADERS } = this.#invite;
+    attempt.relaysPrack = relayed;
+    attempt.relaysTimers = timers.length > 0 && (destination.sip?.session_timer?.mode ?? 'relay') === 'relay';
+    if (!attempt.relaysTimers) return offered ? [OFFER_100REL] : NO_HEADERS;
+    return offered ? [OFFER_100REL, ...timers] : timers;
   }
 
   /** What crosses after the INVITE, between the caller and the destination that is tried. */
@@ -293,20 +325,10 @@ export class Hunt {
   }
 }
 
+const NO_HEADERS: readonly HeaderEntry[] = [];
 /** A tenant's destination that leads to where calls of tenants may not go. */
 const FORBIDDEN = { kind: 'unresolved_host', code: 'address_not_allowed' } as const;
 const NOWHERE = { kind: 'unresolved_host', code: 'ENOTFOUND' } as const;
-
-const wayTo = ({ flow, nextHop, route }: ContactWay): ContactWay => ({
-  flow,
-  route,
-  nextHop: flow === undefined ? nextHop : undefined,
-});
-
-const networkOf = ({ nat, next_hop: nextHop }: SipSettings): Pick<InviteSpec, 'behindNat' | 'nextHop'> => ({
-  ...(nat === true ? { behindNat: true } : {}),
-  ...(nextHop === undefined ? {} : { nextHop }),
-});
 
 /** Of a destination that is no name: without brackets. */
 const addressOf = ({ uri, sip }: Destination): string => hostOf(sip?.next_hop ?? uri).replaceAll(/[[\]]/g, '');

@@ -6,7 +6,9 @@ import { REVEALING } from './headerRules.js';
 import { asksForPrivacy, identityOf } from './identityFields.js';
 import type { HeaderPolicy } from './headerPolicy.js';
 import type { CommonInvite } from './hunt.js';
+import { allowOf } from './allow.js';
 import { callerReliability } from './reliability.js';
+import { relayedFields } from './sessionFields.js';
 import {
   type Address,
   cleanText,
@@ -80,13 +82,17 @@ export const commonInvite = (
     inviteHeaders(message, policy.between(decision.sip?.headers, to), maxForwards);
   const identity = identityOf(message, decision, policy.settings.assertedIdentity !== 'never');
   const reliability = callerReliability(message);
+  const timers = (decision.sip?.session_timer?.mode ?? 'relay') === 'relay' ? relayedFields(message) : undefined;
+  const { contentType, body } = contentOf(message);
   return {
     from: anonymous ? ANONYMOUS : fromField(decision, from),
     headers: headersFor(undefined),
     headersFor: decision.destinations.some(({ sip }) => sip?.headers !== undefined) ? headersFor : undefined,
-    ...(identity === undefined ? {} : { identity }),
-    ...(reliability === 'none' ? {} : { reliability }),
-    ...contentOf(message),
+    identity,
+    reliability: reliability === 'none' ? undefined : reliability,
+    timers,
+    contentType,
+    body,
   };
 };
 
@@ -96,6 +102,8 @@ const inviteHeaders = (message: SignalMessage, policy: HeaderPolicy, maxForwards
   const hidden = asksForPrivacy(message.header('Privacy'), /^(?:header|user|full)$/i);
   const shown = hidden ? headers.filter(([name]) => !REVEALING.has(name.toLowerCase())) : headers;
   shown.push(['Max-Forwards', String(maxForwards)]);
+  const allow = allowOf(message);
+  if (allow !== undefined) shown.push(allow);
   return shown;
 };
 

@@ -105,7 +105,6 @@ export interface SipSettings {
    * it included. `terminate`: each leg on its own. `off`: not here; callers who require it are refused with 420.
    */
   readonly reliable_provisionals?: 'relay' | 'terminate' | 'off';
-  /**
   /** Session timers (RFC 4028). */
   readonly session_timer?: {
     /** `relay` (default): what the ends agree on passes. `terminate`: this end's own, with Tandem. `off`: none. */
@@ -117,6 +116,7 @@ export interface SipSettings {
     /** Who refreshes, where Tandem may choose. */
     readonly refresher?: 'local' | 'remote';
   };
+  /**
    * REFER within calls (RFC 3515) from this end. `terminate`: Tandem calls the target itself, as a call of this end.
    * `relay`: to the other end. `off`: 603. Default: `terminate` for trunks, `off` for carriers.
    */

@@ -9,7 +9,6 @@ export const SipSettingsSchema = Type.Object(
     reliable_provisionals: Type.Optional(
       Type.Union([Type.Literal('relay'), Type.Literal('terminate'), Type.Literal('off')]),
     ),
-    refer: Type.Optional(Type.Union([Type.Literal('relay'), Type.Literal('terminate'), Type.Literal('off')])),
     session_timer: Type.Optional(
       Type.Object(
         {
@@ -21,6 +20,7 @@ export const SipSettingsSchema = Type.Object(
         closed,
       ),
     ),
+    refer: Type.Optional(Type.Union([Type.Literal('relay'), Type.Literal('terminate'), Type.Literal('off')])),
     redirects: Type.Optional(Type.Union([Type.Literal('follow'), Type.Literal('map')])),
     redirect_hosts: Type.Optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 253, pattern: '^[A-Za-z0-9_.:\\[\\]-]+$' }), { maxItems: 32 }),

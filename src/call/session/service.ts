@@ -144,8 +144,9 @@ export class CallService implements SignalHandlers {
   onInvite(leg: IncomingLeg): LegEvents {
     const login = this.#options.admission.login?.(leg.message, leg.source);
     if (login?.kind === 'challenge' || login?.kind === 'refused') return this.#ask(leg, login);
-    const proved = login?.kind === 'proved' ? { userName: login.userName, provedTrunks: login.trunks } : {};
-    const request = { ...callRequestOf(leg.message, leg.source, this.#options.admission.registersOut), ...proved };
+    const plain = callRequestOf(leg.message, leg.source, this.#options.admission.registersOut);
+    const request =
+      login?.kind === 'proved' ? { ...plain, userName: login.userName, provedTrunks: login.trunks } : plain;
     const call = new LiveCall(this.#world, this.#ids.next(), leg, {
       request,
       onReleased: (gone) => this.registry.remove(gone),
@@ -263,9 +264,6 @@ export class CallService implements SignalHandlers {
     return replacement;
   }
 
-  /** The call is answered by a flow. Without a media plane none can. */
-  #startFlow(call: LiveCall, { decision, flows }: AdmittedCall, aLeg: IncomingLeg): LegEvents {
-    const { plane } = this.#options;
   /** @param aLeg the caller's leg as the call's course has it */
   #follow(call: LiveCall, admitted: AdmittedCall, aLeg: IncomingLeg): LegEvents {
     const { decision } = admitted;
@@ -279,6 +277,9 @@ export class CallService implements SignalHandlers {
     return bridge;
   }
 
+  /** The call is answered by a flow. Without a media plane none can. */
+  #startFlow(call: LiveCall, { decision, flows }: AdmittedCall, aLeg: IncomingLeg): LegEvents {
+    const { plane } = this.#options;
     if (plane === undefined || flows === undefined) return this.#refuse(call, decision, 'flow_not_available');
     const { id: callId, request } = call;
     const world = { ...this.#bridgeWorld, plane };
@@ -306,10 +307,10 @@ export class CallService implements SignalHandlers {
     // RFC 3261 §21.5.4: without Retry-After a 503 may take this node out of service for its sender.
     if (status === 401)
       headers.push(...(this.#options.admission.challenge?.(call.aLeg.message, call.request.sourceAddress) ?? []));
+    if (status === 422) headers.push(['Min-SE', String(decision.sip?.session_timer?.min_se ?? LEAST_SECONDS)]);
     // RFC 3261 §21.4.15.
     if (status === 420) headers.push(['Unsupported', refusedOption(decision.sip, call.aLeg.message) ?? '']);
     if (status === 503) headers.push(['Retry-After', String(decision.retryAfterSeconds ?? RETRY_AFTER_S)]);
-    if (status === 422) headers.push(['Min-SE', String(decision.sip?.session_timer?.min_se ?? LEAST_SECONDS)]);
     this.#alarm(call, this.#alarms.refused(decision, this.#options.clock.nowMs()));
     // The record before the answer, as in the bridge.
     call.onOver(endingOfRefusal(status, code));
@@ -353,12 +354,12 @@ export class CallService implements SignalHandlers {
     else request.respond(NOT_ALLOWED.has(method) ? 405 : 501, { headers: CAPABILITY_HEADERS.slice(0, 1) });
   }
 
-  /** RFC 3261 §10.3. @returns false when nobody can register here */
   /** Whoever is registered from the address that the call comes from is reached there, whatever its Contact says. */
   #sendsFromItsContact({ request }: LiveCall, { userName }: Decision): boolean {
     return userName !== undefined && this.#options.admission.isRegisteredFrom?.(request.sourceAddress) === true;
   }
 
+  /** RFC 3261 §10.3. @returns false when nobody can register here */
   #register(request: OutOfDialogRequest): boolean {
     const { registrar, admission } = this.#options;
     const login = registrar === undefined ? undefined : admission.login?.(request.message, request.source);
