@@ -1,8 +1,8 @@
 /** Messages: parsing, printing, framing, and what becomes of a message that is passed on. */
 import { DEFAULT_HEADER_POLICY, HeaderPolicy } from '../../../src/call/bridge/headerPolicy.js';
-import { escapeUser } from '../../../src/call/bridge/headerText.js';
+import { identityHeaders } from '../../../src/call/bridge/identityFields.js';
 import { commonInvite } from '../../../src/call/bridge/legHeaders.js';
-import type { Decision } from '../../../src/call/routing/decision.js';
+import type { Decision, Destination } from '../../../src/call/routing/decision.js';
 import { DirectMessage } from '../../../src/signal/direct/message.js';
 import { addUserFields } from '../../../src/sip/dialog/fields.js';
 import { responseTo } from '../../../src/sip/message/build.js';
@@ -49,11 +49,18 @@ const policies = [
   new HeaderPolicy(),
   new HeaderPolicy({ ...DEFAULT_HEADER_POLICY, pass: ['*'], hidePrivateHosts: false, diversion: 'pass' }),
 ];
+/** A carrier that asks for every identity there is. */
+const destination = {
+  uri: 'sip:+919812345678@192.0.2.30',
+  carrierId: 'telco',
+  identity: { p_asserted_identity: true, diversion: true },
+} as unknown as Destination;
 const decision = {
   direction: 'outbound',
   callerNumber: { sent: '+918040000001', asserted: '+918040000001' },
   calledNumber: { e164: '+919812345678' },
   diverting: '+918040000001',
+  destinations: [destination],
 } as unknown as Decision;
 
 /** What the bridge makes of it for the other leg. */
@@ -64,11 +71,7 @@ const forwarded = (request: SipRequest): void => {
     const out = new SipRequest('INVITE', 'sip:+919812345678@192.0.2.30');
     out.add('From', common.from);
     addUserFields(out, common.headers, '192.0.2.1:5060');
-    const { asserted, diverting } = common.identity ?? {};
-    for (const number of [asserted, diverting]) {
-      if (number !== undefined)
-        addUserFields(out, [['Diversion', `<sip:${escapeUser(number)}@localhost>`]], '192.0.2.1');
-    }
+    addUserFields(out, identityHeaders(common.identity, destination), '192.0.2.1:5060');
     const inside = out.headers().find(([name]) => /^x-(?:tandem|forwarded|real)/i.test(name));
     expect(inside === undefined, 'internal-header', () => show(JSON.stringify(inside)));
     if (common.body !== undefined) out.body = common.body;
