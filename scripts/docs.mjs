@@ -140,6 +140,7 @@ export const ADMIN_CODES = {
 
 /** Codes within the process that no operator meets: ends of single requests, seen by the bridge only. */
 export const INNER_CODES = [
+  'address_not_allowed',
   'query_failed',
   'early_dialog_ended',
   'flow_gone',

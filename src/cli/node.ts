@@ -1,15 +1,13 @@
 import { type Admin, createAdmin, keyChecker } from '../admin/index.js';
 import { HeaderPolicy } from '../call/bridge/headerPolicy.js';
-import type { CallRecord } from '../call/record/cdr.js';
 import { TableHolder } from '../call/routing/compile.js';
 import type { RoutingStore } from '../call/routing/resources.js';
 import type { CallEvent } from '../call/session/events.js';
-import { type PastCall, pastCallOf } from '../call/session/pastCall.js';
 import { CallService } from '../call/session/service.js';
 import { SpendWatch } from '../call/session/spendWatch.js';
 import { type Config, assertSafeExposure, sipListeners } from '../config/index.js';
 import { Control, DirectoryHolder } from '../control/index.js';
-import { EventChannel, SystemClock, SystemRandom, TandemError } from '../kernel/index.js';
+import { EventChannel, SystemClock, SystemRandom } from '../kernel/index.js';
 import { NodeNetwork, SystemResolver, TlsIdentity } from '../net/index.js';
 import { CallLog, type LogSink, type Metrics, createLogger, createMetrics } from '../observe/index.js';
 import { type SignalPort, type SrfAgent, createDirectSignal, createSrfSignal } from '../signal/index.js';
@@ -22,6 +20,7 @@ import { GatewayWatch } from './gateways.js';
 import { MediaPlane, type MediaPlaneDeps } from './mediaPlane.js';
 import { type Neighbour, agentPlace, createMediaAgent, createNeighbour } from './mediaSignal.js';
 import { createOverload } from './overload.js';
+import { findPastCall } from './pastCall.js';
 import { numberFormat, pause } from './table.js';
 import { terminationProbe } from './termination.js';
 import { VERSION } from './version.js';
@@ -336,22 +335,6 @@ export class Node {
     });
   }
 
-  /** One that lives, or one that has a record. */
-  async #pastCall(callId: string): Promise<PastCall | undefined> {
-    const live = this.#service.registry.get(callId);
-    if (live?.decision !== undefined) {
-      return { callId, startedAt: live.dump().startedAt, request: live.request, decision: live.decision };
-    }
-    const found = await this.#accounting.queries.query({
-      filter: { callId },
-      limit: 1,
-      format: 'json',
-      trimmed: false,
-    });
-    if (!found.ok) throw new TandemError({ code: found.code, message: found.message, retryable: true });
-    return found.count === 0 ? undefined : pastCallOf(JSON.parse(Buffer.from(found.body).toString()) as CallRecord);
-  }
-
   async #renderMetrics(): Promise<{ readonly contentType: string; readonly body: string }> {
     const { contentType, body } = await this.#metrics.render();
     const programs = this.#config.drachtio.listen === undefined ? undefined : this.#neighbour?.server.metrics();
@@ -373,7 +356,7 @@ export class Node {
       }),
       explain: (request) => this.#admission.explain(request),
       explanation: (decision, request) => this.#admission.explanation(decision, request, this.#policy),
-      pastCall: (callId) => this.#pastCall(callId),
+      pastCall: (callId) => findPastCall(callId, this.#service.registry, this.#accounting.queries),
       probe: terminationProbe({
         clock: this.#clock,
         resolver: new SystemResolver({ clock: this.#clock }),

@@ -19,6 +19,8 @@ export const interfaceAddresses = (family: 4 | 6): string[] =>
     .filter((each) => each.family === `IPv${family}`)
     .map((each) => each.address);
 
+export const isLoopback = (address: string): boolean => address === '::1' || address.startsWith('127.');
+
 /** The numeric address a host text stands for (brackets of IPv6 removed), or undefined when it is a name. */
 export const numericAddress = (host: string): string | undefined => {
   const bare = host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;

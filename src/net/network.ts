@@ -2,7 +2,7 @@ import { isIP, Socket } from 'node:net';
 import { type PeerCertificate, connect as connectTls } from 'node:tls';
 import { WebSocket } from 'ws';
 import { type Clock, SystemClock, TandemError } from '../kernel/index.js';
-import { errorCode } from './addresses.js';
+import { errorCode, isLoopback, isWildcard } from './addresses.js';
 import { bindSocket, NodeDatagramSocket } from './datagram.js';
 import { listenError } from './listenErrors.js';
 import type {
@@ -148,14 +148,14 @@ export class NodeNetwork implements Network {
   connectStream(remote: SocketAddress, sink: StreamSink, how: StreamDial = { protocol: 'tcp' }): StreamConnection {
     if (how.protocol === 'ws' || how.protocol === 'wss') return this.#dialWebSocket(remote, sink, how);
     const secure = how.protocol === 'tls';
-    const socket = secure ? connectTls({ ...remoteHost(remote), ...this.#tlsDial(remote, how) }) : new Socket();
+    const socket = secure ? connectTls({ ...ends(remote, how), ...this.#tlsDial(remote, how) }) : new Socket();
     const upEvent = secure ? 'secureConnect' : 'connect';
     const connection = this.#adopt(new NodeStreamConnection(socket, remote, this.#streamOptions, upEvent));
     connection.feed(sink);
     connection.limitConnect(how.timeoutMs ?? this.#connectTimeoutMs);
     if (secure) return connection;
     try {
-      socket.connect(remoteHost(remote));
+      socket.connect(ends(remote, how));
     } catch (error) {
       connection.destroy(errorCode(error, 'EINVAL'));
     }
@@ -176,9 +176,10 @@ export class NodeNetwork implements Network {
         else (answer as unknown as OneAnswer)(null, remote.address, family);
       },
       ...this.#tlsDial(remote, how),
+      ...sourceOf(remote, how),
     });
-    const ends = { local: { address: remote.address.includes(':') ? '::' : '0.0.0.0', port: 0 }, remote };
-    const connection = this.#adopt(new WebSocketStream(socket, ends, this.#webSocketDeps));
+    const places = { local: { address: remote.address.includes(':') ? '::' : '0.0.0.0', port: 0 }, remote };
+    const connection = this.#adopt(new WebSocketStream(socket, places, this.#webSocketDeps));
     connection.feed(sink);
     connection.limitConnect(how.timeoutMs ?? this.#connectTimeoutMs);
     return connection;
@@ -241,7 +242,16 @@ const localOf = (socket: Socket): SocketAddress => ({
   port: socket.localPort ?? 0,
 });
 
-const remoteHost = ({ address, port }: SocketAddress) => ({ host: address, port, lookup: refuseNames });
+const ends = (remote: SocketAddress, how: StreamDial) => ({
+  ...{ host: remote.address, port: remote.port, lookup: refuseNames },
+  ...sourceOf(remote, how),
+});
+
+/** A listener on loopback reaches no other machine from its own address; then the system chooses one that does. */
+const sourceOf = (remote: SocketAddress, { from }: StreamDial): { readonly localAddress?: string } =>
+  from === undefined || isWildcard(from) || (isLoopback(from) && !isLoopback(remote.address))
+    ? {}
+    : { localAddress: from };
 
 /** dgram wraps a port above 65535 around, and both modules would look a name up. */
 const isBindable = ({ address, port }: SocketAddress): boolean =>

@@ -41,6 +41,8 @@ export interface StreamDial {
   readonly serverName?: string | undefined;
   /** Give up with ETIMEDOUT after this long; default: as long as the network thinks right. */
   readonly timeoutMs?: number | undefined;
+  /** The listener's address, which peers know us by: the connection comes from there. A wildcard leaves it open. */
+  readonly from?: string | undefined;
 }
 
 /** One stream connection: accepted or dialled. Data written before it is up is queued (bounded). */

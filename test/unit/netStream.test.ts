@@ -67,6 +67,26 @@ for (const address of [IP, '::1']) {
   });
 }
 
+t.test('a connection comes from the address that it was told to come from', async (t) => {
+  const network = new NodeNetwork();
+  const [listener, accepted] = await listenEcho(network);
+  for (const [from, seen] of [
+    ['127.0.31.9', '127.0.31.9'],
+    ['0.0.0.0', undefined],
+  ] as const) {
+    const heard = new HeardStream();
+    const connection = network.connectStream(listener.local, heard, { protocol: 'tcp', from });
+    await heard.until(() => heard.connected === 1);
+    if (seen !== undefined) t.equal(connection.local.address, seen);
+    connection.write(Buffer.from('x'));
+    await heard.until(() => heard.text === 'x');
+    if (seen !== undefined) t.equal(accepted.at(-1)?.connection.remote.address, seen);
+    connection.close();
+    await heard.until(() => heard.closes.length === 1);
+  }
+  listener.close();
+});
+
 t.test('a refused connection is told once, with its code, after the call', async (t) => {
   const network = new NodeNetwork();
   const [listener] = await listenEcho(network);

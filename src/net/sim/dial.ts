@@ -1,15 +1,23 @@
+import { isWildcard } from '../addresses.js';
 import type { SocketAddress, StreamConnection, StreamSink } from '../ports.js';
 import type { SimFabric, SimStation } from './fabric.js';
 import { SimStream } from './stream.js';
+
+interface Dialling {
+  readonly sink: StreamSink;
+  readonly timeoutMs: number | undefined;
+  readonly from: string | undefined;
+}
 
 /** Opens a stream from a host: the request travels to the remote host, which accepts, refuses or stays silent. */
 export const dial = (
   fabric: SimFabric,
   station: SimStation,
   remote: SocketAddress,
-  { sink, timeoutMs }: { readonly sink: StreamSink; readonly timeoutMs: number | undefined },
+  { sink, timeoutMs, from = '::' }: Dialling,
 ): StreamConnection => {
-  const local = { address: station.sourceFor(remote.address), port: station.ephemeralPort() };
+  const address = isWildcard(from) ? station.sourceFor(remote.address) : from;
+  const local = { address, port: station.ephemeralPort() };
   const dialled = new SimStream(fabric, station, { local, remote }, (stream) => arrive(fabric, stream));
   dialled.feed(sink);
   dialled.dial(timeoutMs);

@@ -59,7 +59,7 @@ export class SimHost implements Network, SimStation {
   }
 
   connectStream(remote: SocketAddress, sink: StreamSink, how?: StreamDial): StreamConnection {
-    return dial(this.#fabric, this, remote, { sink, timeoutMs: how?.timeoutMs });
+    return dial(this.#fabric, this, remote, { sink, timeoutMs: how?.timeoutMs, from: how?.from });
   }
 
   dump(): string[] {

@@ -292,7 +292,7 @@ export class TransportLayer implements StreamOwner {
     this.#upkeep.begin();
     this.#hops.set(keyOf(hop), hop);
     const protocol = hop.transport === 'udp' ? 'tcp' : hop.transport;
-    const how = { protocol, serverName: hop.serverName, timeoutMs: hop.dialMs };
+    const how = { protocol, serverName: hop.serverName, timeoutMs: hop.dialMs, from: hop.listener.local.address };
     peer.connection = this.options.network.connectStream({ address: hop.address, port: hop.port }, peer, how);
     hop.connection = peer.connection;
     return peer.connection;
