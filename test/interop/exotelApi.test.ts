@@ -60,7 +60,7 @@ const node = await TandemNode.start({
   config: {
     admin: { listen: `${NODE}:${PORT + 1}`, trunkDomain: 'tandem.test' },
     media: { address: NODE, rtpPorts: [32_600, 32_699], workers: 1, egress: [`${BOT}/32`] },
-    calls: { silenceTimeoutMs: 1000 },
+    calls: { silenceTimeoutMs: 1000, health: { probeDownMs: 0 } },
   },
 });
 t.teardown(() => node.stop());

@@ -1,7 +1,13 @@
 /** RFC 3261 §18.1.1: requests too long for a datagram of unknown path, against real engines on a simulated network. */
 import t from 'tap';
 import { SimResolver } from '../../src/net/index.js';
-import { type EngineHandler, type SipEngine, type SipNetwork, type TransportName, createEngine } from '../../src/sip/index.js';
+import {
+  type EngineHandler,
+  type SipEngine,
+  type SipNetwork,
+  type TransportName,
+  createEngine,
+} from '../../src/sip/index.js';
 import { SimEngines } from '../support/simEngines.js';
 
 const [US, PEER, NOWHERE] = ['10.0.0.1', '10.0.0.2', '10.0.0.99'] as const;
@@ -140,5 +146,8 @@ t.test('TCP that a firewall swallows costs a second and a half, once', async (t)
   t.equal(first.answer, '200');
   t.ok(first.afterMs >= 1_500 && first.afterMs < 1_600, `after ${first.afterMs} ms`);
   t.ok(call(LONG).afterMs < 50);
-  t.equal(seen.filter(({ method }) => method === 'INVITE').every(({ transport }) => transport === 'udp'), true);
+  t.equal(
+    seen.filter(({ method }) => method === 'INVITE').every(({ transport }) => transport === 'udp'),
+    true,
+  );
 });

@@ -135,7 +135,8 @@ export class RegistrationKeeper {
     const heard = { ...registration, bindings: alive };
     this.directory.put(known?.unsaved === true ? merged(known, heard) : heard);
     // The store is told what this start of the node alone can know.
-    if (alive.length < registration.bindings.length) void this.change(registration, (now) => now.filter((binding) => !this.#isDead(binding)));
+    if (alive.length < registration.bindings.length)
+      void this.change(registration, (now) => now.filter((binding) => !this.#isDead(binding)));
   }
 
   /** A connection of an earlier start of this node. */

@@ -159,7 +159,11 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
     'Replaces names a dialog of another trunk or carrier, or of one that may not transfer.',
     'Send from an address of the trunk whose dialog it is; see sip.refer.',
   ],
-  replaces_confirmed: [486, 'Replaces asks for an early dialog (early-only), and this one is confirmed.', undefined],
+  replaces_confirmed: [
+    486,
+    'Replaces asks for an early dialog (early-only), and this one is confirmed.',
+    'Leave early-only out to take over a call that was answered.',
+  ],
   replaces_busy: [491, 'Another transfer of the call is under way.', 'Try again.'],
   too_many_hops: [
     483,

@@ -31,14 +31,25 @@ export type { DocumentProblem } from './problems.js';
 
 const ajv = new Ajv({ allErrors: true, verbose: true, useDefaults: true, strict: false });
 
-const documentShape = ajv.compile(DocumentSchema);
-const resourceShapes: { readonly [type in ResourceType]: ValidateFunction } = {
-  account: ajv.compile(AccountSchema),
-  carrier: ajv.compile(CarrierSchema),
-  trunk: ajv.compile(TrunkSchema),
-  phone_number: ajv.compile(PhoneNumberSchema),
-  network_group: ajv.compile(NetworkGroupSchema),
-  flow: ajv.compile(FlowSchema),
+const SCHEMAS = {
+  document: DocumentSchema,
+  account: AccountSchema,
+  carrier: CarrierSchema,
+  trunk: TrunkSchema,
+  phone_number: PhoneNumberSchema,
+  network_group: NetworkGroupSchema,
+  flow: FlowSchema,
+} as const;
+const RESOURCE_TYPES: readonly string[] = Object.keys(SCHEMAS).filter((name) => name !== 'document');
+const shapes = new Map<string, ValidateFunction>();
+
+/** Compiled when it is first needed: a process that reads a file never needs those of single resources. */
+const shapeOf = (name: ResourceType | 'document'): ValidateFunction => {
+  const known = shapes.get(name);
+  if (known !== undefined) return known;
+  const compiled = ajv.compile(SCHEMAS[name]);
+  shapes.set(name, compiled);
+  return compiled;
 };
 
 /**
@@ -46,8 +57,9 @@ const resourceShapes: { readonly [type in ResourceType]: ValidateFunction } = {
  * that pass this and fail the rest.
  */
 export function validateShape(data: unknown): Result<RoutingDocument, DocumentProblem[]> {
-  if (documentShape(data)) return ok(data as unknown as RoutingDocument);
-  return err(schemaProblems(documentShape.errors));
+  const shape = shapeOf('document');
+  if (shape(data)) return ok(data as RoutingDocument);
+  return err(schemaProblems(shape.errors));
 }
 
 /**
@@ -66,10 +78,10 @@ export function validateResource(resource: {
   readonly type: string;
   readonly value: unknown;
 }): Result<Resource, DocumentProblem[]> {
-  if (!Object.hasOwn(resourceShapes, resource.type)) {
-    return err([problem('type', `must be one of ${Object.keys(resourceShapes).join(', ')}`)]);
+  if (!RESOURCE_TYPES.includes(resource.type)) {
+    return err([problem('type', `must be one of ${RESOURCE_TYPES.join(', ')}`)]);
   }
-  const shape = resourceShapes[resource.type as ResourceType];
+  const shape = shapeOf(resource.type as ResourceType);
   if (!shape(resource.value)) return err(schemaProblems(shape.errors));
   const checked = resource as Resource;
   const problems: DocumentProblem[] = [];
