@@ -25,8 +25,12 @@ const testsUnder = (folder) =>
 /** A compiled test whose source is gone still lies in build/. @param {string} file */
 const hasSource = (file) => existsSync(`${relative('build', file).slice(0, -'.js'.length)}.ts`);
 
-/** Those that talk to other programs take longest, so they begin first. @param {string} file */
-const rank = (file) => (file.includes('/interop/') ? 0 : file.includes('/fault/') ? 1 : 2);
+/**
+ * Those that talk to other programs take longest, so they begin first; the fuzzer, which takes what time others leave,
+ * when none of them runs any more. @param {string} file
+ */
+const rank = (file) =>
+  file.includes('/interop/') ? 0 : file.includes('/fault/') ? 1 : file.includes('/torture/fuzz') ? 2 : 3;
 
 /** Process groups of files that run, to be ended with us. @type {Set<number>} */
 const groups = new Set();

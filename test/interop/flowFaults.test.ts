@@ -93,7 +93,7 @@ t.test('bots that are killed or stopped: their calls take the branch for it, oth
     // As many beats of the engine: what went to the caller, and what went to the bot once it was there.
     const { framesSent = 0 } = record.streams?.[0] ?? {};
     const { packetsSent = 0 } = record.media?.a ?? {};
-    t.ok(framesSent > 150 && packetsSent - framesSent < 25, `${framesSent} frames to the bot, ${packetsSent} packets`);
+    t.ok(framesSent > 150 && packetsSent - framesSent < 50, `${framesSent} frames to the bot, ${packetsSent} packets`);
   }
   t.equal(node.records().length, calls.length, 'one record each');
   t.equal(await node.metric('tandem_stream_failures_total{reason="broke_off"}'), 4, 'killed');
