@@ -2,7 +2,7 @@
 import { setPriority } from 'node:os';
 import { SystemClock, SystemMetronome, SystemRandom } from '../kernel/index.js';
 import { MediaWorker, threadMain } from '../media/index.js';
-import { bindRtpPair } from '../net/index.js';
+import { bindRtpPair, connectFrugally } from '../net/index.js';
 
 /** Of a thread that has something to do every 5 ms, and little: before whoever computes at length. */
 const PRIORITY = -5;
@@ -25,6 +25,7 @@ if (thread !== undefined) {
     random: new SystemRandom(),
     metronome: new SystemMetronome(),
     bind: bindRtpPair,
+    connect: connectFrugally,
     onDefect: (error) => {
       process.stderr.write(
         `media worker: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,

@@ -87,6 +87,7 @@ export class DialogEntry implements DialogListener {
   #onAckLost: (() => void) | undefined;
   #updateHeld = false;
   #hangupReason: string | undefined;
+  #hangupWaiting = false;
   #byeRetry: Timer | undefined;
 
   constructor(home: DialogHome, owner: AppConnection, origin: DialogOrigin) {
@@ -149,13 +150,22 @@ export class DialogEntry implements DialogListener {
 
   ackReceived(): void {
     this.#onAckLost = undefined;
+    this.#hangupWaits(false);
     if (this.#hangupReason !== undefined) this.hangup(this.#hangupReason);
+  }
+
+  /** An end that waits for the ACK is one under way: who stops the engine waits for it too. */
+  #hangupWaits(waits: boolean): void {
+    if (this.#hangupWaiting === waits) return;
+    this.#hangupWaiting = waits;
+    this.#home.releasing += waits ? 1 : -1;
   }
 
   remove(): void {
     this.#byeRetry?.cancel();
     this.usage?.stop();
     this.session.stop();
+    this.#hangupWaits(false);
     this.#home.removeDialog(this);
     const lost = this.#onAckLost;
     this.#onAckLost = undefined;
@@ -166,7 +176,8 @@ export class DialogEntry implements DialogListener {
   hangup(reason = 'application connection lost'): void {
     this.#hangupReason = reason;
     // RFC 3261 §15: the callee must not send BYE before the ACK. Without one the engine ends the dialog by itself.
-    if (this.dialog === undefined || this.#onAckLost !== undefined) return;
+    if (this.dialog === undefined) return;
+    if (this.#onAckLost !== undefined) return this.#hangupWaits(true);
     if (this.usage !== undefined) return this.#unsubscribe(this.dialog, this.usage);
     this.dialog.ack();
     this.invite?.cancel();

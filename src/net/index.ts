@@ -19,6 +19,7 @@ export { type NetworkDump, NodeNetwork, type NodeNetworkOptions } from './networ
 export { type CertificateFiles, TlsIdentity, type TlsSettings } from './tlsIdentity.js';
 export { type WebSocketLimits } from './webSocketStream.js';
 export { interfaceAddresses } from './addresses.js';
+export { connectFrugally } from './frugalConnect.js';
 export { type TextServer, serveText } from './textServer.js';
 export { RtpPair, type RtpPairSink, bindRtpPair } from './rtpSockets.js';
 export { SystemResolver, type SystemResolverOptions } from './resolver.js';

@@ -133,7 +133,8 @@ t.test(`${KILLS} SIGKILLs under load`, { timeout: KILLS * 20_000 + 60_000 }, asy
   const records = recordsIn(join(folder, 'cdr'));
   const count = new Map<string, number>();
   // Calls that came while it drained were refused before anybody looked where they go: of those there may be many.
-  for (const { calledE164 } of records) if (calledE164 !== null) count.set(calledE164, (count.get(calledE164) ?? 0) + 1);
+  for (const { calledE164 } of records)
+    if (calledE164 !== null) count.set(calledE164, (count.get(calledE164) ?? 0) + 1);
   const lost = [...load.reached, ...load.answered].filter((number) => !count.has(number));
   t.same(lost, [], `none of ${load.reached.size} calls that reached somebody is lost`);
   t.same(

@@ -696,6 +696,7 @@ t.test('with its application lost, everything of it ends', async (t) => {
   t.equal(unackedDialog.acks.length, 1);
   t.match(unackedDialog.requests[0]?.request.method, 'BYE');
   t.strictSame(unacked.invite.dialog?.requests, [], 'no BYE before the ACK');
+  t.match(served.server.dump(), { releasing: 4 }, 'which whoever stops the engine waits for, as for three BYEs');
   unacked.invite.ackByPeer();
   t.match(unacked.invite.dialog?.requests[0]?.request.method, 'BYE');
   t.equal(calling.invite.cancels.length, 1);

@@ -3,7 +3,7 @@ import { ClipLibrary } from '../play/library.js';
 import type { MediaProblem } from '../port.js';
 import { addressFamily } from '../sdp/numericAddress.js';
 import { openBotStream } from '../stream/botStream.js';
-import { locateBot, webSocketDialer } from '../stream/webSocket.js';
+import { type BotConnect, locateBot, webSocketDialer } from '../stream/webSocket.js';
 import { egressPolicy } from '../stream/egress.js';
 import { farPeer } from './farBridge.js';
 import type { Command, MainLink, OpenReply, Order, Question, Reply, WorkerSettings } from './protocol.js';
@@ -26,6 +26,8 @@ export interface MediaWorkerDeps {
   readonly random: Random;
   readonly metronome: Metronome;
   readonly bind: BindRtpPair;
+  /** How bots are connected to without TLS; see WebSocketDialerOptions. */
+  readonly connect?: BotConnect | undefined;
   /** Something broke that should not be able to. */
   readonly onDefect: (error: unknown) => void;
 }
@@ -57,7 +59,7 @@ export class MediaWorker {
         random,
         mayConnect: egressPolicy(settings.botNetworks),
         locate: locateBot,
-        dial: webSocketDialer(clock),
+        dial: webSocketDialer(clock, { connect: deps.connect }),
       },
     };
   }

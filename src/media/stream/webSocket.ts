@@ -1,4 +1,4 @@
-import { type ClientRequest } from 'node:http';
+import type { ClientRequest, ClientRequestArgs } from 'node:http';
 import { WebSocket } from 'ws';
 import { Budget, type Clock, type Timer } from '../../kernel/index.js';
 import { guardedLookup, numericHostRefused } from './guardedLookup.js';
@@ -31,13 +31,17 @@ export interface WebSocketDialerOptions {
    * that the caller hears something else within 2 s (R7).
    */
   readonly silenceMs?: number | undefined;
+  /** Opens the connections that need no TLS. Default: as Node does. */
+  readonly connect?: BotConnect | undefined;
 }
+
+export type BotConnect = NonNullable<ClientRequestArgs['createConnection']>;
 
 /** The real BotDial, on `ws`: no compression, bounded messages, no redirects. */
 export const webSocketDialer =
-  (clock: Clock, { silenceMs = 1500 }: WebSocketDialerOptions = {}): BotDial =>
+  (clock: Clock, { silenceMs = 1500, connect }: WebSocketDialerOptions = {}): BotDial =>
   (options, sink) => {
-    const connection = new Connection(clock, sink, silenceMs);
+    const connection = new Connection(clock, sink, silenceMs, connect);
     connection.dial(options);
     return connection;
   };
@@ -46,6 +50,7 @@ class Connection implements BotSocket {
   readonly #clock: Clock;
   readonly #sink: BotSocketSink;
   readonly #silenceMs: number;
+  readonly #connect: BotConnect | undefined;
   readonly #messages: Budget;
   readonly #octets: Budget;
   #socket: WebSocket | undefined;
@@ -62,10 +67,11 @@ class Connection implements BotSocket {
   /** It said something since the last beat: there is no need to ask. */
   #spoke = false;
 
-  constructor(clock: Clock, sink: BotSocketSink, silenceMs: number) {
+  constructor(clock: Clock, sink: BotSocketSink, silenceMs: number, connect: BotConnect | undefined) {
     this.#clock = clock;
     this.#sink = sink;
     this.#silenceMs = silenceMs;
+    this.#connect = connect;
     this.#messages = new Budget(MESSAGES.atOnce, MESSAGES.perSecond, clock.nowMs());
     this.#octets = new Budget(OCTETS.atOnce, OCTETS.perSecond, clock.nowMs());
   }
@@ -79,6 +85,7 @@ class Connection implements BotSocket {
         perMessageDeflate: false,
         followRedirects: false,
         lookup: guardedLookup(options.mayConnect),
+        ...(this.#connect !== undefined && options.url.startsWith('ws:') && { createConnection: this.#connect }),
       });
     } catch (error) {
       this.#detail = error instanceof Error ? error.message : String(error);
