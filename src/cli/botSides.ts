@@ -36,7 +36,7 @@ const readEvent = (message: string | Buffer): CallMessage => {
   switch (json['event']) {
     case 'media': {
       const audio = audioOf(textOf(part(json, 'media'), 'payload'));
-      return audio === undefined ? OTHER : { kind: 'media', audio };
+      return audio === undefined ? OTHER : { kind: 'media', audio: Buffer.from(audio) };
     }
     case 'dtmf':
       return { kind: 'dtmf', digit: textOf(part(json, 'dtmf'), 'digit') ?? '' };

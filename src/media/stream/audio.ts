@@ -11,6 +11,8 @@ export class AudioToBot {
   readonly #resampler: Resampler | undefined;
   readonly #frameSamples: number;
   readonly #pcm: Int16Array;
+  /** The message before, as octets: the next of its length takes their place. */
+  #octets = Buffer.alloc(0);
   #filled = 0;
 
   /**
@@ -26,7 +28,7 @@ export class AudioToBot {
     if (format.sampleRate !== rate) this.#resampler = new Resampler(rate, format.sampleRate);
   }
 
-  /** @returns the audio of one message when it is complete: a buffer of its own. */
+  /** @returns the audio of one message when it is complete; valid until the next call */
   add(frame: Int16Array): Buffer | undefined {
     const samples = this.#frameSamples;
     const target = this.#pcm.subarray(this.#filled, this.#filled + samples);
@@ -35,14 +37,30 @@ export class AudioToBot {
     this.#filled += samples;
     if (this.#filled < this.#pcm.length) return undefined;
     this.#filled = 0;
-    if (this.format.encoding === 'mulaw') {
-      const coded = Buffer.allocUnsafe(this.#pcm.length);
-      encodeMulaw(this.#pcm, coded);
-      return coded;
+    if (this.format.encoding === 'mulaw') encodeMulaw(this.#pcm, this.#room(this.#pcm.length));
+    else {
+      const pcm = this.#resampler === undefined ? this.#pcm : this.#resampler.process(this.#pcm);
+      encodeL16Le(pcm, this.#room(pcm.length * 2));
     }
-    return bytesOf(this.#resampler === undefined ? this.#pcm : this.#resampler.process(this.#pcm));
+    return this.#octets;
+  }
+
+  #room(octets: number): Buffer {
+    if (this.#octets.length !== octets) this.#octets = Buffer.allocUnsafeSlow(octets);
+    return this.#octets;
   }
 }
+
+/** What messages are turned into before it is copied to where it waits: one for the thread. */
+const room = new Int16Array(8192);
+/** `room`, cut to the length of the message before, which nearly always is that of the next. */
+let cut = room;
+
+const roomFor = (samples: number): Int16Array => {
+  if (samples > room.length) return new Int16Array(samples);
+  if (cut.length !== samples) cut = room.subarray(0, samples);
+  return cut;
+};
 
 /** Turns what bots send into samples of the seam. */
 export class AudioFromBot {
@@ -57,11 +75,11 @@ export class AudioFromBot {
     this.#seamRate = rate;
   }
 
-  /** @returns an array that the caller may keep */
+  /** @returns samples that are valid until the next call, of whatever decoder */
   decode(audio: Buffer, format: AudioFormat): Int16Array {
     let pcm: Int16Array;
     if (format.encoding === 'mulaw') {
-      pcm = new Int16Array(audio.length);
+      pcm = roomFor(audio.length);
       decodeMulaw(audio, pcm);
     } else {
       pcm = this.#samples(audio);
@@ -84,14 +102,8 @@ export class AudioFromBot {
     const data = this.#odd === undefined ? audio : Buffer.concat([Buffer.of(this.#odd), audio]);
     const count = data.length >> 1;
     this.#odd = data.length & 1 ? data[data.length - 1] : undefined;
-    const pcm = new Int16Array(count);
+    const pcm = roomFor(count);
     decodeL16Le(data, pcm);
     return pcm;
   }
 }
-
-const bytesOf = (pcm: Int16Array): Buffer => {
-  const bytes = Buffer.allocUnsafe(pcm.length * 2);
-  encodeL16Le(pcm, bytes);
-  return bytes;
-};

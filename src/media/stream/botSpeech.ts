@@ -106,7 +106,7 @@ export class BotSpeech {
     const ms = msOf(audio.length, format);
     if (this.queuedMs + ms > MAX_QUEUED_S * 1000) return false;
     if (this.#waiting.length === 0 && ms <= AT_ONCE_MS) return this.#playout.add(decoder.decode(audio, format));
-    this.#waiting.push({ decoder, audio, format, at: 0 });
+    this.#waiting.push({ decoder, audio: Buffer.from(audio), format, at: 0 });
     this.#waitingMs += ms;
     return true;
   }

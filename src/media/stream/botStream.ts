@@ -29,6 +29,8 @@ const MAX_BUFFERED_BYTES = 256 * 1024;
 const STALL_MS = 1000;
 /** What a message has around its audio. */
 const WRAPPING_BYTES = 1024;
+/** Of one UTF-16 unit in UTF-8: a text is counted only when this might be too much. */
+const MOST_BYTES = 3;
 
 /** Messages that make no sense; a bot that sends nothing else is no bot. */
 const MAX_MALFORMED = 50;
@@ -306,7 +308,8 @@ export class BotSession implements BotStream, BotSocketSink {
   #send(message: Outgoing | undefined): void {
     if (message === undefined || this.#socket === undefined) return;
     // Audio has been dropped before it comes to this. Without its answers a bot cannot go on.
-    if (this.bufferedBytes + bytesAtMost(message) + WRAPPING_BYTES > MAX_BUFFERED_BYTES) return this.#tooSlow();
+    const most = MAX_BUFFERED_BYTES - WRAPPING_BYTES - this.bufferedBytes;
+    if (message.length * MOST_BYTES > most && Buffer.byteLength(message) > most) return this.#tooSlow();
     if (typeof message === 'string') this.#socket.sendText(message);
     else this.#socket.sendBinary(message);
   }
@@ -348,10 +351,6 @@ export class BotSession implements BotStream, BotSocketSink {
     });
   }
 }
-
-/** A text is counted only when it is long: nearly all of them are short. */
-const bytesAtMost = (message: Outgoing): number =>
-  typeof message === 'string' && message.length < WRAPPING_BYTES ? message.length * 3 : Buffer.byteLength(message);
 
 /** Opens a stream to a bot. See OpenBotStream. */
 export const openBotStream: OpenBotStream = (spec, deps, listener, rate) => {

@@ -7,7 +7,7 @@ export interface AudioFormat {
   readonly sampleRate: number;
 }
 
-/** What a bot said, whatever its dialect. */
+/** What a bot said, whatever its dialect. The audio is valid until the next message is read. */
 export type BotMessage =
   | { readonly kind: 'media'; readonly audio: Buffer; readonly format: AudioFormat }
   /** A recording of its own, not a piece of a stream; the bot is told when it has been heard. */
@@ -117,14 +117,26 @@ export const markNameOf = (json: unknown, key: string): string | undefined => {
   return name === undefined || name.length > MAX_MARK_NAME ? undefined : name;
 };
 
-/** Base64 as bots write it; undefined when it is something else. */
+/** Octets of the message at hand: one for the thread. */
+const room = Buffer.alloc(16 * 1024);
+/** `room`, cut to the length of the message before, which nearly always is that of the next. */
+let cut = room;
+
+/** Base64 as bots write it; undefined when it is something else. @returns octets that are valid until the next call */
 export const audioOf = (payload: string | undefined): Buffer | undefined => {
   if (payload === undefined) return undefined;
   let digits = payload.length;
   while (digits > 0 && payload.length - digits < 2 && payload.charCodeAt(digits - 1) === PADDING) digits--;
-  const audio = Buffer.from(payload, 'base64');
+  const audio = decoded(payload);
   // The decoder steps over what is no base64: the result is shorter then than the text promises.
   return digits % 4 !== 1 && audio.length === Math.floor((digits * 3) / 4) ? audio : undefined;
+};
+
+const decoded = (payload: string): Buffer => {
+  if (payload.length > room.length) return Buffer.from(payload, 'base64');
+  const length = room.write(payload, 'base64');
+  if (cut.length !== length) cut = room.subarray(0, length);
+  return cut;
 };
 
 const PADDING = '='.charCodeAt(0);

@@ -91,6 +91,7 @@ export type BotDial = (options: BotDialOptions, sink: BotSocketSink) => BotSocke
 
 export interface BotSocket {
   sendText(text: string): void;
+  /** @param data is valid within the call */
   sendBinary(data: Uint8Array): void;
   /** Starts the closing handshake; the socket is destroyed if the other side does not answer it soon. */
   close(code: number, reason: string): void;
