@@ -15,6 +15,7 @@ import type {
   SignalPort,
   SignalSource,
 } from '../../signal/port.js';
+import { DEAF } from './deafLeg.js';
 import {
   type SessionTimerSettings,
   type Verdict,
@@ -72,14 +73,6 @@ export class TimedIncomingLeg extends TimedLeg implements IncomingLeg {
     this.inner.reject(status, spec);
   }
 }
-
-const DEAF: LegEvents = {
-  onRequest: (_leg, request) => request.respond(481),
-  onReinvite: (_leg, reinvite) => reinvite.respond(481),
-  onAck: () => {},
-  onReinviteCancelled: () => {},
-  onEnded: () => {},
-};
 
 /** INVITEs that one callee may refuse with 422 before it is believed. */
 const MOST_TRIES = 3;

@@ -12,6 +12,7 @@ import type {
 } from '../../signal/port.js';
 import { type Alarm, AlarmGate } from '../admission/alarms.js';
 import { Bridge } from '../bridge/bridge.js';
+import { DEAF } from '../bridge/deafLeg.js';
 import { CAPABILITY_HEADERS } from '../bridge/dialogRelay.js';
 import { ENDED_BY_API, SESSION_EXPIRED, SPEND_LIMIT, endingOfRefusal } from '../bridge/ending.js';
 import { HeaderPolicy } from '../bridge/headerPolicy.js';
@@ -86,15 +87,6 @@ export interface CallServiceOptions {
 
 /** Seconds after which a refused sender may try this node again. */
 const RETRY_AFTER_S = 10;
-
-/** Receives what a refused leg may still say. */
-const DEAF: LegEvents = {
-  onRequest: (_leg, request) => request.respond(481),
-  onReinvite: (_leg, reinvite) => reinvite.respond(481),
-  onAck: () => {},
-  onReinviteCancelled: () => {},
-  onEnded: () => {},
-};
 
 /** RFC 3261 §12.2.2: requests that make sense within a dialog only. */
 const IN_DIALOG_ONLY = new Set(['BYE', 'INFO', 'NOTIFY', 'PRACK', 'UPDATE']);
