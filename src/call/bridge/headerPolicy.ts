@@ -57,8 +57,8 @@ export class HeaderPolicy {
   readonly #strip: NamePatterns;
 
   /** Of pairs of ends with settings of their own; they live as long as the table that they are of. */
-  readonly #pairs = new WeakMap<HeaderSettings, WeakMap<HeaderSettings, HeaderPolicy>>();
-  readonly #mutual = new WeakMap<HeaderSettings, WeakMap<HeaderSettings, HeaderPolicy>>();
+  readonly #pairs = new PoliciesOfPairs();
+  readonly #mutual = new PoliciesOfPairs();
 
   /** @param ends where a message comes from and goes to */
   constructor(settings: Partial<HeaderPolicySettings> = {}, ends: Ends = {}) {
@@ -82,19 +82,13 @@ export class HeaderPolicy {
    */
   between(from: HeaderSettings | undefined, to: HeaderSettings | undefined): HeaderPolicy {
     if (from === undefined && to === undefined) return this;
-    const sender = from ?? SILENT;
-    const receiver = to ?? SILENT;
-    let known = this.#pairs.get(sender);
-    if (known === undefined) this.#pairs.set(sender, (known = new WeakMap()));
-    let policy = known.get(receiver);
-    if (policy === undefined) {
-      const pass = [...this.settings.pass, ...(receiver.pass ?? [])];
-      const strip = [...this.settings.strip, ...(sender.strip ?? []), ...(receiver.strip ?? [])];
-      policy = new HeaderPolicy({ ...this.settings, pass, strip }, { from, to });
-      known.set(receiver, policy);
-    }
-    return policy;
+    return this.#pairs.of(from ?? SILENT, to ?? SILENT, this.#between);
   }
+
+  readonly #between = (from: HeaderSettings, to: HeaderSettings): HeaderPolicy => {
+    const pass = [...this.settings.pass, ...(to.pass ?? [])];
+    return new HeaderPolicy({ ...this.settings, pass, strip: this.#strippedBy(from, to) }, { from, to });
+  };
 
   /**
    * The policy for what follows the INVITE, either way between two ends: what both let through crosses. This one where
@@ -102,20 +96,18 @@ export class HeaderPolicy {
    */
   among(one: HeaderSettings | undefined, other: HeaderSettings | undefined): HeaderPolicy {
     if (one === undefined && other === undefined) return this;
-    const first = one ?? SILENT;
-    const second = other ?? SILENT;
-    let known = this.#mutual.get(first);
-    if (known === undefined) this.#mutual.set(first, (known = new WeakMap()));
-    let policy = known.get(second);
-    if (policy === undefined) {
-      const strip = [...this.settings.strip, ...(first.strip ?? []), ...(second.strip ?? [])];
-      const both = new Set(second.pass?.map((name) => name.toLowerCase()));
-      const pass = (first.pass ?? []).filter((name) => both.has(name.toLowerCase()));
-      const settings = { ...this.settings, pass: [...this.settings.pass, ...pass], strip };
-      policy = new HeaderPolicy(settings, { from: first, to: second, mutual: true });
-      known.set(second, policy);
-    }
-    return policy;
+    return this.#mutual.of(one ?? SILENT, other ?? SILENT, this.#among);
+  }
+
+  readonly #among = (from: HeaderSettings, to: HeaderSettings): HeaderPolicy => {
+    const both = new Set(to.pass?.map((name) => name.toLowerCase()));
+    const pass = [...this.settings.pass, ...(from.pass ?? []).filter((name) => both.has(name.toLowerCase()))];
+    const strip = this.#strippedBy(from, to);
+    return new HeaderPolicy({ ...this.settings, pass, strip }, { from, to, mutual: true });
+  };
+
+  #strippedBy(one: HeaderSettings, other: HeaderSettings): string[] {
+    return [...this.settings.strip, ...(one.strip ?? []), ...(other.strip ?? [])];
   }
 
   /** The fields of a message that cross to the other leg, cleaned, in their order. */
@@ -161,6 +153,23 @@ export class HeaderPolicy {
     const rule = this.#rules.get(lower);
     if (rule !== undefined) return rule;
     return startsWithAny(lower, this.#passPrefixes) && !REBUILT.includes(lower) ? 'private' : 'never';
+  }
+}
+
+/** What was made for two ends, once. */
+class PoliciesOfPairs {
+  readonly #known = new WeakMap<HeaderSettings, WeakMap<HeaderSettings, HeaderPolicy>>();
+
+  of(
+    one: HeaderSettings,
+    other: HeaderSettings,
+    make: (one: HeaderSettings, other: HeaderSettings) => HeaderPolicy,
+  ): HeaderPolicy {
+    let ofOne = this.#known.get(one);
+    if (ofOne === undefined) this.#known.set(one, (ofOne = new WeakMap()));
+    let policy = ofOne.get(other);
+    if (policy === undefined) ofOne.set(other, (policy = make(one, other)));
+    return policy;
   }
 }
 
