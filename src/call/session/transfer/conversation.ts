@@ -17,6 +17,7 @@ import {
 } from '../../bridge/ending.js';
 import type { Heir, HeirOccurrence } from '../../bridge/heir.js';
 import type { HeaderPolicy } from '../../bridge/headerPolicy.js';
+import { DIALOG_LOST } from '../../bridge/occurrence.js';
 import type { BridgeEvent } from '../../bridge/states.js';
 import type { LiveCall } from '../liveCall.js';
 import { type Party, release } from './party.js';
@@ -117,7 +118,7 @@ export class Conversation implements Heir {
       case 'release_timeout':
         return this.abandon();
       default:
-        this.partyEnded(party, end ?? { kind: 'dialog_lost', status: undefined });
+        this.partyEnded(party, end ?? DIALOG_LOST);
     }
   }
 
