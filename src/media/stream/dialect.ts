@@ -70,7 +70,6 @@ export interface Dialect {
 }
 
 const IGNORED: BotMessage = { kind: 'ignored' };
-export const ignored = (): BotMessage => IGNORED;
 export const malformed = (detail: string): BotMessage => ({ kind: 'malformed', detail });
 
 export type Json = { readonly [key: string]: unknown };
@@ -111,11 +110,19 @@ export const textOf = (json: Json, key: string): string | undefined => {
 /** A mark's name comes back to the bot, so it must not be long. */
 const MAX_MARK_NAME = 256;
 
-/** The name of a mark at `key`; undefined when it is none. */
-export const markNameOf = (json: unknown, key: string): string | undefined => {
+/**
+ * Of a message that asks to be told when what is before it has been played.
+ * @param shown where its name stands, for people
+ */
+export const markOf = (json: unknown, key: string, shown: string): BotMessage => {
   const name = isJson(json) ? textOf(json, key) : undefined;
-  return name === undefined || name.length > MAX_MARK_NAME ? undefined : name;
+  const fits = name !== undefined && name.length <= MAX_MARK_NAME;
+  return fits ? { kind: 'mark', name } : malformed(`${shown} is missing or too long`);
 };
+
+/** A message of no kind that concerns us. @param key where its kind stands */
+export const unknownKind = (message: Json, key: string): BotMessage =>
+  typeof message[key] === 'string' ? IGNORED : malformed(`${key} is missing`);
 
 /** Octets of the message at hand: one for the thread. */
 const room = Buffer.alloc(16 * 1024);

@@ -3,12 +3,12 @@ import {
   type Dialect,
   type DialectContext,
   audioOf,
-  ignored,
   isJson,
   malformed,
-  markNameOf,
+  markOf,
   parseJson,
   textOf,
+  unknownKind,
 } from './dialect.js';
 
 const RATES: ReadonlySet<number> = new Set([8000, 16_000, 24_000]);
@@ -82,14 +82,12 @@ export const exotel: Dialect = {
         const audio = isJson(media) ? audioOf(textOf(media, 'payload')) : undefined;
         return audio === undefined ? malformed('media.payload is not base64') : { kind: 'media', audio, format };
       }
-      case 'mark': {
-        const name = markNameOf(message['mark'], 'name');
-        return name === undefined ? malformed('mark.name is missing or too long') : { kind: 'mark', name };
-      }
+      case 'mark':
+        return markOf(message['mark'], 'name', 'mark.name');
       case 'clear':
         return { kind: 'clear' };
       default:
-        return typeof message['event'] === 'string' ? ignored() : malformed('event is missing');
+        return unknownKind(message, 'event');
     }
   },
 };

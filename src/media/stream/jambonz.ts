@@ -5,12 +5,12 @@ import {
   type Dialect,
   type Json,
   audioOf,
-  ignored,
   isJson,
   malformed,
-  markNameOf,
+  markOf,
   parseJson,
   textOf,
+  unknownKind,
 } from './dialect.js';
 
 /** Rates of a clip: those that jambonz names, and those of common WAV files. Each costs a filter of its own. */
@@ -78,10 +78,8 @@ export const jambonz: Dialect = {
     switch (message['type']) {
       case 'playAudio':
         return readClip(data, format.sampleRate);
-      case 'mark': {
-        const name = markNameOf(data, 'name');
-        return name === undefined ? malformed('data.name is missing or too long') : { kind: 'mark', name };
-      }
+      case 'mark':
+        return markOf(data, 'name', 'data.name');
       case 'killAudio':
         return { kind: 'clear' };
       case 'clearMarks':
@@ -89,7 +87,7 @@ export const jambonz: Dialect = {
       case 'disconnect':
         return { kind: 'disconnect' };
       default:
-        return typeof message['type'] === 'string' ? ignored() : malformed('type is missing');
+        return unknownKind(message, 'type');
     }
   },
 

@@ -6,12 +6,12 @@ import {
   type DialectContext,
   type Json,
   audioOf,
-  ignored,
   isJson,
   malformed,
-  markNameOf,
+  markOf,
   parseJson,
   textOf,
+  unknownKind,
 } from './dialect.js';
 
 const RATES: ReadonlySet<number> = new Set([8000, 16_000]);
@@ -92,10 +92,8 @@ export const plivo: Dialect = {
     switch (message['event']) {
       case 'playAudio':
         return readAudio(message);
-      case 'checkpoint': {
-        const name = markNameOf(message, 'name');
-        return name === undefined ? malformed('name is missing or too long') : { kind: 'mark', name };
-      }
+      case 'checkpoint':
+        return markOf(message, 'name', 'name');
       case 'clearAudio':
         return { kind: 'clear' };
       case 'sendDTMF': {
@@ -103,7 +101,7 @@ export const plivo: Dialect = {
         return digits === undefined ? malformed('dtmf is missing') : { kind: 'dtmf', digits };
       }
       default:
-        return typeof message['event'] === 'string' ? ignored() : malformed('event is missing');
+        return unknownKind(message, 'event');
     }
   },
 };
