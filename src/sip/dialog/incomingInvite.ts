@@ -16,7 +16,7 @@ import { wayBack } from './wayBack.js';
 import type { CoreHost } from './host.js';
 import { type IncomingRequestCall, buildResponse, tagFor } from './incomingRequest.js';
 import { ReliableProvisionals, parseRAck } from './reliable.js';
-import { routeSetOf } from './routeSet.js';
+import { servedParts } from './servedParts.js';
 
 /** Who forgets an INVITE for this many Timer Cs is no longer awaited by anybody. */
 const FORGOTTEN_AFTER_CS = 2;
@@ -260,24 +260,8 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
 
   #ensureDialog(): InviteDialog {
     if (this.dialog !== undefined) return this.dialog;
-    const { request } = this;
-    const tag = this.localTag;
-    const dialog = this.#core.newDialog({
-      id: `${request.callId};from-tag=${request.fromTag ?? ''}`,
-      callId: request.callId,
-      localTag: tag,
-      remoteTag: request.fromTag ?? '',
-      localField: `${request.header('To') ?? ''};tag=${tag}`,
-      remoteField: request.header('From') ?? '',
-      remoteTarget: request.contact?.uri ?? request.from.uri,
-      routeSet: routeSetOf(request, false),
-      localSeq: 0,
-      remoteSeq: this.seq,
-      listener: this.#arrival.listener,
-      peerAddress: this.#arrival.address,
-      peerWay: this.symmetric ? wayBack(this.#arrival) : undefined,
-      hop: this.#arrival.hop,
-    });
+    const peerWay = this.symmetric ? wayBack(this.#arrival) : undefined;
+    const dialog = this.#core.newDialog(servedParts(this.request, this.#arrival, this.localTag, peerWay));
     dialog.pendingIn = this;
     this.dialog = dialog;
     return dialog;

@@ -6,6 +6,7 @@ import type { Arrival } from '../transport/layer.js';
 import type { InviteDialog } from './dialog.js';
 import type { CoreHost } from './host.js';
 import { routeSetOf } from './routeSet.js';
+import { servedParts } from './servedParts.js';
 
 const keyOf = (callId: string, localTag: string): string => `${callId};${localTag}`;
 
@@ -98,25 +99,7 @@ export const subscribedBy = (
   request: SipRequest,
   context: { readonly arrival: Arrival; readonly tag: string },
   listener: DialogListener,
-): InviteDialog => {
-  const { arrival, tag } = context;
-  const dialog = core.newDialog({
-    id: `${request.callId};from-tag=${request.fromTag ?? ''}`,
-    callId: request.callId,
-    localTag: tag,
-    remoteTag: request.fromTag ?? '',
-    localField: `${request.header('To') ?? ''};tag=${tag}`,
-    remoteField: request.header('From') ?? '',
-    remoteTarget: request.contact?.uri ?? request.from.uri,
-    routeSet: routeSetOf(request, false),
-    localSeq: 0,
-    remoteSeq: request.cseq.seq,
-    listener: arrival.listener,
-    peerAddress: arrival.address,
-    hop: arrival.hop,
-  });
-  return begun(core, dialog, listener);
-};
+): InviteDialog => begun(core, core.newDialog(servedParts(request, context.arrival, context.tag)), listener);
 
 const begun = (core: CoreHost, dialog: InviteDialog, listener: DialogListener): InviteDialog => {
   dialog.confirm();
