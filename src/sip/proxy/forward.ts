@@ -5,6 +5,7 @@ import { isLooseRoute, routeUri } from '../dialog/routeSet.js';
 import type { HeaderField } from '../face.js';
 import { SipRequest } from '../message/message.js';
 import { parseNameAddr } from '../message/nameAddr.js';
+import { sameHopRequest } from '../message/sameHop.js';
 import { parseUri } from '../message/uri.js';
 import { parseVia } from '../message/via.js';
 import { type NextHop, nextHopOfText } from '../locate/nextHop.js';
@@ -123,12 +124,7 @@ const replaceFields = (copy: SipRequest, headers: readonly HeaderField[] | undef
 
 /** §9.1, as §16.10 has it for each branch. */
 export const cancelOf = (sent: SipRequest, reasons: readonly string[]): SipRequest => {
-  const cancel = new SipRequest('CANCEL', sent.uri);
-  cancel.add('Via', sent.topVia.raw);
-  for (const route of sent.headerAll('Route')) cancel.add('Route', route);
-  cancel.add('Max-Forwards', '70');
-  for (const name of ['From', 'To', 'Call-ID']) cancel.add(name, sent.header(name) ?? '');
-  cancel.add('CSeq', `${sent.cseq.seq} CANCEL`);
+  const cancel = sameHopRequest('CANCEL', sent);
   for (const reason of reasons) cancel.add('Reason', reason); // RFC 3326 §2
   return cancel;
 };

@@ -1,6 +1,7 @@
 import type { Clock, Random } from '../../kernel/index.js';
-import { SipRequest, type SipResponse } from '../message/message.js';
+import type { SipRequest, SipResponse } from '../message/message.js';
 import type { ParseFailure } from '../message/parse.js';
+import { sameHopRequest } from '../message/sameHop.js';
 import { bracketHost } from '../message/uri.js';
 import { type Hop, type Listener, sameAddress } from '../transport/hop.js';
 import type { ReplyPath, TransactionHost } from './host.js';
@@ -276,15 +277,7 @@ export class TransactionLayer implements TransportSink, TransactionHost {
 
   /** RFC 3261 §17.1.1.3. */
   buildFailureAck(request: SipRequest, response: SipResponse): Buffer {
-    const ack = new SipRequest('ACK', request.uri);
-    ack.add('Via', request.header('Via') ?? '');
-    for (const route of request.headerAll('Route')) ack.add('Route', route);
-    ack.add('Max-Forwards', '70');
-    ack.add('From', request.header('From') ?? '');
-    ack.add('To', response.header('To') ?? '');
-    ack.add('Call-ID', request.callId);
-    ack.add('CSeq', `${request.cseq.seq} ACK`);
-    return ack.toBuffer();
+    return sameHopRequest('ACK', request, response.header('To') ?? '').toBuffer();
   }
 
   dump(): Record<string, unknown> {
