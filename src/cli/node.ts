@@ -235,7 +235,7 @@ export class Node {
       idleConnectionMs: sip.idleConnectionSeconds * 1000,
       keepAliveMs: sip.keepAliveSeconds * 1000,
       limits: { maxMessageBytes: sip.maxMessageBytes, maxHeaders: sip.maxHeaders },
-      userAgent: `tandem/${VERSION}`,
+      userAgent: sip.userAgent === '' ? undefined : sip.userAgent,
       gate: this.#admission,
       overload: this.#overload,
       neighbour: this.#neighbour?.server,

@@ -72,6 +72,13 @@ export const sip = section('SIP signalling', {
     maximum: 2000,
     default: 200,
   }),
+  userAgent: Type.String({
+    description:
+      'Value of User-Agent and Server. Without a version, which would tell scanners what to try; empty: neither is written. Refusals to addresses that nobody lists never have it',
+    pattern: '^[!-~ ]*$',
+    maxLength: 100,
+    default: 'tandem',
+  }),
   tls: section(
     'TLS of the listeners tls:// and wss://, and of connections to others. Files are read anew when they change',
     {

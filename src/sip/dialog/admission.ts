@@ -76,7 +76,10 @@ export class Admission {
     if (verdict.action === 'accept') return true;
     if (verdict.action === 'reject') {
       const { status, headers, reason, mayExceed = NEVER } = verdict;
-      const response = this.#response(request, arrival, status, { headers, reason });
+      const response = buildResponse(this.#core, request, status, {
+        fields: { headers, reason },
+        ...{ tag: statelessTag(request), listener: arrival.listener, contact: false, anonymous: true },
+      });
       this.#core.layer.replyStatelessly(request, arrival, response, mayExceed);
     }
     return false;

@@ -20,6 +20,8 @@ export const buildResponse = (
     readonly listener: Listener;
     /** Whether this response carries a Contact of ours when the user gives none. */
     readonly contact: boolean;
+    /** True: whoever asks is a stranger, who need not know what program answers. */
+    readonly anonymous?: boolean;
   },
 ): SipResponse => {
   const { fields, tag, listener } = parts;
@@ -29,7 +31,7 @@ export const buildResponse = (
   }
   if (fields.contact !== undefined) addUserFields(response, [['Contact', fields.contact]], listener.sentBy);
   else if (parts.contact) response.add('Contact', `<${listener.contactUri}>`);
-  if (core.userAgent !== undefined) response.add('Server', core.userAgent);
+  if (core.userAgent !== undefined && parts.anonymous !== true) response.add('Server', core.userAgent);
   addUserFields(response, fields.headers, listener.sentBy);
   setBody(response, fields.body);
   return response;
