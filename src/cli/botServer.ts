@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { type Clock, TandemError, type Timer } from '../kernel/index.js';
+import { type Clock, TandemError, type Timer, bracketHost } from '../kernel/index.js';
 import { encodeMulaw } from '../media/codec/g711.js';
 import { toneGenerator } from '../media/codec/tone.js';
 import { type BotSide, JAMBONZ_PROTOCOL, botSide } from './botSides.js';
@@ -42,7 +42,7 @@ export const serveBot = async (options: BotServerOptions): Promise<BotServer> =>
   });
   const url = (): string => {
     const address = http.address();
-    return `ws://${host.includes(':') ? `[${host}]` : host}:${typeof address === 'object' ? address?.port : port}/`;
+    return `ws://${bracketHost(host)}:${typeof address === 'object' ? address?.port : port}/`;
   };
   await new Promise<void>((resolve, reject) => {
     http.once('error', (cause) => {

@@ -1,14 +1,13 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { hostPort } from '../kernel/index.js';
 import type { SocketAddress } from './ports.js';
 
 /** 'udp://127.0.0.1:5060', 'tcp://[::1]:5060': for people. */
-export const printEndpoint = (scheme: string, at: SocketAddress): string =>
-  `${scheme}://${at.address.includes(':') ? `[${at.address}]` : at.address}:${at.port}`;
+export const printEndpoint = (scheme: string, at: SocketAddress): string => `${scheme}://${printAddress(at)}`;
 
 /** '127.0.0.1:5060', '[::1]:5060': for keys and traces. */
-export const printAddress = (at: SocketAddress): string =>
-  at.address.includes(':') ? `[${at.address}]:${at.port}` : `${at.address}:${at.port}`;
+export const printAddress = (at: SocketAddress): string => hostPort(at.address, at.port);
 
 export const isWildcard = (address: string): boolean => address === '0.0.0.0' || address === '::';
 

@@ -1,7 +1,7 @@
 import { isIP, Socket } from 'node:net';
 import { type PeerCertificate, connect as connectTls } from 'node:tls';
 import { WebSocket } from 'ws';
-import { type Clock, SystemClock, TandemError } from '../kernel/index.js';
+import { type Clock, SystemClock, TandemError, hostPort } from '../kernel/index.js';
 import { errorCode, isLoopback, isWildcard } from './addresses.js';
 import { bindSocket, NodeDatagramSocket } from './datagram.js';
 import { listenError } from './listenErrors.js';
@@ -163,9 +163,8 @@ export class NodeNetwork implements Network {
   }
 
   #dialWebSocket(remote: SocketAddress, sink: StreamSink, how: StreamDial): StreamConnection {
-    const name = how.serverName ?? remote.address;
-    const host = name.includes(':') ? `[${name}]` : name;
-    const socket = new WebSocket(`${how.protocol}://${host}:${remote.port}/`, SIP_SUBPROTOCOL, {
+    const place = hostPort(how.serverName ?? remote.address, remote.port);
+    const socket = new WebSocket(`${how.protocol}://${place}/`, SIP_SUBPROTOCOL, {
       perMessageDeflate: false,
       maxPayload: this.#webSocket.maxMessageBytes,
       followRedirects: false,

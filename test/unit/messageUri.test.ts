@@ -1,5 +1,6 @@
 import t from 'tap';
-import { bracketHost, equalUri, parseUri, printUri, unescapeUser, uriParam } from '../../src/sip/message/uri.js';
+import { bracketHost } from '../../src/kernel/index.js';
+import { equalUri, parseUri, printUri, unescapeUser, uriParam } from '../../src/sip/message/uri.js';
 
 const mustParse = (text: string) => {
   const uri = parseUri(text);

@@ -1,4 +1,5 @@
 /** One INVITE to one destination: reports what its leg does to the bridge, and ends in exactly one AttemptRecord. */
+import { hostPort } from '../../kernel/index.js';
 import type {
   HeaderEntry,
   InDialogRequest,
@@ -147,4 +148,4 @@ export class Attempt implements OutgoingEvents {
 
 /** As gateways are written: `192.0.2.1:5060;transport=udp`. */
 export const textOfTarget = ({ address, port, transport }: SignalTarget): string =>
-  `${address.includes(':') ? `[${address}]` : address}:${port};transport=${transport}`;
+  `${hostPort(address, port)};transport=${transport}`;

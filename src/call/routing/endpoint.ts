@@ -1,5 +1,5 @@
 /** Configured SIP targets: a trunk's destination, a carrier's gateway. */
-import { type Result, err, ok } from '../../kernel/index.js';
+import { type Result, bracketHost, err, ok } from '../../kernel/index.js';
 import { formatIpv4, formatIpv6, newAddressWords, parseAddress } from './ipAddress.js';
 
 export interface Endpoint {
@@ -41,9 +41,10 @@ export function parseEndpoint(text: string): Result<Endpoint, string> {
   if (port === 0) return err('has a port that is not between 1 and 65535');
   const host = readHost(cut.host, cut.bracketed);
   if (host === undefined) return err(`has a host ('${cut.host}') that is neither an IP address nor a domain name`);
-  const shown = host.includes(':') ? `[${host}]` : host;
   const canonical =
-    shown + (port === undefined ? '' : `:${port}`) + (transport === undefined ? '' : `;transport=${transport}`);
+    bracketHost(host) +
+    (port === undefined ? '' : `:${port}`) +
+    (transport === undefined ? '' : `;transport=${transport}`);
   return ok({ host, isAddress: parseAddress(host, scratch), port, transport, text: canonical });
 }
 

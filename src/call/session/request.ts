@@ -1,3 +1,4 @@
+import { hostPort } from '../../kernel/index.js';
 import type { SignalMessage, SignalSource } from '../../signal/port.js';
 import { forwardingOf } from '../bridge/forwarding.js';
 import { hostOf, parseAddress, unescapeUser, userOf } from '../bridge/headerText.js';
@@ -39,12 +40,12 @@ export const callRequestOf = (message: SignalMessage, source: SignalSource, with
   };
 };
 
+export const sourceText = ({ transport, sourceAddress, sourcePort }: CallRequest): string =>
+  placeText({ transport, address: sourceAddress, port: sourcePort });
+
 /** `udp/192.0.2.1:5060`, `tcp/[2001:db8::1]:5060`. */
-export const sourceText = (request: CallRequest): string => {
-  const { sourceAddress: address } = request;
-  const host = address.includes(':') ? `[${address}]` : address;
-  return `${request.transport}/${host}:${request.sourcePort}`;
-};
+export const placeText = ({ transport, address, port }: SignalSource): string =>
+  `${transport}/${hostPort(address, port)}`;
 
 /** What may name the caller besides From: RFC 3325 §9.1 and §9.2, and what old gear has instead. */
 const ASSERTING = ['P-Asserted-Identity', 'P-Preferred-Identity', 'Remote-Party-ID'];

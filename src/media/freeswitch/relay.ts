@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { type Clock, type Random, TandemError } from '../../kernel/index.js';
+import { type Clock, type Random, TandemError, hostPort } from '../../kernel/index.js';
 
 /** Asked for by mod_audio_fork. */
 const PROTOCOL = 'audio.drachtio.org';
@@ -74,8 +74,7 @@ export class AudioRelay {
     this.#expected.set(path, sink);
     const bound = this.#server?.address();
     const port = typeof bound === 'object' && bound !== null ? bound.port : 0;
-    const name = host.includes(':') ? `[${host}]` : host;
-    return { url: `ws://${name}:${port}${path}`, forget: () => void this.#expected.delete(path) };
+    return { url: `ws://${hostPort(host, port)}${path}`, forget: () => void this.#expected.delete(path) };
   }
 
   async stop(): Promise<void> {

@@ -1,3 +1,4 @@
+import { hostPort } from '../../kernel/index.js';
 import type { Content, HeaderEntry, InviteSpec } from '../port.js';
 
 /*
@@ -21,8 +22,7 @@ export function proxyOf({ nextHop, target }: Pick<InviteSpec, 'nextHop' | 'targe
   if (target === undefined || target.transport === 'tls' || target.transport === 'wss') {
     return nextHop === undefined ? undefined : toSrf(nextHop);
   }
-  const host = target.address.includes(':') ? `[${target.address}]` : target.address;
-  return `sip:${host}:${target.port};transport=${target.transport}`;
+  return `sip:${hostPort(target.address, target.port)};transport=${target.transport}`;
 }
 
 /** Text of a frame to the byte string that was on the wire. */

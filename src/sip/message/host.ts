@@ -46,11 +46,6 @@ export function isIpv6(text: string): boolean {
   return gap >= 0 ? groups <= 7 : groups === 8;
 }
 
-/** `::1` becomes `[::1]`; names, IPv4 addresses and what has brackets already stay as they are. */
-export function bracketHost(host: string): string {
-  return host.includes(':') && host.charCodeAt(0) !== BRACKET_OPEN ? `[${host}]` : host;
-}
-
 /** @returns the end of the IPv6 reference at `i`, -1 when malformed */
 function referenceEnd(text: string, i: number): number {
   const close = text.indexOf(']', i + 1);

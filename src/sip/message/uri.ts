@@ -1,3 +1,4 @@
+import { bracketHost } from '../../kernel/index.js';
 import {
   AT,
   CLASS,
@@ -10,10 +11,9 @@ import {
   URI_TAIL,
   USER,
 } from './chars.js';
-import { bracketHost, readHostPort } from './host.js';
+import { readHostPort } from './host.js';
 import { eachUriParam, unescapeUser } from './uriParams.js';
 
-export { bracketHost } from './host.js';
 export { equalUri } from './uriEqual.js';
 export { unescapeUser } from './uriParams.js';
 

@@ -2,7 +2,6 @@ import type { Clock, Random } from '../../kernel/index.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
 import type { ParseFailure } from '../message/parse.js';
 import { sameHopRequest } from '../message/sameHop.js';
-import { bracketHost } from '../message/uri.js';
 import { type Hop, type Listener, sameAddress } from '../transport/hop.js';
 import type { ReplyPath, TransactionHost } from './host.js';
 import { type Arrival, TransportLayer, type TransportOptions, type TransportSink } from '../transport/layer.js';
@@ -366,7 +365,3 @@ const replyPath = (request: SipRequest, arrival: Arrival): ReplyPath =>
         port: request.topVia.port ?? 5060,
         hop: arrival.hop,
       };
-
-/** `host:port` for a URI or Via. */
-export const hostPort = (host: string, port: number | undefined): string =>
-  port === undefined ? bracketHost(host) : `${bracketHost(host)}:${port}`;

@@ -1,8 +1,7 @@
-import type { Clock } from '../../kernel/index.js';
+import { type Clock, hostPort } from '../../kernel/index.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
 import { limitsWith } from '../message/limits.js';
 import { type MessageLimits, type ParseFailure, parseMessage } from '../message/parse.js';
-import { bracketHost } from '../message/uri.js';
 import type {
   SipNetwork,
   SocketAddress,
@@ -299,7 +298,7 @@ export class TransportLayer implements StreamOwner {
   }
 
   isLocal(host: string, port: number | undefined): boolean {
-    const wanted = `${bracketHost(host)}:${port ?? 5060}`;
+    const wanted = hostPort(host, port ?? 5060);
     return this.listeners.some(
       (l) => l.sentBy === wanted || (l.local.port === (port ?? 5060) && l.local.address === host),
     );

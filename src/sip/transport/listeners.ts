@@ -1,4 +1,4 @@
-import { bracketHost } from '../message/uri.js';
+import { bracketHost } from '../../kernel/index.js';
 import { type ListenSpec, type Listener, familyOf } from './hop.js';
 import { netsHold } from './localNets.js';
 

@@ -1,7 +1,8 @@
 /** URIs, addresses and the other structured values of header fields. */
 import { parseAddress, userOf, hostOf, unescapeUser, escapeUser } from '../../../src/call/bridge/headerText.js';
+import { bracketHost } from '../../../src/kernel/index.js';
 import { parseCSeq } from '../../../src/sip/message/cseq.js';
-import { bracketHost, isIpv6 } from '../../../src/sip/message/host.js';
+import { isIpv6 } from '../../../src/sip/message/host.js';
 import { isAddressList, param, parseNameAddr, splitList } from '../../../src/sip/message/nameAddr.js';
 import { quote, unquote } from '../../../src/sip/message/text.js';
 import { equalUri, parseUri, printUri } from '../../../src/sip/message/uri.js';

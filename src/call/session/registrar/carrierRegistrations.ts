@@ -1,5 +1,5 @@
 /** Our registrations at all carriers that want one, as the routing table of now has them. */
-import type { Clock, Random } from '../../../kernel/index.js';
+import { type Clock, type Random, bracketHost } from '../../../kernel/index.js';
 import type { SignalPort } from '../../../signal/port.js';
 import type { Carrier } from '../../routing/resources.js';
 import { parseEndpoint } from '../../routing/endpoint.js';
@@ -110,7 +110,7 @@ function planOf({ id, register, credentials }: Carrier): CarrierRegistrationPlan
   return {
     carrierId: id,
     registrar: text,
-    domain: register.domain ?? (host.includes(':') ? `[${host}]` : host),
+    domain: register.domain ?? bracketHost(host),
     user,
     contactUser: register.contact_user ?? user,
     expiresS: register.expires_seconds ?? DEFAULT_EXPIRES_S,

@@ -1,5 +1,5 @@
 /** The registrar of RFC 3261 §10: users of trunks say where they are, and calls find them there. */
-import type { Clock, EventChannel } from '../../../kernel/index.js';
+import { type Clock, type EventChannel, hostPort } from '../../../kernel/index.js';
 import type { HeaderEntry, OutOfDialogRequest } from '../../../signal/port.js';
 import { reasonHeader } from '../../bridge/reason.js';
 import { type Binding, type Registration, isConnected } from '../../registration/binding.js';
@@ -14,7 +14,7 @@ import {
 } from '../../registration/rules.js';
 import type { RoutingTable } from '../../routing/table.js';
 import type { CallEvent } from '../events.js';
-import { plainAddress } from '../request.js';
+import { placeText, plainAddress } from '../request.js';
 import { type RegisterFault, type RegisterRead, readRegister, recognised } from './readRegister.js';
 
 export interface RegistrarSettings extends RegistrarLimits {
@@ -199,8 +199,7 @@ export class Registrar {
     // A datagram's sender who did not ask for answers where it sends from, and is where it says, is meant by its Contact.
     const asItSays = transport === 'udp' && !asksForSource && wish.contacts !== 'all';
     if (asItSays && wish.contacts.every(({ contact }) => hostIn(contact) === source.address)) return base;
-    const host = source.address.includes(':') ? `[${source.address}]` : source.address;
-    const nextHop = `sip:${host}:${port};transport=${transport}`;
+    const nextHop = `sip:${hostPort(source.address, port)};transport=${transport}`;
     const flow = wish.contacts.length === 0 || wish.contacts === 'all' ? undefined : request.keepFlow?.();
     return { ...base, nextHop, ...(flow === undefined || flow === '' ? {} : { flow }) };
   }
@@ -229,7 +228,7 @@ export class Registrar {
       atMs: this.#wallMs(),
       act: 'refused',
       userName,
-      source: sourceText(request.source),
+      source: placeText(request.source),
       reasonCode: refusal,
     });
   }
@@ -247,7 +246,7 @@ export class Registrar {
       trunkSid,
       userName,
       contact,
-      source: sourceText(source),
+      source: placeText(source),
     });
   }
 
@@ -273,16 +272,13 @@ const lineOf = (binding: Binding, wallMs: number): Omit<RegistrationLine, 'trunk
     contact,
     q: q / 1000,
     expiresInS: Math.max(0, Math.round((expiresMs - wallMs) / 1000)),
-    source: sourceText(source),
+    source: placeText(source),
     node: owner.slice(0, owner.lastIndexOf('#')),
     ...(userAgent === undefined ? {} : { userAgent }),
     ...(instance === undefined ? {} : { instance }),
     ...(path === undefined ? {} : { path }),
   };
 };
-
-const sourceText = ({ transport, address, port }: Binding['source']): string =>
-  `${transport}/${address.includes(':') ? `[${address}]` : address}:${port}`;
 
 const hostIn = (uri: string): string => {
   const rest = uri.slice(Math.max(uri.lastIndexOf('@'), uri.indexOf(':')) + 1);
