@@ -14,4 +14,4 @@ export {
   splitList,
   uriParam,
 } from '../sip/index.js';
-export { canAnswer, challengedBy, hostOfUri } from './challenge.js';
+export { answerChallenge, hostOfUri } from './challenge.js';

@@ -1,16 +1,8 @@
 /** The credentials of one called leg: who may challenge which of its requests, and what is answered. */
 import type { Random } from '../kernel/index.js';
 import { DigestClient, type DigestRequest } from '../sip/index.js';
-import { canAnswer, challengedBy, hostOfUri } from './challenge.js';
+import { type Challenge, answerChallenge, hostOfUri } from './challenge.js';
 import type { Credentials, HeaderEntry, InviteSpec } from './port.js';
-
-/** A 401 or 407 of the network, and where it came from. */
-export interface Challenge {
-  readonly status: number;
-  readonly headers: readonly HeaderEntry[];
-  /** The socket's. */
-  readonly address: string;
-}
 
 /**
  * RFC 3261 §22: INVITE and every other request of the leg may be challenged. The credentials are for the next hop of the
@@ -32,26 +24,18 @@ export class LegLogin {
 
   /** @returns the fields with which to send the INVITE once more; undefined when this challenge is not to be answered */
   answerInvite(challenge: Omit<Challenge, 'address'>, request: DigestRequest): readonly HeaderEntry[] | undefined {
-    return answer(this.#first, challenge, request);
+    return answerChallenge(this.#first, challenge, request);
   }
 
   /** Answers the challenges to one request within the dialog, each nonce once. */
   forRequest(): RequestLogin {
     const client = this.#first.forAnother();
     return (challenge, request) =>
-      this.#home !== undefined && challenge.address === this.#home ? answer(client, challenge, request) : undefined;
+      this.#home !== undefined && challenge.address === this.#home
+        ? answerChallenge(client, challenge, request)
+        : undefined;
   }
 }
 
 /** @returns the fields with which to send the request once more; undefined when this challenge is not to be answered */
 export type RequestLogin = (challenge: Challenge, request: DigestRequest) => readonly HeaderEntry[] | undefined;
-
-const answer = (
-  client: DigestClient,
-  { status, headers }: Omit<Challenge, 'address'>,
-  request: DigestRequest,
-): readonly HeaderEntry[] | undefined => {
-  if (!canAnswer(status)) return undefined;
-  const answered = client.answer(challengedBy(status, headers), request);
-  return answered.ok ? answered.headers : undefined;
-};

@@ -12,8 +12,8 @@ import type {
   SipResponse,
   Source,
 } from '../../sip/index.js';
-import { canAnswer } from '../challenge.js';
-import type { Challenge, LegLogin } from '../legLogin.js';
+import { type Challenge, canAnswer } from '../challenge.js';
+import type { LegLogin } from '../legLogin.js';
 import type {
   Content,
   HeaderEntry,

@@ -10,8 +10,8 @@ import type {
   RequestOutcome,
   ResponseSpec,
 } from '../port.js';
-import { canAnswer } from '../challenge.js';
-import type { Challenge, LegLogin } from '../legLogin.js';
+import { type Challenge, canAnswer } from '../challenge.js';
+import type { LegLogin } from '../legLogin.js';
 import { SrfInDialogRequest, SrfReinvite, isLocal, sendAck, sendResponse } from './srfExchange.js';
 import { type SrfFault, type SrfLink, isFault } from './srfLink.js';
 import { type SrfMessage, readMessage } from './srfMessage.js';

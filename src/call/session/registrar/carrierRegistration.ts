@@ -1,14 +1,6 @@
 /** One registration of ours at one carrier: sends what the table of `registration/client.ts` says. */
 import type { Clock, Random, Timer } from '../../../kernel/index.js';
-import {
-  DigestClient,
-  canAnswer,
-  challengedBy,
-  hostOfUri,
-  param,
-  parseNameAddr,
-  splitList,
-} from '../../../signal/index.js';
+import { DigestClient, answerChallenge, hostOfUri, param, parseNameAddr, splitList } from '../../../signal/index.js';
 import type { AskSpec, Credentials, HeaderEntry, RequestOutcome, SignalMessage } from '../../../signal/port.js';
 import { escapeUser, unescapeUser, userOf } from '../../bridge/headerText.js';
 import {
@@ -175,12 +167,9 @@ export class CarrierRegistration {
       this.#world.ask(this.#request(uri, expiresS, proofs), (outcome) => {
         if (turn !== this.#turn) return;
         if (outcome.kind === 'response' && digest !== undefined && tries < MAX_TRIES) {
-          const { message } = outcome;
-          const status = message.status ?? 0;
-          const answer = canAnswer(status)
-            ? digest.answer(challengedBy(status, message.headers()), { method: 'REGISTER', uri })
-            : undefined;
-          if (answer?.ok === true) return send(answer.headers, tries + 1);
+          const challenge = { status: outcome.message.status ?? 0, headers: outcome.message.headers() };
+          const answer = answerChallenge(digest, challenge, { method: 'REGISTER', uri });
+          if (answer !== undefined) return send(answer, tries + 1);
         }
         this.#heard(outcome);
       });
