@@ -123,28 +123,16 @@ const media = (config: Config): ConfigProblem[] => {
     const message = `"${text}" is not a numeric address`;
     problems.push({ path: `media.${key}`, rule: 'numeric_address', message, remedy: 'write, for example, 192.0.2.10' });
   }
-  config.media.egress.forEach((text, index) => {
-    if (isNetwork(text)) return;
-    const message = `"${text}" is neither a network nor an address`;
-    problems.push({
-      path: `media.egress.${index}`,
-      rule: 'network',
-      message,
-      remedy: 'write, for example, 10.1.0.0/16',
-    });
-  });
-  (config.calls.egress ?? []).forEach((text, index) => {
-    if (text === '*' || isNetwork(text)) return;
-    const message = `"${text}" is neither a network nor an address`;
-    problems.push({
-      path: `calls.egress.${index}`,
-      rule: 'network',
-      message,
-      remedy: 'write, for example, 10.1.0.0/16',
-    });
-  });
   return problems;
 };
+
+/** Where connections, or calls, may go. @param everywhere whether `*` is an entry */
+const egress = (path: string, texts: readonly string[], everywhere: boolean): ConfigProblem[] =>
+  texts.flatMap((text, index) => {
+    if ((everywhere && text === '*') || isNetwork(text)) return [];
+    const message = `"${text}" is neither a network nor an address`;
+    return [{ path: `${path}.${index}`, rule: 'network', message, remedy: 'write, for example, 10.1.0.0/16' }];
+  });
 
 /** Paths as FreeSWITCH takes them: it gives a meaning of its own to other characters. */
 const PLAIN_PATH = /^[A-Za-z0-9._~+=,/-]+$/;
@@ -220,6 +208,8 @@ export const checkConfig = (config: Config): ConfigProblem[] => [
   ...drachtioSecret(config),
   ...failover(config),
   ...media(config),
+  ...egress('media.egress', config.media.egress, false),
+  ...egress('calls.egress', config.calls.egress ?? [], true),
   ...records(config),
   ...freeswitch(config),
   ...registrar(config),
