@@ -9,7 +9,7 @@ import { ApiError } from '../errors.js';
 import { flowOfStream } from '../placeCalls.js';
 import { mayUse } from '../principal.js';
 import type { ExotelDeps } from './api.js';
-import { checker } from './checking.js';
+import { checkWith } from './checking.js';
 import {
   ExotelError,
   type ExotelFault,
@@ -144,7 +144,7 @@ export const callsConnectRoute = (app: FastifyInstance, deps: ExotelDeps): void 
   void app.register(
     (scope, _options, done) => {
       installForms(scope);
-      installChecks(scope);
+      checkWith(scope, badBody('A form is needed'));
       installFaults(scope, deps);
       installAdmission(scope, deps);
       scope.post<{ Body: Connect }>(
@@ -207,16 +207,6 @@ const refused = (callId: string, code: Parameters<typeof reason>[0], sipStatus: 
   const said = `${reason(code).sentence} (${code}, call ${callId})`;
   if (sipStatus === 503) return unavailable(said);
   return sipStatus === 403 ? forbidden(said) : invalid(said);
-};
-
-const installChecks = (scope: FastifyInstance): void => {
-  scope.setValidatorCompiler(({ schema }) => {
-    const check = checker(schema as TSchema);
-    return (data: unknown) => {
-      const fault = data === undefined || data === null ? badBody('A form is needed') : check(data);
-      return fault === undefined ? { value: data } : { error: new ExotelError(fault) };
-    };
-  });
 };
 
 /** Account of the path and rate, before the body is looked at. */

@@ -1,8 +1,9 @@
 /** Schemas applied to what clients send; failures come as this API's faults. */
 import { Ajv, type ErrorObject } from 'ajv';
+import type { FastifyInstance } from 'fastify';
 import type { TSchema } from 'typebox';
 import { describeSchemaError, readablePath } from '../../call/routing/problems.js';
-import { type ExotelFault, badBody, echo, invalid, missing } from './faults.js';
+import { ExotelError, type ExotelFault, badBody, echo, invalid, missing } from './faults.js';
 
 const ajv = new Ajv({ strict: false, verbose: true });
 
@@ -16,6 +17,20 @@ const faultOf = (error: ErrorObject): ExotelFault => {
   const rule = (error.parentSchema as { readonly rule?: string } | undefined)?.rule;
   if (rule !== undefined) return invalid(`${path} ${rule}`);
   return invalid(echo(describeSchemaError(error).message));
+};
+
+/**
+ * Has what clients send to a scope's routes checked.
+ * @param absent the fault where nothing was sent at all; default: as the schema has it
+ */
+export const checkWith = (scope: FastifyInstance, absent?: ExotelFault): void => {
+  scope.setValidatorCompiler(({ schema }) => {
+    const check = checker(schema as TSchema);
+    return (data: unknown) => {
+      const fault = absent !== undefined && (data === undefined || data === null) ? absent : check(data);
+      return fault === undefined ? { value: data } : { error: new ExotelError(fault) };
+    };
+  });
 };
 
 /**

@@ -3,12 +3,11 @@
  * Fastify included, is answered in its envelope.
  */
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
-import type { TSchema } from 'typebox';
 import type { Random } from '../../kernel/index.js';
 import { ApiError } from '../errors.js';
 import { mayUse } from '../principal.js';
 import { ExotelApi, type ExotelDeps, type Path, newRequestId } from './api.js';
-import { checker } from './checking.js';
+import { checkWith } from './checking.js';
 import { credentialRoutes } from './credentials.js';
 import { destinationUriRoutes } from './destinationUris.js';
 import { type SingleEnvelope, failed } from './envelope.js';
@@ -76,13 +75,7 @@ const installParsing = (scope: FastifyInstance): void => {
     if (body.length === 0) done(null, undefined);
     else void parseJson(request, body as string, done);
   });
-  scope.setValidatorCompiler(({ schema }) => {
-    const check = checker(schema as TSchema);
-    return (data: unknown) => {
-      const fault = check(data);
-      return fault === undefined ? { value: data } : { error: new ExotelError(fault) };
-    };
-  });
+  checkWith(scope);
 };
 
 /** Rate, and the account of the path: one that is not the key's own is as unknown as one that never was. */
