@@ -284,7 +284,7 @@ export class Bridge implements LegEvents, AttemptSink {
     this.#stopTimer();
     this.#legs.answer(attempt, this.#lateOffer);
     // Before the caller is told: whoever was told of an answer has a record that says so, also if the process dies now.
-    this.#hunt.conclude('answered', message.status ?? 200);
+    this.#hunt.won(message.status ?? 200);
     this.#observer.onAnswered(attempt);
     let content = contentOf(message);
     // RFC 3261 §13.2.1: an answer that was only in an unreliable 18x must be in the 2xx, too.

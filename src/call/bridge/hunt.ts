@@ -82,7 +82,7 @@ export class Hunt {
   readonly #world: HuntWorld;
   readonly #plan: HuntPlan;
   readonly decision: Decision;
-  readonly #invite: CommonInvite;
+  #invite: CommonInvite;
   readonly #observer: HuntObserver;
   readonly #failures: Failed[] = [];
   /** The destination to try next. */
@@ -273,6 +273,13 @@ export class Hunt {
     return this.#tried?.failover ?? this.decision.failover;
   }
 
+  /** The callee has answered: nobody else is called, and what the INVITE said is not kept for as long as they talk. */
+  won(status: number): void {
+    this.conclude('answered', status);
+    this.#invite = SAID;
+    this.#targets = [];
+  }
+
   /** Closes the current attempt's account, once; later calls change nothing. */
   conclude(result: string, sipStatus: number): void {
     const record = this.current?.conclude(result, sipStatus, this.#world.clock.nowMs());
@@ -326,6 +333,7 @@ export class Hunt {
 }
 
 const NO_HEADERS: readonly HeaderEntry[] = [];
+const SAID: CommonInvite = { from: '' };
 /** A tenant's destination that leads to where calls of tenants may not go. */
 const FORBIDDEN = { kind: 'unresolved_host', code: 'address_not_allowed' } as const;
 const NOWHERE = { kind: 'unresolved_host', code: 'ENOTFOUND' } as const;

@@ -19,7 +19,9 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
   readonly callId: string;
   /** Set by the adapter when the application has given its sink. */
   sink: LegEvents | undefined;
-  readonly #invite: IncomingInvite;
+  /** Until the ACK of its 2xx: nothing more can be said to it, and what it holds is more than the rest of the leg. */
+  #invite: IncomingInvite | undefined;
+  readonly #fromTag: string;
   readonly #reliable: boolean;
   #cancelled: SipRequest | undefined;
   #answered = false;
@@ -35,6 +37,7 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
     this.message = new DirectMessage(invite.request);
     this.source = invite.source;
     this.callId = invite.request.callId;
+    this.#fromTag = invite.request.fromTag ?? '';
     // RFC 3262 §3: a caller that requires it gets its provisionals reliably.
     this.#reliable =
       invite.request.count('Require') > 0 &&
@@ -47,14 +50,14 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
   }
 
   override get remoteTag(): string {
-    return this.#invite.request.fromTag ?? '';
+    return this.#fromTag;
   }
 
   progress(status: number, spec: ProgressSpec = {}): void {
     if (this.ended) return;
     const { reliable } = spec;
-    const responded = this.#invite.respond(status, toFields(spec), this.#reliable || reliable !== undefined);
-    if (!responded.ok) return;
+    const responded = this.#invite?.respond(status, toFields(spec), this.#reliable || reliable !== undefined);
+    if (responded?.ok !== true) return;
     if (reliable !== undefined) {
       (this.#pracks ??= new Map()).set(Number(responded.sent.header('RSeq')), reliable);
     }
@@ -63,18 +66,18 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
   }
 
   #enter(): void {
-    this.dialog = this.#invite.dialog;
+    this.dialog = this.#invite?.dialog;
     if (this.dialog !== undefined) this.dialog.listener = this;
   }
 
   behindNat(): void {
-    this.#invite.symmetric = true;
+    if (this.#invite !== undefined) this.#invite.symmetric = true;
   }
 
   answer(spec: ResponseSpec): void {
     if (this.ended) return;
-    const responded = this.#invite.respond(200, toFields(spec));
-    if (!responded.ok) return;
+    const responded = this.#invite?.respond(200, toFields(spec));
+    if (responded?.ok !== true) return;
     this.#answered = true;
     this.#enter();
   }
@@ -83,7 +86,7 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
     if (this.ended) return;
     this.ended = true;
     this.host.remove(this);
-    this.#invite.respond(status, toFields(spec));
+    this.#invite?.respond(status, toFields(spec));
   }
 
   override bye(headers?: readonly HeaderEntry[]): void {
@@ -102,6 +105,7 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
 
   onAck(ack: SipRequest): void {
     this.#acknowledged = true;
+    this.#invite = undefined;
     if (!this.ended) this.events.onAck(this, new DirectMessage(ack), undefined);
     const held = this.#heldBye;
     this.#heldBye = undefined;

@@ -34,11 +34,12 @@ export type Launch = (
 /** The called leg, on the engine's INVITE client. */
 export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, OutgoingInviteListener {
   readonly #sink: OutgoingEvents;
-  readonly #spec: InviteSpec;
-  readonly #launch: Launch;
+  /** These three until the call is answered: a dialog has all that is needed of them, and holds less. */
+  #spec: InviteSpec | undefined;
+  #launch: Launch | undefined;
+  #invite: OutgoingInvite | undefined;
   /** RFC 3261 §22.1: the ACK carries the credentials of its INVITE. */
   #authorization: readonly HeaderEntry[] | undefined;
-  #invite: OutgoingInvite | undefined;
   #settled = false;
   #cancelled = false;
   /** Reliable provisionals that the application has yet to acknowledge, and the early dialog of each. */
@@ -55,17 +56,17 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
 
   /** Sends the INVITE. */
   start(): void {
-    const sent = this.#launch(this, this.#spec);
+    const sent = this.#spec === undefined ? undefined : this.#launch?.(this, this.#spec);
     if (sent === undefined) this.host.soon(() => this.onEngineLost());
     else this.launched(sent);
   }
 
   get callId(): string {
-    return this.#invite?.request.callId ?? '';
+    return this.#invite?.request.callId ?? this.dialog?.callId ?? '';
   }
 
   override get localTag(): string {
-    return this.#invite?.request.fromTag ?? '';
+    return this.#invite?.request.fromTag ?? this.dialog?.localTag ?? '';
   }
 
   protected get events(): LegEvents {
@@ -116,7 +117,7 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
         const rack = `${rseq} ${response.header('CSeq') ?? ''}`;
         this.login?.settle(source.address);
         // RFC 3262 §4: acknowledged whatever the application makes of it, unless it does that itself.
-        if (told && this.#spec.ownPrack === true) (this.#unacknowledged ??= new Map()).set(message, { dialog, rack });
+        if (told && this.#spec?.ownPrack === true) (this.#unacknowledged ??= new Map()).set(message, { dialog, rack });
         else this.ask(dialog, 'PRACK', { headers: [['RAck', rack]] });
       }
     }
@@ -145,6 +146,7 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
       return;
     }
     this.#settled = true;
+    this.#spec = this.#launch = this.#invite = undefined;
     this.dialog = dialog;
     dialog.listener = this;
     this.#sink.onAnswered(this, new DirectMessage(response));
@@ -166,17 +168,18 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
 
   /** The engine takes responses of the next hop alone, so whoever challenges here is whom the credentials are for. */
   #answersChallenge(response: SipResponse): boolean {
-    const { uri, headers = [] } = this.#spec;
     const { login } = this;
-    const invite = this.#invite;
-    if (login === undefined || invite === undefined || !canAnswer(response.status)) return false;
+    const [given, invite] = [this.#spec, this.#invite];
+    if (login === undefined || given === undefined || invite === undefined) return false;
+    if (!canAnswer(response.status)) return false;
+    const { uri, headers = [] } = given;
     const challenge = { status: response.status, headers: response.headers() };
     const proof = login.answerInvite(challenge, { method: 'INVITE', uri });
     if (proof === undefined) return false;
     this.#authorization = proof;
     const { request } = invite;
-    const spec = { ...this.#spec, from: request.header('From') ?? '', headers: [...headers, ...proof] };
-    const sent = this.#launch(this, spec, { callId: request.callId, cseq: request.cseq.seq + 1 });
+    const spec = { ...given, from: request.header('From') ?? '', headers: [...headers, ...proof] };
+    const sent = this.#launch?.(this, spec, { callId: request.callId, cseq: request.cseq.seq + 1 });
     if (sent === undefined) return false;
     this.launched(sent);
     return true;

@@ -189,7 +189,7 @@ export class Dial implements AttemptSink {
     this.answered = true;
     this.#ackOwed = true;
     if (message.body.length > 0) this.#content = contentOf(message);
-    this.#hunt?.conclude('answered', message.status ?? 200);
+    this.#hunt?.won(message.status ?? 200);
     this.#sink.dialUp(this, attempt);
     if (this.anchor === undefined) return this.#sink.dialAnswered(this);
     this.ack();
