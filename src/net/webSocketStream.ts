@@ -6,7 +6,7 @@ import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import { Budget, type Clock, type Timer } from '../kernel/index.js';
 import { errorCode } from './addresses.js';
 import type { SocketAddress, StreamConnection, StreamSink } from './ports.js';
-import { LINGER_MS, MAX_DIAL_QUEUE_BYTES, MAX_WRITE_QUEUE_BYTES } from './stream.js';
+import { LINGER_MS, MAX_DIAL_QUEUE_BYTES } from './stream.js';
 
 /** RFC 7118 §4.1. */
 export const SIP_SUBPROTOCOL = 'sip';
@@ -19,6 +19,13 @@ const MESSAGES = { atOnce: 10_000, perSecond: 5_000 };
 const CONTROLS = { atOnce: 100, perSecond: 10 };
 /** Frames of one message: each costs a buffer of its own while the message lasts. */
 const MAX_FRAGMENTS = 256;
+/** Pieces that one frame comes in: a frame that trickles in by octets would cost hundreds for each. */
+const MAX_CHUNKS = 1024;
+/**
+ * Octets that wait for a slow reader, beyond what the system takes. A quarter of a megabyte: small messages cost three
+ * times their length while they wait, and one connection is to cost no more than a megabyte.
+ */
+const MAX_QUEUE_BYTES = 256 * 1024;
 
 export interface WebSocketLimits {
   readonly maxMessageBytes: number;
@@ -103,7 +110,8 @@ export class WebSocketStream implements StreamConnection {
       this.#queue.push(data);
       return true;
     }
-    if (this.#socket.bufferedAmount + data.length > MAX_WRITE_QUEUE_BYTES) return this.#overflow();
+    const waiting = this.#socket.bufferedAmount;
+    if (waiting > 0 && waiting + data.length > MAX_QUEUE_BYTES) return this.#overflow();
     this.#send(data);
     return true;
   }
@@ -176,6 +184,7 @@ export class SipWebSocketGate {
       perMessageDeflate: false,
       maxPayload: limits.maxMessageBytes,
       maxFragments: MAX_FRAGMENTS,
+      maxBufferedChunks: MAX_CHUNKS,
       handleProtocols: (offered) => (offered.has(SIP_SUBPROTOCOL) ? SIP_SUBPROTOCOL : false),
     });
   }
