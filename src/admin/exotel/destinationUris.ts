@@ -1,28 +1,18 @@
 /** `/trunks/{trunk_sid}/destination-uris`: where a trunk's inbound calls go. */
 import type { FastifyInstance } from 'fastify';
-import { type Static, Type } from 'typebox';
 import { parseEndpoint } from '../../call/routing/endpoint.js';
 import { type RegisteredUser, parseRegistered } from '../../call/routing/registeredTarget.js';
 import { coversAddress } from '../../call/routing/lintAcl.js';
 import type { Trunk } from '../../call/routing/resources.js';
-import { err, ok } from '../../kernel/index.js';
-import { bulkChanged, oneChanged } from './answers.js';
+import { err, ok, type Static, Type } from '../../kernel/index.js';
+import { bulkChanged } from './answers.js';
 import type { ExotelApi, Outcome, Path } from './api.js';
 import { checker } from './checking.js';
 import { type Destination, destinationData, destinationId } from './data.js';
-import { type ItemOutcome, bulk, single } from './envelope.js';
-import { ExotelError, duplicate, invalid, missing } from './faults.js';
-import { idQuery, share } from './fields.js';
-import {
-  LIST_BASE,
-  type TrunkList,
-  appended,
-  entryPaths,
-  idOfRequest,
-  listRoutes,
-  positionOf,
-  replaced,
-} from './trunkLists.js';
+import { type ItemOutcome, bulk } from './envelope.js';
+import { duplicate, invalid } from './faults.js';
+import { share } from './fields.js';
+import { type Fresh, LIST_BASE, type TrunkList, appended, listRoutes, updateRoutes } from './trunkLists.js';
 
 /** Entries of one bulk request. */
 export const MAX_ITEMS = 100;
@@ -71,7 +61,7 @@ const canonical = (text: string): string => {
 };
 
 /** An address must be whitelisted before it is a destination; a name need not. */
-const readDestination = (item: unknown, trunk: Trunk, fresh: Listed): Outcome<Destination> => {
+const readDestination = (item: unknown, trunk: Trunk, fresh: Fresh): Outcome<Destination> => {
   const fault = checkItem(item);
   if (fault !== undefined) return err(fault.code === 1007 ? invalid('Each destination must be an object') : fault);
   const { destination, priority: order = 0, weight: part = 1 } = item as Static<typeof ItemSchema>;
@@ -105,12 +95,15 @@ const readUsers = (
   return ok({ destination, ...entry });
 };
 
-type Listed = ReturnType<ExotelApi['fresh']>;
-
 export const destinationUriRoutes = (app: FastifyInstance, api: ExotelApi): void => {
   listRoutes(app, api, destinationUris);
   createRoute(app, api);
-  updateRoutes(app, api);
+  updateRoutes(app, api, destinationUris, {
+    summary: 'Changes priority and weight of a destination',
+    body: UpdateSchema,
+    write: ({ priority: order, weight: part }, entry) =>
+      ok({ ...entry, priority: order ?? entry.priority, weight: part ?? entry.weight }),
+  });
 };
 
 const createRoute = (app: FastifyInstance, api: ExotelApi): void => {
@@ -122,7 +115,7 @@ const createRoute = (app: FastifyInstance, api: ExotelApi): void => {
       const outcomes = await api.changeTrunk(request, reply, (before) => {
         let trunk = before;
         const results = request.body.destinations.map((item, i): ItemOutcome => {
-          const entry = readDestination(item, trunk, fresh[i] as Listed);
+          const entry = readDestination(item, trunk, fresh[i] as Fresh);
           const next = entry.ok ? appended(trunk, destinationUris, entry.value) : entry;
           if (!next.ok) return { fault: next.error };
           trunk = next.value;
@@ -134,39 +127,4 @@ const createRoute = (app: FastifyInstance, api: ExotelApi): void => {
       return reply.code(answer.http_code).send(answer);
     },
   );
-};
-
-const updateRoutes = (app: FastifyInstance, api: ExotelApi): void => {
-  for (const url of entryPaths('destination-uris')) {
-    app.put<{ Params: Path; Querystring: Static<typeof idQuery>; Body: Static<typeof UpdateSchema> }>(
-      url,
-      {
-        schema: {
-          summary: 'Changes priority and weight of a destination',
-          querystring: idQuery,
-          body: UpdateSchema,
-          response: oneChanged,
-        },
-      },
-      async (request, reply) => {
-        const { priority: order, weight: part } = request.body;
-        const id = idOfRequest(request.params, request.query);
-        if (order === undefined && part === undefined) throw new ExotelError(missing('priority or weight'));
-        const data = await api.changeTrunk(request, reply, (trunk) => {
-          const position = positionOf(trunk, destinationUris, id);
-          if (!position.ok) return position;
-          const entry = trunk.destination_uris[position.value] as Destination;
-          const next: Destination = {
-            ...entry,
-            id: destinationId(entry, trunk.trunk_sid),
-            priority: order ?? entry.priority,
-            weight: part ?? entry.weight,
-            date_updated: api.now(),
-          };
-          return ok(replaced(trunk, destinationUris, position.value, next));
-        });
-        return single(api.asked(request), data);
-      },
-    );
-  }
 };

@@ -1,8 +1,8 @@
-/** What the lists within a trunk have in common: reading them, and taking entries away. */
+/** What the lists within a trunk have in common: reading them, adding, changing and taking away entries. */
 import type { FastifyInstance } from 'fastify';
-import { type Static, Type } from 'typebox';
 import type { Listed, Trunk } from '../../call/routing/resources.js';
-import { err, ok } from '../../kernel/index.js';
+import type { Directory } from '../../control/index.js';
+import { err, ok, type Static, type TObject, Type } from '../../kernel/index.js';
 import { oneChanged, oneRead, pageRead } from './answers.js';
 import type { Edited, ExotelApi, Outcome, Path } from './api.js';
 import { trunkPath } from './data.js';
@@ -30,13 +30,13 @@ export interface TrunkList<E extends Listed> {
 
 export const LIST_BASE = '/accounts/:account_sid/trunks/:trunk_sid';
 
-export const withEntries = <E extends Listed>(trunk: Trunk, list: TrunkList<E>, entries: readonly E[]): Trunk => ({
+const withEntries = <E extends Listed>(trunk: Trunk, list: TrunkList<E>, entries: readonly E[]): Trunk => ({
   ...trunk,
   [list.member]: entries,
 });
 
 /** Position of the entry with this id. */
-export const positionOf = <E extends Listed>(trunk: Trunk, list: TrunkList<E>, id: string): Outcome<number> => {
+const positionOf = <E extends Listed>(trunk: Trunk, list: TrunkList<E>, id: string): Outcome<number> => {
   const position = list.entries(trunk).findIndex((entry) => list.id(entry, trunk.trunk_sid) === id);
   return position < 0 ? err(notFound(`There is no ${list.noun} ${echo(id)} on this trunk`)) : ok(position);
 };
@@ -48,12 +48,7 @@ export const appended = <E extends Listed>(trunk: Trunk, list: TrunkList<E>, ent
 };
 
 /** The trunk with one entry in place of that at `position`, and the data of the entry. */
-export const replaced = <E extends Listed>(
-  trunk: Trunk,
-  list: TrunkList<E>,
-  position: number,
-  entry: E,
-): Edited<object> => {
+const replaced = <E extends Listed>(trunk: Trunk, list: TrunkList<E>, position: number, entry: E): Edited<object> => {
   const next = withEntries(trunk, list, list.entries(trunk).with(position, entry));
   return { trunk: next, result: list.data(entry, next) };
 };
@@ -70,6 +65,82 @@ export const entryPaths = (path: string): readonly string[] => [`${LIST_BASE}/${
 
 const PageQuerySchema = Type.Object(pageFields);
 type IdQuery = Static<typeof idQuery>;
+
+/** What an entry is checked against. */
+export interface Surroundings {
+  readonly trunk: Trunk;
+  readonly directory: Directory;
+}
+
+/** How one entry is written: from what was sent, and, where it is changed, from what it was. */
+export interface EntryWriting<E extends Listed, S extends TObject, From> {
+  /** Of the route. */
+  readonly summary: string;
+  readonly body: S;
+  write(body: Static<S>, from: From, at: Surroundings): Outcome<E>;
+}
+
+/** Id and dates of a new entry. */
+export type Fresh = ReturnType<ExotelApi['fresh']>;
+
+/** POST of one entry. */
+export const createRoute = <E extends Listed, S extends TObject>(
+  app: FastifyInstance,
+  api: ExotelApi,
+  of: TrunkList<E>,
+  { summary, body, write }: EntryWriting<E, S, Fresh>,
+): void => {
+  app.post<{ Params: Path; Body: Static<S> }>(
+    `${LIST_BASE}/${of.path}`,
+    { schema: { summary, body, response: oneChanged } },
+    async (request, reply) => {
+      const sent = request.body as Static<S>;
+      const fresh = api.fresh();
+      const data = await api.changeTrunk(request, reply, (trunk, directory) => {
+        const entry = write(sent, fresh, { trunk, directory });
+        if (!entry.ok) return entry;
+        const next = appended(trunk, of, entry.value);
+        return next.ok ? ok({ trunk: next.value, result: of.data(entry.value, trunk) }) : next;
+      });
+      return single(api.asked(request), data);
+    },
+  );
+};
+
+/** `ip, mask or friendly_name`. */
+const anyOf = (names: readonly string[]): string => `${names.slice(0, -1).join(', ')} or ${names.at(-1) ?? ''}`;
+
+/** PUT of one entry: at least one member is sent. The entry keeps its id. */
+export const updateRoutes = <E extends Listed, S extends TObject>(
+  app: FastifyInstance,
+  api: ExotelApi,
+  of: TrunkList<E>,
+  { summary, body, write }: EntryWriting<E, S, E>,
+): void => {
+  const names = Object.keys(body.properties);
+  for (const url of entryPaths(of.path)) {
+    app.put<{ Params: Path; Querystring: IdQuery; Body: Static<S> }>(
+      url,
+      { schema: { summary, querystring: idQuery, body, response: oneChanged } },
+      async (request, reply) => {
+        const sent = request.body as Static<S>;
+        const id = idOfRequest(request.params, request.query);
+        const given = sent as { readonly [name: string]: unknown };
+        if (names.every((name) => given[name] === undefined)) throw new ExotelError(missing(anyOf(names)));
+        const data = await api.changeTrunk(request, reply, (trunk, directory) => {
+          const position = positionOf(trunk, of, id);
+          if (!position.ok) return position;
+          const entry = of.entries(trunk)[position.value] as E;
+          const written = write(sent, entry, { trunk, directory });
+          if (!written.ok) return written;
+          const next: E = { ...written.value, id: of.id(entry, trunk.trunk_sid), date_updated: api.now() };
+          return ok(replaced(trunk, of, position.value, next));
+        });
+        return single(api.asked(request), data);
+      },
+    );
+  }
+};
 
 /** GET of the list and of one entry, DELETE. */
 export const listRoutes = <E extends Listed>(app: FastifyInstance, api: ExotelApi, of: TrunkList<E>): void => {

@@ -1,6 +1,5 @@
 /** `/trunks/{trunk_sid}/whitelisted-ips`: the addresses that a trunk's calls come from. */
 import type { FastifyInstance } from 'fastify';
-import { type Static, Type } from 'typebox';
 import {
   type Network,
   formatIpv4,
@@ -11,25 +10,13 @@ import {
   parseNetwork,
 } from '../../call/routing/ipAddress.js';
 import { contains } from '../../call/routing/lintAcl.js';
-import type { IpRange, Trunk } from '../../call/routing/resources.js';
-import type { Directory } from '../../control/index.js';
-import { err, ok } from '../../kernel/index.js';
-import { oneChanged } from './answers.js';
-import type { ExotelApi, Outcome, Path } from './api.js';
+import type { IpRange } from '../../call/routing/resources.js';
+import { err, ok, Type } from '../../kernel/index.js';
+import type { ExotelApi, Outcome } from './api.js';
 import { ipData, ipId } from './data.js';
-import { single } from './envelope.js';
-import { ExotelError, duplicateListed, invalid, missing } from './faults.js';
-import { friendlyName, idQuery } from './fields.js';
-import {
-  LIST_BASE,
-  type TrunkList,
-  appended,
-  entryPaths,
-  idOfRequest,
-  listRoutes,
-  positionOf,
-  replaced,
-} from './trunkLists.js';
+import { duplicateListed, invalid } from './faults.js';
+import { friendlyName } from './fields.js';
+import { type Surroundings, type TrunkList, createRoute, listRoutes, updateRoutes } from './trunkLists.js';
 
 /** Wider networks are nobody's own: a trunk open to them is open to whoever finds it. */
 const WIDEST = { 4: 8, 6: 32 } as const;
@@ -91,7 +78,7 @@ const networkOf = (entry: IpRange): string => {
 const meet = (a: Network, b: Network): boolean => contains(a, b) || contains(b, a);
 
 /** The same network twice on one trunk, and addresses that belong to a carrier. */
-const checkRange = (directory: Directory, trunk: Trunk, range: Range, except?: IpRange): Outcome<Range> => {
+const checkRange = (range: Range, { trunk, directory }: Surroundings, except?: IpRange): Outcome<Range> => {
   const text = formatNetwork(range.network);
   const cannot = `Unable to Whitelist-ip with ip ${range.ip} and mask ${range.mask} for TrunkSid ${trunk.trunk_sid}`;
   for (const entry of trunk.whitelisted_ips) {
@@ -108,66 +95,33 @@ const checkRange = (directory: Directory, trunk: Trunk, range: Range, except?: I
   return ok(range);
 };
 
+const rangeFor = (text: string, bits: number | undefined, at: Surroundings, except?: IpRange): Outcome<Range> => {
+  const read = readRange(text, bits);
+  return read.ok ? checkRange(read.value, at, except) : read;
+};
+
 export const whitelistedIpRoutes = (app: FastifyInstance, api: ExotelApi): void => {
   listRoutes(app, api, whitelistedIps);
-  createRoute(app, api);
-  updateRoutes(app, api);
-};
-
-const createRoute = (app: FastifyInstance, api: ExotelApi): void => {
-  app.post<{ Params: Path; Body: Static<typeof CreateSchema> }>(
-    `${LIST_BASE}/whitelisted-ips`,
-    { schema: { summary: 'Lets calls from an address into a trunk', body: CreateSchema, response: oneChanged } },
-    async (request, reply) => {
-      const { body } = request;
-      const read = readRange(body.ip, body.mask);
-      const fresh = api.fresh();
-      const data = await api.changeTrunk(request, reply, (trunk, directory) => {
-        const range = read.ok ? checkRange(directory, trunk, read.value) : read;
-        if (!range.ok) return range;
-        const named = body.friendly_name === undefined ? {} : { friendly_name: body.friendly_name };
-        const entry: IpRange = { ip: range.value.ip, mask: range.value.mask, ...named, ...fresh };
-        const next = appended(trunk, whitelistedIps, entry);
-        return next.ok ? ok({ trunk: next.value, result: ipData(entry, trunk) }) : next;
-      });
-      return single(api.asked(request), data);
+  createRoute(app, api, whitelistedIps, {
+    summary: 'Lets calls from an address into a trunk',
+    body: CreateSchema,
+    write: (body, fresh, at) => {
+      const range = rangeFor(body.ip, body.mask, at);
+      if (!range.ok) return range;
+      const named = body.friendly_name === undefined ? {} : { friendly_name: body.friendly_name };
+      return ok({ ip: range.value.ip, mask: range.value.mask, ...named, ...fresh });
     },
-  );
-};
-
-const updateRoutes = (app: FastifyInstance, api: ExotelApi): void => {
-  for (const url of entryPaths('whitelisted-ips')) {
-    app.put<{ Params: Path; Querystring: Static<typeof idQuery>; Body: Static<typeof UpdateSchema> }>(
-      url,
-      {
-        schema: { summary: 'Changes a whitelisted ip', querystring: idQuery, body: UpdateSchema, response: oneChanged },
-      },
-      async (request, reply) => {
-        const { body } = request;
-        const id = idOfRequest(request.params, request.query);
-        if (body.ip === undefined && body.mask === undefined && body.friendly_name === undefined) {
-          throw new ExotelError(missing('ip, mask or friendly_name'));
-        }
-        const data = await api.changeTrunk(request, reply, (trunk, directory) => {
-          const position = positionOf(trunk, whitelistedIps, id);
-          if (!position.ok) return position;
-          const entry = trunk.whitelisted_ips[position.value] as IpRange;
-          // A new address without a mask is one address, as in POST.
-          const read = readRange(body.ip ?? entry.ip, body.mask ?? (body.ip === undefined ? entry.mask : undefined));
-          const range = read.ok ? checkRange(directory, trunk, read.value, entry) : read;
-          if (!range.ok) return range;
-          const next: IpRange = {
-            ...entry,
-            id: ipId(entry, trunk.trunk_sid),
-            ip: range.value.ip,
-            mask: range.value.mask,
-            ...(body.friendly_name === undefined ? {} : { friendly_name: body.friendly_name }),
-            date_updated: api.now(),
-          };
-          return ok(replaced(trunk, whitelistedIps, position.value, next));
-        });
-        return single(api.asked(request), data);
-      },
-    );
-  }
+  });
+  updateRoutes(app, api, whitelistedIps, {
+    summary: 'Changes a whitelisted ip',
+    body: UpdateSchema,
+    write: (body, entry, at) => {
+      // A new address without a mask is one address, as in POST.
+      const bits = body.mask ?? (body.ip === undefined ? entry.mask : undefined);
+      const range = rangeFor(body.ip ?? entry.ip, bits, at, entry);
+      if (!range.ok) return range;
+      const named = body.friendly_name === undefined ? {} : { friendly_name: body.friendly_name };
+      return ok({ ...entry, ip: range.value.ip, mask: range.value.mask, ...named });
+    },
+  });
 };
