@@ -15,12 +15,14 @@ class TestSink implements RecordSink {
   readonly got: string[] = [];
   down = false;
   tries = 0;
+  onBatch = (): void => {};
   /** Takes them and dies before it can say so. */
   forgetful = false;
 
   deliver(records: readonly SinkRecord[]): Promise<void> {
     this.tries++;
     if (this.down) return Promise.reject(new Error('away'));
+    this.onBatch();
     for (const { callId, json } of records) {
       if ((JSON.parse(json.toString()) as { callId: string }).callId !== callId)
         throw new Error('key and record differ');
@@ -137,6 +139,32 @@ t.test('an outage ends: drained within ten seconds of the clock', async (t) => {
   t.equal(rig.sink.got.length, 600);
   t.match(rig.alarms, [{ type: 'sink_failed' }, { type: 'sink_recovered' }]);
   await end(rig);
+});
+
+t.test('a stop gives a sink that has failed one more try, at once, and no more than five seconds', async (t) => {
+  const rig = setUp(t);
+  await rig.drain.start();
+  rig.sink.down = true;
+  write(rig, 0, 70);
+  await until('it failed', () => rig.alarms.length > 0);
+  rig.sink.down = false;
+  await end(rig);
+  t.same(rig.sink.got, ids(0, 70), 'the pause after the failure is not waited for');
+
+  const slow = setUp(t, { folder: rig.folder });
+  await slow.drain.start();
+  slow.sink.down = true;
+  write(slow, 70, 140);
+  await until('it failed', () => slow.alarms.length > 0);
+  slow.sink.down = false;
+  slow.sink.onBatch = () => slow.clock.advance(2000);
+  await end(slow);
+  t.same(slow.sink.got, ids(70, 91), 'three batches: none is begun after the fifth second');
+  const next = setUp(t, { folder: rig.folder });
+  await next.drain.start();
+  await until('the rest', () => next.sink.got.length >= 49);
+  t.same(next.sink.got, ids(91, 140), "the rest is the next start's");
+  await end(next);
 });
 
 t.test('what may or may not have arrived comes again', async (t) => {

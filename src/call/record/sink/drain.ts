@@ -47,6 +47,8 @@ const READ_BYTES = 512 * 1024;
 const FIRST_BACKOFF_MS = 250;
 /** Well within the ten seconds in which a sink that is back has everything. */
 const MAX_BACKOFF_MS = 4000;
+/** A stop does not wait for a long backlog: the rest is the next start's. */
+const LAST_TRY_MS = 5000;
 
 export class SinkDrain {
   readonly #options: DrainOptions;
@@ -57,7 +59,8 @@ export class SinkDrain {
   #retry: Timer | undefined;
   #failures = 0;
   #delivered = 0;
-  #closed = false;
+  /** Reading of the clock after which no batch is begun; Infinity until it is to end. */
+  #endMs = Infinity;
 
   constructor(options: DrainOptions) {
     this.#options = options;
@@ -82,7 +85,7 @@ export class SinkDrain {
   /** There may be something new. */
   readonly wake = (): void => {
     this.#again = true;
-    if (this.#running !== undefined || this.#closed || this.#retry?.active === true || this.#reader === undefined)
+    if (this.#running !== undefined || this.#ending || this.#retry?.active === true || this.#reader === undefined)
       return;
     this.#running = this.#drain(this.#reader).finally(() => {
       this.#running = undefined;
@@ -90,12 +93,25 @@ export class SinkDrain {
     });
   };
 
-  /** Delivers what is there, if the sink takes it now, and ends. */
+  get #ending(): boolean {
+    return this.#endMs !== Infinity;
+  }
+
+  get #hasTime(): boolean {
+    return this.#options.clock.nowMs() < this.#endMs;
+  }
+
+  /**
+   * Delivers what is there, if the sink takes it now, and ends; what it does not take comes at the next start. A sink
+   * that failed a moment ago is tried once more without its pause: nobody knows whether there will be a next start.
+   */
   async close(): Promise<void> {
+    this.#endMs = this.#options.clock.nowMs() + LAST_TRY_MS;
     await this.#running;
-    this.#closed = true;
     this.#retry?.cancel();
-    await this.#reader?.close();
+    const reader = this.#reader;
+    if (reader !== undefined) await this.#drain(reader);
+    await reader?.close();
     await this.#options.sink.close();
   }
 
@@ -111,7 +127,7 @@ export class SinkDrain {
 
   async #drain(reader: JournalReader): Promise<void> {
     try {
-      while (!this.#closed) {
+      while (this.#hasTime) {
         this.#again = false;
         const slice = await reader.next(READ_BYTES);
         if (slice.gap) this.#alarm({ type: 'sink_gap', sink: this.#options.sink.name });
@@ -130,7 +146,7 @@ export class SinkDrain {
     const { sink } = this.#options;
     const behindBytes = lines.map((line) => line.length);
     let left = behindBytes.reduce((sum, bytes) => sum + bytes, 0);
-    for (let at = 0; at < lines.length; at += sink.batch) {
+    for (let at = 0; at < lines.length && this.#hasTime; at += sink.batch) {
       const batch = lines.slice(at, at + sink.batch);
       const records = batch.flatMap((line) => {
         const callId = callIdOf(line);
@@ -151,9 +167,9 @@ export class SinkDrain {
   }
 
   #fail(reason: string): void {
-    if (this.#closed) return;
     const { sink, clock, random } = this.#options;
     if (this.#failures++ === 0) this.#alarm({ type: 'sink_failed', sink: sink.name, reason });
+    if (this.#ending) return;
     const ceilingMs = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(this.#failures - 1, 10));
     this.#retry = clock.setTimer('cdr.sink', ceilingMs / 2 + (random.float() * ceilingMs) / 2, this.wake);
   }
