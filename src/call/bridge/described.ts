@@ -5,19 +5,20 @@ import type { Leg } from '../../signal/port.js';
 const MAX_BYTES = 8192;
 
 export class Described {
-  readonly #legs: Leg[] = [];
+  #legs: readonly Leg[] = [];
   /** As byte strings: a buffer would keep the whole packet that it came in. */
-  readonly #texts: string[] = [];
+  #texts: readonly string[] = [];
 
   /** The latest description of a leg; without a body nothing changes. */
   keep(leg: Leg, body: Buffer | undefined): void {
     if (body === undefined || body.length === 0 || body.length > MAX_BYTES) return;
     const at = this.#legs.indexOf(leg);
     const text = body.toString('latin1');
-    if (at >= 0) this.#texts[at] = text;
+    // Replaced, not grown: arrays that grow make room for sixteen.
+    if (at >= 0) this.#texts = this.#texts.with(at, text);
     else {
-      this.#legs.push(leg);
-      this.#texts.push(text);
+      this.#legs = [...this.#legs, leg];
+      this.#texts = [...this.#texts, text];
     }
   }
 

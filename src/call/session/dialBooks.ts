@@ -19,7 +19,8 @@ export interface ClosedDial {
 
 export class DialBooks {
   readonly #clock: Clock;
-  readonly #live = new Map<string, Entry>();
+  /** Absent in calls without a flow, which are most. */
+  #live: Map<string, Entry> | undefined;
   readonly #closed: DialRecord[] = [];
 
   constructor(clock: Clock) {
@@ -34,17 +35,17 @@ export class DialBooks {
   /** Of dials that are up. */
   get open(): readonly OpenDial[] {
     const open: OpenDial[] = [];
-    for (const entry of this.#live.values()) if (entry.open !== undefined) open.push(entry.open);
+    for (const entry of this.#live?.values() ?? []) if (entry.open !== undefined) open.push(entry.open);
     return open;
   }
 
   begin(dialId: string, decision: Decision): void {
-    this.#live.set(dialId, { decision, open: undefined });
+    (this.#live ??= new Map()).set(dialId, { decision, open: undefined });
   }
 
   /** @returns what it is charged by; undefined for a dial that is not known, or already up */
   answer(dialId: string, { destination }: Attempt): (OpenDial & { readonly decision: Decision }) | undefined {
-    const entry = this.#live.get(dialId);
+    const entry = this.#live?.get(dialId);
     if (entry === undefined || entry.open !== undefined) return undefined;
     const { uri, carrierId = null } = destination;
     const answeredAt = isoTime(this.#clock.wallMs());
@@ -56,9 +57,9 @@ export class DialBooks {
 
   /** @returns undefined for a dial that is not known, or already over */
   end(dialId: string): ClosedDial | undefined {
-    const entry = this.#live.get(dialId);
+    const entry = this.#live?.get(dialId);
     if (entry === undefined) return undefined;
-    this.#live.delete(dialId);
+    this.#live?.delete(dialId);
     if (entry.open === undefined) return { dialId, record: undefined };
     const record = dialRecordAt(entry.open, this.#clock.nowMs());
     this.#closed.push(record);
@@ -68,7 +69,7 @@ export class DialBooks {
   /** The call is over, and with it whatever its flow still dials. */
   endAll(): ClosedDial[] {
     const ended: ClosedDial[] = [];
-    for (const dialId of [...this.#live.keys()]) {
+    for (const dialId of [...(this.#live?.keys() ?? [])]) {
       const one = this.end(dialId);
       if (one !== undefined) ended.push(one);
     }

@@ -67,7 +67,8 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   readonly #world: CallWorld;
   readonly #onReleased: (call: LiveCall) => void;
   readonly #started: Moment;
-  readonly #attempts: AttemptRecord[] = [];
+  /** Replaced, not grown: an array that grows has room for sixteen, for as long as the call lasts. */
+  #attempts: readonly AttemptRecord[] = [];
   readonly #dials: DialBooks;
   #transfers: TransferRecord[] | undefined;
   readonly #placed: boolean;
@@ -142,7 +143,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   }
 
   onAttemptEnded(attempt: Attempt, record: AttemptRecord, own = true): void {
-    if (own) this.#attempts.push(record);
+    if (own) this.#attempts = [...this.#attempts, record];
     const { target, targetsLeft, number, destination } = attempt;
     const { gateway } = destination;
     const atMs = this.#world.clock.wallMs();

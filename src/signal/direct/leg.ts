@@ -46,10 +46,10 @@ export abstract class DirectLeg implements Leg, DialogListener {
   protected readonly host: LegHost;
   protected dialog: Dialog | undefined;
   protected ended = false;
-  /** Requests of ours that have no outcome yet. */
   /** The peer's BYE, until it is answered. */
   #farewell: EngineRequest | undefined;
-  readonly #outstanding = new Set<(outcome: RequestOutcome) => void>();
+  /** Requests of ours that have no outcome yet: most calls have none. */
+  #outstanding: Set<(outcome: RequestOutcome) => void> | undefined;
 
   constructor(host: LegHost, id: string) {
     this.host = host;
@@ -60,6 +60,10 @@ export abstract class DirectLeg implements Leg, DialogListener {
   protected login: LegLogin | undefined;
 
   protected abstract get events(): LegEvents;
+  /** One of several early dialogs. */
+  protected abstract dialogOf(fork: string): Dialog | undefined;
+  /** @returns undefined where there is but one, or for the caller's first */
+  protected abstract forkOf(dialog: Dialog | undefined): string | undefined;
   /** The engine has stopped, or was never started. */
   abstract onEngineLost(): void;
 
@@ -74,7 +78,7 @@ export abstract class DirectLeg implements Leg, DialogListener {
   // ------------------------------------------------------------------ from the application
 
   request(spec: InDialogSpec, done: (outcome: RequestOutcome) => void): void {
-    const { dialog } = this;
+    const dialog = spec.fork === undefined ? this.dialog : this.dialogOf(spec.fork);
     if (this.ended || dialog === undefined) return this.host.soon(() => done({ kind: 'leg_ended' }));
     const settle = this.#expectOutcome(done);
     const sent = this.ask(dialog, spec.method, toFields(spec), (response, origin) => {
@@ -124,7 +128,7 @@ export abstract class DirectLeg implements Leg, DialogListener {
       const sent: EngineOutgoingInvite | { refusal: string } = dialog.invite(withHeaders(fields, proof), {
         onProvisional: () => {},
         onAnswered: (response) => {
-          this.#outstanding.delete(settle);
+          this.#outstanding?.delete(settle);
           const message = new DirectMessage(response);
           // RFC 3261 §22.1: the ACK carries the credentials of its INVITE.
           const ack = (content: Content = {}): void => void dialog.ack(withHeaders(toFields(content), proof));
@@ -171,7 +175,7 @@ export abstract class DirectLeg implements Leg, DialogListener {
       request.respond(481);
       return;
     }
-    this.events.onRequest(this, answerable(request));
+    this.events.onRequest(this, answerable(request, this.forkOf(request.dialog)));
   }
 
   onInvite(invite: EngineInvite): void {
@@ -222,7 +226,7 @@ export abstract class DirectLeg implements Leg, DialogListener {
   /** The end, to the application, once; what still waits is settled before it. */
   protected report(end: LegEnd): void {
     if (this.ended) return;
-    for (const settle of [...this.#outstanding]) settle({ kind: 'leg_ended' });
+    for (const settle of [...(this.#outstanding ?? [])]) settle({ kind: 'leg_ended' });
     this.ended = true;
     this.events.onEnded(this, end);
   }
@@ -230,9 +234,9 @@ export abstract class DirectLeg implements Leg, DialogListener {
   /** @returns calls `done` the first time, and never again. */
   #expectOutcome(done: (outcome: RequestOutcome) => void): (outcome: RequestOutcome) => void {
     const settle = (outcome: RequestOutcome): void => {
-      if (this.#outstanding.delete(settle)) done(outcome);
+      if (this.#outstanding?.delete(settle) === true) done(outcome);
     };
-    this.#outstanding.add(settle);
+    (this.#outstanding ??= new Set()).add(settle);
     return settle;
   }
 
@@ -258,8 +262,9 @@ const withHeaders = (fields: ResponseFields, more: readonly HeaderEntry[]): Resp
   more.length === 0 ? fields : { ...fields, headers: [...(fields.headers ?? []), ...more] };
 
 /** A request of the engine's, as the application answers it. */
-export const answerable = (request: EngineRequest): InDialogRequest => ({
+export const answerable = (request: EngineRequest, fork?: string): InDialogRequest => ({
   message: new DirectMessage(request.request),
+  fork,
   respond: (status, spec) => void request.respond(status, toFields(spec ?? {})),
 });
 
