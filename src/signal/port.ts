@@ -47,6 +47,11 @@ export interface Content {
 export interface ResponseSpec extends Content {
   readonly reason?: string | undefined;
   readonly headers?: readonly HeaderEntry[] | undefined;
+  /**
+   * To the caller's first INVITE: its early dialog that this belongs to, by a name of the application's, where callees have
+   * forked (RFC 3261 §12.1). Absent: the first. Without meaning where the signalling plane has one To tag for all.
+   */
+  readonly fork?: string | undefined;
 }
 
 /** A provisional response of ours. */
@@ -62,6 +67,8 @@ export interface ProgressSpec extends ResponseSpec {
 export interface InDialogSpec extends Content {
   readonly method: string;
   readonly headers?: readonly HeaderEntry[] | undefined;
+  /** Before an answer, the early dialog: the application's name for the caller's, the peer's tag for a callee's. */
+  readonly fork?: string | undefined;
 }
 
 /** Why a leg is over. */
@@ -80,6 +87,8 @@ export type LegEnd =
 /** A request within a dialog other than INVITE, BYE, CANCEL, ACK: answer it exactly once. */
 export interface InDialogRequest {
   readonly message: SignalMessage;
+  /** As in InDialogSpec, where there are several; undefined: the first of the caller's, the only one of a callee's. */
+  readonly fork?: string | undefined;
   respond(status: number, spec?: ResponseSpec): void;
 }
 
@@ -115,7 +124,7 @@ export interface Leg {
   /** Unique within the process; for logs. */
   readonly id: string;
   readonly callId: string;
-  /** Empty until known. */
+  /** Empty until known. `remoteTag` of a callee's leg is, before an answer, that of the response that is reported. */
   readonly localTag: string;
   readonly remoteTag: string;
   /** Sends a request within the dialog (INFO, UPDATE, MESSAGE, NOTIFY, REFER ...). */

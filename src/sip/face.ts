@@ -38,6 +38,12 @@ export interface ResponseFields {
   readonly toTag?: string | undefined;
   /** Contact field value instead of the engine's own: name-addr or addr-spec; `localhost` is our address. */
   readonly contact?: string | undefined;
+  /**
+   * To a first INVITE, 101-299: the early dialog that it belongs to, by a name of the user's, where the callee's side has
+   * forked (RFC 3261 §12.1). Each has a To tag of its own; without a name it is the first one, and so are failures. A 2xx
+   * ends the others.
+   */
+  readonly fork?: string | undefined;
 }
 
 /** Why a response was not sent. */
@@ -77,7 +83,7 @@ export interface IncomingInviteListener {
 export interface IncomingInvite {
   readonly request: SipRequest;
   readonly source: Source;
-  /** For a re-INVITE from the start; for a first INVITE from the first response with a tag. */
+  /** For a re-INVITE from the start; for a first INVITE from the first response with a tag: the latest response's. */
   readonly dialog: Dialog | undefined;
   readonly isReinvite: boolean;
   /**

@@ -73,6 +73,8 @@ export class FakeMessage implements SignalMessage {
 const text = (content: Content | undefined): string =>
   content?.body === undefined || content.body.length === 0 ? '' : ` [${content.body.toString('latin1')}]`;
 
+const inFork = ({ fork }: { readonly fork?: string | undefined }): string => (fork === undefined ? '' : ` in ${fork}`);
+
 const reasonText = (headers: readonly HeaderEntry[] | undefined): string => {
   const reasons = (headers ?? []).filter(([name]) => name === 'Reason').map(([, value]) => value);
   return reasons.length === 0 ? '' : ` {${reasons.join(' | ')}}`;
@@ -101,7 +103,8 @@ abstract class FakeLeg implements Leg {
   readonly id: string;
   readonly callId: string;
   readonly localTag = 'lt';
-  readonly remoteTag = 'rt';
+  /** Of a callee that forks: set before each of its messages. */
+  remoteTag = 'rt';
   ended = false;
   byeSent = false;
   byeHeaders: readonly HeaderEntry[] | undefined;
@@ -121,7 +124,7 @@ abstract class FakeLeg implements Leg {
 
   request(spec: InDialogSpec, done: (outcome: RequestOutcome) => void): void {
     if (this.ended) return done({ kind: 'leg_ended' });
-    this.sent(`${spec.method}${text(spec)}`);
+    this.sent(`${spec.method}${text(spec)}${inFork(spec)}`);
     this.pending.push({ spec, done });
   }
 
@@ -168,11 +171,12 @@ abstract class FakeLeg implements Leg {
   }
 
   /** Sends a request within the dialog; the application's answers gather in the result. */
-  asks(method: string, spec: MessageSpec = {}): Owed {
+  asks(method: string, spec: MessageSpec = {}, fork?: string): Owed {
     this.got(`${method}${spec.body === undefined ? '' : ` [${String(spec.body)}]`}`);
     const owed = new Owed((status, given) => this.sent(`${status} (${method})${text(given)}`));
     const request: InDialogRequest = {
       message: new FakeMessage({ ...spec, method }),
+      fork,
       respond: (status, given = {}) => {
         if (!owed.give(status, given) && !this.ended) this.signal.breach(`${this.id}: second answer to ${method}`);
       },
@@ -285,7 +289,7 @@ export class FakeIncomingLeg extends FakeLeg implements IncomingLeg {
     if (this.ended) return;
     if (this.answered !== undefined) return this.signal.breach(`${this.id}: ${status} after an answer`);
     this.sent1xx.push({ status, spec });
-    this.sent(`${status}${text(spec)}${spec.reliable === undefined ? '' : ' reliably'}`);
+    this.sent(`${status}${text(spec)}${spec.reliable === undefined ? '' : ' reliably'}${inFork(spec)}`);
   }
 
   /** Acknowledges the oldest reliable provisional that has not been; the application's answers gather in the result. */
@@ -308,7 +312,7 @@ export class FakeIncomingLeg extends FakeLeg implements IncomingLeg {
     if (this.ended) return;
     if (this.answered !== undefined) return this.signal.breach(`${this.id}: second 200`);
     this.answered = spec;
-    this.sent(`200${text(spec)}`);
+    this.sent(`200${text(spec)}${inFork(spec)}`);
   }
 
   reject(status: number, spec: ResponseSpec = {}): void {

@@ -18,16 +18,18 @@ const WORD: { readonly [verdict in Verdict]: string } = { cross: '-', later: '50
 t.test('every cell of the table', async (t) => {
   for (const open of KINDS) {
     for (const asked of KINDS) {
-      const words = ['b', 'a'].map((to) => WORD[verdictOf([{ kind: open, to: 'b' }], asked, to)]);
+      const words = ['b', 'a'].map((to) => WORD[verdictOf([{ kind: open, to: 'b' }], { kind: asked, to })]);
       t.equal(words.join(' '), GRID[open][asked], `${asked} while ${open} is open`);
     }
   }
-  t.equal(verdictOf([], 'update_offer', 'a'), 'cross');
+  t.equal(verdictOf([], { kind: 'update_offer', to: 'a' }), 'cross');
   const both = [
     { kind: 'update', to: 'a' },
     { kind: 'update_offer', to: 'b' },
   ] as const;
-  t.equal(verdictOf(both, 'update_offer', 'a'), 'glare', 'the strictest word holds');
+  t.equal(verdictOf(both, { kind: 'update_offer', to: 'a' }), 'glare', 'the strictest word holds');
+  const elsewhere = verdictOf(both, { kind: 'update_offer', to: 'a', fork: 'fork1' });
+  t.equal(elsewhere, 'cross', 'each early dialog has offers and answers of its own');
 });
 
 interface Up {

@@ -265,8 +265,9 @@ export class Bridge implements LegEvents, AttemptSink {
   #forwardProgress(attempt: Attempt, message: SignalMessage): void {
     const status = message.status ?? 180;
     if (this.#timer?.name === 'silence') this.#startTimer('ring_timeout');
-    // RFC 6228: 199 speaks of a fork of the callee's side; the caller has one leg only, and it lives.
-    if (status === 199) return this.#relay.acknowledge(attempt, message);
+    if (status === 199 && !this.#relay.tellsEnd(attempt, this.#legs.a.message)) {
+      return this.#relay.acknowledge(attempt, message);
+    }
     // RFC 3261 §13.2.1: the first reliable response to an INVITE without an offer makes one, and this one cannot.
     if (this.#requiresReliable && this.#lateOffer && !isRelayed(attempt, message)) return;
     const before = this.#state;
@@ -274,7 +275,7 @@ export class Bridge implements LegEvents, AttemptSink {
     if (message.body.length > 0) {
       this.#state = 'early_media';
       // What was sent reliably is settled, and what came after it in PRACK or UPDATE may have changed it.
-      this.#earlyContent = spec.reliable === undefined ? contentOf(message) : NO_CONTENT;
+      if (spec.fork === undefined) this.#earlyContent = spec.reliable === undefined ? contentOf(message) : NO_CONTENT;
     } else if (before === 'attempting') this.#state = 'ringing';
     this.#legs.a.progress(status, spec);
     if (this.#state !== before) this.#observer.onRinging(status, this.#state === 'early_media');
@@ -286,14 +287,12 @@ export class Bridge implements LegEvents, AttemptSink {
     // Before the caller is told: whoever was told of an answer has a record that says so, also if the process dies now.
     this.#hunt.won(message.status ?? 200);
     this.#observer.onAnswered(attempt);
-    let content = contentOf(message);
-    // RFC 3261 §13.2.1: an answer that was only in an unreliable 18x must be in the 2xx, too.
-    if (content.body === undefined && !this.#lateOffer) content = this.#earlyContent;
-    // A transfer may want to offer it to somebody else; the caller's own is in its INVITE.
-    if (ruledByUs(this.#hunt.decision, attempt.destination)) this.#relay.remember(attempt.leg as Leg, content.body);
     if (attempt.relaysTimers)
       this.#relay.watch = new SessionWatch(this.#world, () => this.#observer.onSessionExpired?.(attempt));
-    this.#legs.a.answer(this.#relay.response('answer', message, content));
+    const answer = this.#relay.answer(attempt, message, this.#lateOffer ? NO_CONTENT : this.#earlyContent);
+    // A transfer may want to offer it to somebody else; the caller's own is in its INVITE.
+    if (ruledByUs(this.#hunt.decision, attempt.destination)) this.#relay.remember(attempt.leg as Leg, answer.body);
+    this.#legs.a.answer(answer);
     this.#startTimer('duration_limit');
   }
 
@@ -378,9 +377,10 @@ export class Bridge implements LegEvents, AttemptSink {
 
   #relayRequest({ request, from = 'a' }: Occurrence): void {
     const asked = request as InDialogRequest;
-    const to = from === 'a' ? this.#hunt.current?.leg : this.#legs.a;
+    const { current } = this.#hunt;
+    const to = from === 'a' ? current?.leg : this.#legs.a;
     if (asked.message.method === 'REFER') this.#observer.onRefer(from, asked);
-    else if (to !== undefined) this.#relay.request(to, asked);
+    else if (to !== undefined) this.#relay.request(to, asked, from === 'b' ? current : undefined);
   }
 
   #relayReinvite({ request, from }: Occurrence): void {

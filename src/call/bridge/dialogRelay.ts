@@ -16,10 +16,11 @@ import { Described } from './described.js';
 import type { Attempt } from './attempt.js';
 import { allowOf } from './allow.js';
 import { type Exchange, type ExchangeKind, verdictOf } from './exchanges.js';
+import { Forks } from './forks.js';
 import type { HeaderPolicy, MessageKind } from './headerPolicy.js';
 import { cleanText } from './headerText.js';
 import { contentOf } from './legHeaders.js';
-import { isReliable } from './reliability.js';
+import { isReliable, listsOption } from './reliability.js';
 import { relayedFields } from './sessionFields.js';
 import type { SessionWatch } from './sessionWatch.js';
 
@@ -92,6 +93,8 @@ export class DialogRelay {
   readonly #policy: HeaderPolicy | (() => HeaderPolicy);
   readonly #random: Random;
   readonly #onError: (error: unknown) => void;
+  /** Before an answer, once more than ringing was heard. */
+  #forks: Forks | undefined;
   #renegotiation: Renegotiation | undefined;
   /** What is open between the legs, the renegotiation included. */
   #exchanges: Set<Exchange<Leg>> | undefined;
@@ -119,8 +122,11 @@ export class DialogRelay {
     this.watch = undefined;
   }
 
-  /** A request other than INVITE, to be carried to `to`. */
-  request(to: Leg, request: InDialogRequest): void {
+  /**
+   * A request other than INVITE, to be carried to `to`.
+   * @param attempt that it came from, where a callee sends it before its answer
+   */
+  request(to: Leg, request: InDialogRequest, attempt?: Attempt): void {
     const { message } = request;
     if (!CROSSING.has(message.method)) {
       const local = Object.hasOwn(LOCAL_ANSWERS, message.method) ? LOCAL_ANSWERS[message.method] : undefined;
@@ -129,11 +135,14 @@ export class DialogRelay {
       return;
     }
     const kind: ExchangeKind = message.body.length > 0 ? 'update_offer' : 'update';
-    const exchange = message.method === 'UPDATE' ? this.#open(kind, to, request) : undefined;
+    const forks = this.#forks?.several === true ? this.#forks : undefined;
+    const callers = attempt === undefined ? request.fork : forks?.towardsCaller(attempt, request.fork);
+    const exchange = message.method === 'UPDATE' ? this.#open({ kind, to, fork: callers }, request) : undefined;
     if (exchange === null) return;
     const passed = this.#headers('request', message);
     const headers = message.method === 'NOTIFY' ? passed.map((field) => this.#named(field)) : passed;
-    const spec = { method: message.method, headers, ...contentOf(message) };
+    const fork = attempt === undefined ? forks?.towardsCallee(request.fork) : callers;
+    const spec = { method: message.method, headers, fork, ...contentOf(message) };
     to.request(spec, (outcome) => {
       this.#guard(() => {
         if (exchange !== undefined) this.#exchanges?.delete(exchange);
@@ -144,13 +153,12 @@ export class DialogRelay {
   }
 
   /** @returns null when it must not cross now, and its sender has been told so */
-  #open(kind: ExchangeKind, to: Leg, request: InDialogRequest | IncomingReinvite): Exchange<Leg> | null {
+  #open(exchange: Exchange<Leg>, request: InDialogRequest | IncomingReinvite): Exchange<Leg> | null {
     const exchanges = (this.#exchanges ??= new Set());
-    const verdict = verdictOf(exchanges, kind, to);
+    const verdict = verdictOf(exchanges, exchange);
     if (verdict === 'glare') request.respond(491);
     else if (verdict === 'later') this.defer(request);
     if (verdict !== 'cross') return null;
-    const exchange = { kind, to };
     exchanges.add(exchange);
     return exchange;
   }
@@ -162,10 +170,41 @@ export class DialogRelay {
   progress(attempt: Attempt, message: SignalMessage, required: boolean): ProgressSpec {
     const spec = this.response('progress', message);
     const across = isRelayed(attempt, message);
-    if (!across && !required) return spec;
+    const reliably = across || required;
+    const described = message.body.length > 0;
+    const binds = described || reliably;
+    if (binds) this.#forks ??= new Forks();
+    const fork = this.#forks?.take(attempt, binds, described);
+    if (fork !== undefined && described) this.#forks?.keep(fork, reliably ? {} : contentOf(message));
+    if (!reliably) return fork === undefined ? spec : { ...spec, fork };
+    const tag = attempt.leg?.remoteTag;
     const reliable = (prack: InDialogRequest): void =>
-      across ? this.#prack(attempt, message, prack) : this.#prackOfOurs(attempt, prack);
-    return { ...spec, reliable };
+      across ? this.#prack(attempt, message, prack) : this.#prackOfOurs(attempt, tag, prack);
+    return { ...spec, fork, reliable };
+  }
+
+  /**
+   * The callee's answer as the caller gets it: in the early dialog that is the callee's own, and with it the others end.
+   * @param early a session description that came before, in the caller's first early dialog
+   */
+  answer(attempt: Attempt, message: SignalMessage, early: Content): ResponseSpec {
+    const forks = this.#forks;
+    const fork = forks?.take(attempt, true, true);
+    this.#forks = undefined;
+    let content = contentOf(message);
+    // RFC 3261 §13.2.1: an answer that was only in an unreliable 18x must be in the 2xx, too.
+    if (content.body === undefined) content = fork === undefined ? early : (forks?.contentOf(fork) ?? content);
+    const spec = this.response('answer', message, content);
+    return fork === undefined ? spec : { ...spec, fork };
+  }
+
+  /**
+   * RFC 6228: 199 says that a fork of the callee's side has ended. Of use to a caller that knows it by itself and says so;
+   * to any other, whose only leg lives on, it would be news of nobody.
+   */
+  tellsEnd(attempt: Attempt, invite: SignalMessage): boolean {
+    const forks = this.#forks;
+    return forks?.several === true && forks.knows(attempt) && listsOption(invite, 'Supported', '199');
   }
 
   /** The caller's PRACK of a provisional that `attempt` sent reliably: RFC 3262 §5, with offer or answer as it came. */
@@ -173,7 +212,8 @@ export class DialogRelay {
     const { message } = prack;
     const spec = { headers: this.#headers('request', message), ...contentOf(message) };
     const { leg } = attempt;
-    const exchange = message.body.length > 0 && leg !== undefined ? this.#open('prack_offer', leg, prack) : null;
+    const asked = { kind: 'prack_offer', to: leg as Leg, fork: prack.fork } as const;
+    const exchange = message.body.length > 0 && leg !== undefined ? this.#open(asked, prack) : null;
     this.#pracked(attempt, progress, spec, (outcome) => {
       if (exchange !== null) this.#exchanges?.delete(exchange);
       if (outcome.kind === 'response')
@@ -192,10 +232,11 @@ export class DialogRelay {
    * The caller's PRACK of a provisional that the callee did not send reliably. An offer in it is news to the callee, which
    * learns it by UPDATE (RFC 3311 §5.1), and where that cannot be the session stays as it is.
    */
-  #prackOfOurs(attempt: Attempt, prack: InDialogRequest): void {
+  #prackOfOurs(attempt: Attempt, tag: string | undefined, prack: InDialogRequest): void {
     const { message } = prack;
     if (message.body.length === 0 || attempt.leg === undefined) return prack.respond(200);
-    const spec = { method: 'UPDATE', headers: this.#headers('request', message), ...contentOf(message) };
+    const fork = this.#forks?.several === true ? tag : undefined;
+    const spec = { method: 'UPDATE', headers: this.#headers('request', message), fork, ...contentOf(message) };
     attempt.leg.request(spec, (outcome) => {
       this.#guard(() => {
         const accepted = outcome.kind === 'response' && (outcome.message.status ?? 500) < 300;
@@ -216,7 +257,7 @@ export class DialogRelay {
 
   /** A re-INVITE of `from`, to be carried to `to`. */
   reinvite(from: Leg, to: Leg, incoming: IncomingReinvite): void {
-    const exchange = this.#open('invite', to, incoming);
+    const exchange = this.#open({ kind: 'invite', to }, incoming);
     if (exchange === null) return;
     const renegotiation: Renegotiation = { exchange, from, to, incoming, phase: 'asked', acknowledge: undefined };
     this.#renegotiation = renegotiation;

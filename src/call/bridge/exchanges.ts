@@ -61,12 +61,15 @@ export const EXCHANGE_TABLE: {
 export interface Exchange<Side> {
   readonly kind: ExchangeKind;
   readonly to: Side;
+  /** The caller's early dialog, where it has several: each has offers and answers of its own. */
+  readonly fork?: string | undefined;
 }
 
 /** The strictest word of all that is open. */
-export const verdictOf = <Side>(open: Iterable<Exchange<Side>>, kind: ExchangeKind, to: Side): Verdict => {
+export const verdictOf = <Side>(open: Iterable<Exchange<Side>>, { kind, to, fork }: Exchange<Side>): Verdict => {
   let verdict: Verdict = 'cross';
   for (const exchange of open) {
+    if (exchange.fork !== fork) continue;
     const [same, other] = EXCHANGE_TABLE[exchange.kind][kind];
     const word = exchange.to === to ? same : other;
     if (word === 'glare') return 'glare';

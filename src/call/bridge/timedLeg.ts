@@ -218,6 +218,7 @@ export abstract class TimedLeg implements Leg, LegEvents, LegTimerUser {
   #answering(request: InDialogRequest | IncomingReinvite, verdict: Verdict): InDialogRequest & IncomingReinvite {
     return {
       message: request.message,
+      fork: 'fork' in request ? request.fork : undefined,
       respond: (status, spec = {}) => {
         if (status < 200 || status >= 300) return request.respond(status, spec);
         this.describe(spec);

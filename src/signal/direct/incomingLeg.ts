@@ -1,4 +1,4 @@
-import type { IncomingInvite, IncomingInviteListener, IncomingRequest, SipRequest } from '../../sip/index.js';
+import type { Dialog, IncomingInvite, IncomingInviteListener, IncomingRequest, SipRequest } from '../../sip/index.js';
 import type {
   HeaderEntry,
   IncomingLeg,
@@ -26,8 +26,10 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
   #cancelled: SipRequest | undefined;
   #answered = false;
   #acknowledged = false;
-  /** Who is told of the PRACK of a reliable provisional, by its RSeq. */
-  #pracks: Map<number, (prack: InDialogRequest) => void> | undefined;
+  /** Who is told of the PRACK of a reliable provisional, by its fork and RSeq. */
+  #pracks: Map<string, (prack: InDialogRequest) => void> | undefined;
+  /** Early dialogs beside the first, until one of them all is answered. */
+  #forks: Map<string, Dialog> | undefined;
   /** BYE asked for before the ACK: RFC 3261 §15 lets a callee send it only afterwards. */
   #heldBye: { readonly headers: readonly HeaderEntry[] | undefined } | undefined;
 
@@ -59,10 +61,28 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
     const responded = this.#invite?.respond(status, toFields(spec), this.#reliable || reliable !== undefined);
     if (responded?.ok !== true) return;
     if (reliable !== undefined) {
-      (this.#pracks ??= new Map()).set(Number(responded.sent.header('RSeq')), reliable);
+      (this.#pracks ??= new Map()).set(`${spec.fork ?? ''} ${responded.sent.header('RSeq') ?? ''}`, reliable);
     }
     // RFC 3261 §12.1: from here on requests may come within the early dialog.
-    if (this.dialog === undefined) this.#enter();
+    if (spec.fork !== undefined) this.#enterFork(spec.fork);
+    else if (this.dialog === undefined) this.#enter();
+  }
+
+  #enterFork(name: string): void {
+    const forks = (this.#forks ??= new Map());
+    const dialog = this.#invite?.dialog;
+    if (dialog === undefined || forks.has(name)) return;
+    forks.set(name, dialog);
+    dialog.listener = this;
+  }
+
+  protected dialogOf(fork: string): Dialog | undefined {
+    return this.#forks?.get(fork);
+  }
+
+  protected forkOf(dialog: Dialog | undefined): string | undefined {
+    if (this.#forks !== undefined) for (const [name, one] of this.#forks) if (one === dialog) return name;
+    return undefined;
   }
 
   #enter(): void {
@@ -79,6 +99,7 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
     const responded = this.#invite?.respond(200, toFields(spec));
     if (responded?.ok !== true) return;
     this.#answered = true;
+    this.#forks = undefined;
     this.#enter();
   }
 
@@ -113,11 +134,12 @@ export class DirectIncomingLeg extends DirectLeg implements IncomingLeg, Incomin
   }
 
   onPrack(prack: IncomingRequest): void {
-    const rseq = Number.parseInt(prack.request.header('RAck') ?? '', 10);
-    const tell = this.#pracks?.get(rseq);
-    this.#pracks?.delete(rseq);
+    const fork = this.forkOf(prack.dialog);
+    const key = `${fork ?? ''} ${Number.parseInt(prack.request.header('RAck') ?? '', 10)}`;
+    const tell = this.#pracks?.get(key);
+    this.#pracks?.delete(key);
     if (tell === undefined || this.ended) prack.respond(200);
-    else tell(answerable(prack));
+    else tell(answerable(prack, fork));
   }
 
   onEngineLost(): void {

@@ -56,5 +56,5 @@ export const toFields = (spec: ResponseSpec): ResponseFields => {
         ? undefined
         : [...spec.headers]
       : [...(spec.headers ?? []), ['Content-Type', contentType]];
-  return { reason: spec.reason, headers, body: spec.body };
+  return { reason: spec.reason, headers, body: spec.body, fork: spec.fork };
 };

@@ -40,6 +40,8 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
   #invite: OutgoingInvite | undefined;
   /** RFC 3261 §22.1: the ACK carries the credentials of its INVITE. */
   #authorization: readonly HeaderEntry[] | undefined;
+  /** Early dialogs, where the callee has forked. */
+  #early: Map<string, Dialog> | undefined;
   #settled = false;
   #cancelled = false;
   /** Reliable provisionals that the application has yet to acknowledge, and the early dialog of each. */
@@ -109,6 +111,7 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
     if (dialog !== undefined) {
       // RFC 3261 §12.1: requests may come within it, and go to the latest of a fork's.
       if (told) {
+        if (this.dialog !== undefined && this.dialog !== dialog) this.#fork(this.dialog, dialog);
         this.dialog = dialog;
         dialog.listener = this;
       }
@@ -122,6 +125,19 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
       }
     }
     if (told) this.#sink.onProgress(this, message);
+  }
+
+  #fork(one: Dialog, other: Dialog): void {
+    const early = (this.#early ??= new Map<string, Dialog>());
+    early.set(one.remoteTag, one).set(other.remoteTag, other);
+  }
+
+  protected dialogOf(fork: string): Dialog | undefined {
+    return fork === this.dialog?.remoteTag ? this.dialog : this.#early?.get(fork);
+  }
+
+  protected forkOf(dialog: Dialog | undefined): string | undefined {
+    return this.#early === undefined ? undefined : dialog?.remoteTag;
   }
 
   prack(progress: SignalMessage, spec: ResponseSpec, done: (outcome: RequestOutcome) => void): void {
@@ -146,7 +162,7 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
       return;
     }
     this.#settled = true;
-    this.#spec = this.#launch = this.#invite = undefined;
+    this.#spec = this.#launch = this.#invite = this.#early = undefined;
     this.dialog = dialog;
     dialog.listener = this;
     this.#sink.onAnswered(this, new DirectMessage(response));

@@ -58,7 +58,7 @@ const receiveBye = (dialog: InviteDialog, call: IncomingRequestCall): void => {
   if (dialog.state === 'early') {
     // RFC 3261 §15.1.2: the caller may end an early dialog by BYE; its INVITE gets 487.
     call.respond(200);
-    if (pendingIn !== undefined && !pendingIn.isReinvite) pendingIn.cancelled(call.request);
+    if (pendingIn !== undefined && !pendingIn.isReinvite) pendingIn.byeInEarly(dialog, call.request);
     return;
   }
   if (listener === undefined) call.respond(200);

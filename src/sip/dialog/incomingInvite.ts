@@ -13,6 +13,7 @@ import { patienceMs } from '../transaction/timers.js';
 import type { Arrival } from '../transport/layer.js';
 import type { InviteDialog } from './dialog.js';
 import { wayBack } from './wayBack.js';
+import { EarlyForks, FIRST_FORK } from './earlyForks.js';
 import type { CoreHost } from './host.js';
 import { type IncomingRequestCall, buildResponse, tagFor } from './incomingRequest.js';
 import { ReliableProvisionals, parseRAck } from './reliable.js';
@@ -43,6 +44,8 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
   #deadline: Timer | undefined;
   #owed: Timer | undefined;
   #reliable: ReliableProvisionals | undefined;
+  /** Of an INVITE that is answered for several callees. */
+  #forks: EarlyForks | undefined;
 
   constructor(
     core: CoreHost,
@@ -61,8 +64,10 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
     transaction.user = this;
   }
 
-  /** Our To tag, the same in every answer, the one to a CANCEL included. */
+  /** Our To tag, the same in every answer but those of other forks; the answer to a CANCEL included. */
   get localTag(): string {
+    const first = this.#forks?.current === FIRST_FORK ? undefined : this.#forks?.first;
+    if (first !== undefined) return (first.tag ??= this.#core.newTag());
     return (this.#tag ??= this.#core.newTag());
   }
 
@@ -73,6 +78,11 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
 
   respond(status: number, fields: ResponseFields = {}, reliable = false): Responded {
     if (!this.open) return { ok: false, refusal: 'unknown_transaction' };
+    if (this.#forks !== undefined || fields.fork !== undefined) {
+      if (!this.#turn(status < 300 ? (fields.fork ?? FIRST_FORK) : FIRST_FORK, status)) {
+        return { ok: false, refusal: 'unknown_transaction' };
+      }
+    }
     const reliably = reliable && status > 100 && status < 200;
     if (reliably && !this.#callerSpeaks100rel()) return { ok: false, refusal: 'not_100rel' };
     if (status > 100) this.#tag ??= tagFor(this.#core, fields);
@@ -101,7 +111,8 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
       contact: status > 100 && status < 300,
     });
     if (reliably) {
-      const giveUp = (): void => this.#withdraw(504); // RFC 3262 §3: no PRACK in 64*T1, a 5xx
+      const name = this.#forks?.current ?? FIRST_FORK;
+      const giveUp = (): void => this.#unacknowledged(name);
       this.#reliable ??= new ReliableProvisionals(this.#core, this.#transaction, this.seq, giveUp);
       response.set('RSeq', String(this.#reliable.nextRSeq()));
       if (!response.headerList('Require').includes('100rel')) response.add('Require', '100rel');
@@ -118,9 +129,42 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
       dialog.confirm();
     }
     this.#close();
+    this.#forks?.endOthers();
     if (success) this.#awaitAck(data);
     this.#transaction.respond(status, data);
     if (!success && !this.isReinvite) this.dialog?.terminate('failed', undefined);
+  }
+
+  // ------------------------------------------------------------------ forks, RFC 3261 §12.1
+
+  /** What is said from here on is said in this early dialog. @returns false when it is lost */
+  #turn(name: string, status: number): boolean {
+    const forks = (this.#forks ??= new EarlyForks());
+    if (status < 300 && forks.isLost(name)) {
+      // Whoever answers there is wanted by nobody, and nobody else will: the others were withdrawn when it did.
+      if (status >= 200) {
+        this.#owed?.cancel();
+        this.#owed = this.#core.layer.clock.setTimer('fork_lost', 0, () => this.#withdraw(487));
+      }
+      return false;
+    }
+    if (name === forks.current) return true;
+    const next = forks.turn(name, { tag: this.#tag, dialog: this.dialog, reliable: this.#reliable });
+    this.#tag = next.tag;
+    this.dialog = next.dialog;
+    this.#reliable = next.reliable;
+    return true;
+  }
+
+  /** RFC 3262 §3: no PRACK in 64*T1, a 5xx; of one fork of several, only that one is lost. */
+  #unacknowledged(name: string): void {
+    if (this.#forks?.lose(name) !== true || this.#held !== undefined) this.#withdraw(504);
+  }
+
+  /** RFC 3261 §15: the caller's BYE within an early dialog ends that one, and with the last of them the INVITE. */
+  byeInEarly(dialog: InviteDialog, bye: SipRequest): void {
+    const forks = this.#forks;
+    if (forks?.lose(forks.nameOf(dialog)) !== true || this.#held !== undefined) this.cancelled(bye);
   }
 
   /**
@@ -242,14 +286,15 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
 
   /** @returns false when it acknowledges nothing that is pending. */
   prack(call: IncomingRequestCall): boolean {
-    const reliable = this.#reliable;
+    const ours = this.#forks === undefined || call.dialog === this.dialog;
+    const reliable = ours ? this.#reliable : this.#forks?.reliableOf(call.dialog);
     if (reliable === undefined || this.#ok !== undefined) return false;
-    if (!reliable.acknowledge(parseRAck(call.request.header('RAck')), this.#held !== undefined)) return false;
+    if (!reliable.acknowledge(parseRAck(call.request.header('RAck')), ours && this.#held !== undefined)) return false;
     const { listener } = this;
     if (listener?.onPrack === undefined) call.respond(200);
     else call.offer((prack: IncomingRequest) => listener.onPrack?.(prack));
     const held = this.#held;
-    if (held !== undefined && !reliable.blocksSuccess) {
+    if (ours && held !== undefined && !reliable.blocksSuccess) {
       this.#held = undefined;
       this.#sendFinal(held.status, held.data);
     }
@@ -261,7 +306,8 @@ export class IncomingInviteCall implements IncomingInvite, ServerInviteUser {
   #ensureDialog(): InviteDialog {
     if (this.dialog !== undefined) return this.dialog;
     const peerWay = this.symmetric ? wayBack(this.#arrival) : undefined;
-    const dialog = this.#core.newDialog(servedParts(this.request, this.#arrival, this.localTag, peerWay));
+    const tag = (this.#tag ??= this.#core.newTag());
+    const dialog = this.#core.newDialog(servedParts(this.request, this.#arrival, tag, peerWay));
     dialog.pendingIn = this;
     this.dialog = dialog;
     return dialog;
