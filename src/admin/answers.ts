@@ -1,4 +1,4 @@
-import type { TSchema } from 'typebox';
+import type { TSchema } from '../kernel/index.js';
 import { ErrorSchema } from './schemas.js';
 
 /** Statuses that carry the error shape; 401 and 403 always may. */

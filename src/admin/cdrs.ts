@@ -1,6 +1,6 @@
 /** Call records: searched by page, newest first, or one by its call. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../kernel/index.js';
 import type { QueryAnswer, RecordFilter, RecordQuery } from '../call/record/query/filter.js';
 import { answers } from './answers.js';
 import type { AdminDeps } from './deps.js';

@@ -1,6 +1,6 @@
 /** `POST /api/explain`: why a call goes where it goes. A call that nobody has made, or one that was. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Static } from 'typebox';
+import type { Static } from '../kernel/index.js';
 import { formatDecision } from '../call/routing/explain.js';
 import type { CallRequest, Decision } from '../call/routing/decision.js';
 import type { Explanation } from '../call/session/explanation.js';

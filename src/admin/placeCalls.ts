@@ -1,6 +1,6 @@
 /** Calls that an account places: somebody is called, and talks with a flow or a bot. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../kernel/index.js';
 import { checkFlow } from '../call/applets/catalogue.js';
 import type { FlowDocument } from '../call/flow/document.js';
 import { reason } from '../call/routing/reasons.js';

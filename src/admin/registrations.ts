@@ -1,6 +1,6 @@
 /** `/api/registrations`: who is registered where, and where this node is. */
 import type { FastifyInstance } from 'fastify';
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../kernel/index.js';
 import { answers } from './answers.js';
 import type { AdminDeps, ContactView } from './deps.js';
 import { ApiError } from './errors.js';

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import type { Static } from 'typebox';
+import type { Static } from '../kernel/index.js';
 import { redactedConfig } from '../config/index.js';
 import { answers } from './answers.js';
 import type { AdminDeps, LiveCallView } from './deps.js';

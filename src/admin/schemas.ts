@@ -1,5 +1,5 @@
 /** Shapes of requests and answers. */
-import { Type } from 'typebox';
+import { Type } from '../kernel/index.js';
 
 const text = (description: string, maxLength = 128) => Type.String({ description, maxLength });
 const orAbsent = (description: string) => Type.Optional(text(description));

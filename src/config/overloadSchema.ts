@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../kernel/index.js';
 
 /** `calls.overload`. */
 export const overload = Type.Object(

@@ -2,7 +2,7 @@
  * The one source of the configuration's shape: the type `Config`, validation, defaults, the environment and flag
  * names and config/tandem.schema.json all come from here. Every key has a default or is optional.
  */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../kernel/index.js';
 import { overload } from './overloadSchema.js';
 import { hostPort, milliseconds, section } from './schemaParts.js';
 import { sip } from './sipSchema.js';

@@ -1,4 +1,4 @@
-import { type TSchema, Type } from 'typebox';
+import { type TSchema, Type } from '../kernel/index.js';
 
 /** Forms that sections of the configuration share. */
 

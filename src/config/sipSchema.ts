@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../kernel/index.js';
 import { section } from './schemaParts.js';
 
 /** `sip`: listeners, what peers are told, bounds of the engine. */

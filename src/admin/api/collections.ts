@@ -1,5 +1,5 @@
 /** The types of resources as our API names them. */
-import type { TSchema } from 'typebox';
+import type { TSchema } from '../../kernel/index.js';
 import type { PhoneNumber, Resource } from '../../call/routing/resources.js';
 import { resourceKey } from '../../call/routing/schema.js';
 import {

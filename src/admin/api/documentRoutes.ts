@@ -1,11 +1,10 @@
 /** `/api/document`: the whole routing document, as files have it. */
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
-import { type TSchema, Type } from 'typebox';
 import type { Resource } from '../../call/routing/resources.js';
 import { DocumentSchema } from '../../call/routing/schema.js';
 import { type Directory, masked, resourcesOf } from '../../control/index.js';
-import { ok } from '../../kernel/index.js';
+import { ok, type TSchema, Type } from '../../kernel/index.js';
 import type { AdminDeps } from '../deps.js';
 import { ErrorSchema } from '../schemas.js';
 import { changeTo } from './documentBody.js';

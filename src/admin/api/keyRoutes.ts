@@ -1,10 +1,9 @@
 /** `/api/accounts/:sid/keys`: keys are made here, shown once, and kept as hashes. */
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { type Static, type TSchema, Type } from 'typebox';
 import type { Account, ApiKey } from '../../call/routing/resources.js';
 import { type Decided, type Directory, dateText } from '../../control/index.js';
-import { type Random, type Result, err, ok } from '../../kernel/index.js';
+import { err, ok, type Random, type Result, type Static, type TSchema, Type } from '../../kernel/index.js';
 import type { AdminDeps } from '../deps.js';
 import { ApiError, type ApiFault } from '../errors.js';
 import { mayUse } from '../principal.js';

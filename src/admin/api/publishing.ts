@@ -1,6 +1,5 @@
 /** What all routes that change the document have in common: author, If-Match, ETag, faults. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
 import {
   type Author,
   type ControlProblem,
@@ -9,7 +8,7 @@ import {
   isControlProblem,
   notOwned,
 } from '../../control/index.js';
-import { type Result, err } from '../../kernel/index.js';
+import { err, type Result, Type } from '../../kernel/index.js';
 import type { AdminDeps } from '../deps.js';
 import { ApiError, type ApiFault } from '../errors.js';
 import type { Principal } from '../principal.js';

@@ -1,10 +1,9 @@
 /** `/api/{accounts,carriers,trunks,numbers,network-groups,flows}`: each resource by itself. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { type Static, type TSchema, Type } from 'typebox';
 import type { Resource } from '../../call/routing/resources.js';
 import { resourceKey, validateResource } from '../../call/routing/schema.js';
 import { type Decided, type Directory, dateText, existing, masked, ownerOf, unmasked } from '../../control/index.js';
-import { type Result, err, ok } from '../../kernel/index.js';
+import { err, ok, type Result, type Static, type TSchema, Type } from '../../kernel/index.js';
 import type { AdminDeps } from '../deps.js';
 import { ApiError, type ApiFault } from '../errors.js';
 import { ErrorSchema } from '../schemas.js';

@@ -1,9 +1,8 @@
 /** `/api/revisions`: the history, transactions, differences, rollback. */
 import type { FastifyInstance } from 'fastify';
-import { type Static, type TSchema, Type } from 'typebox';
 import type { Resource, ResourceKey } from '../../call/routing/resources.js';
 import { maskedChange } from '../../control/index.js';
-import { ok } from '../../kernel/index.js';
+import { ok, type Static, type TSchema, Type } from '../../kernel/index.js';
 import type { AdminDeps } from '../deps.js';
 import { ErrorSchema } from '../schemas.js';
 import { collectionOf } from './collections.js';

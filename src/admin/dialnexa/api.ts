@@ -1,9 +1,8 @@
 /** What the routes of this API share: the account that asks, its numbers, and changes. */
 import type { FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
 import type { Account, Carrier, PhoneNumber } from '../../call/routing/resources.js';
 import { type Decided, type Directory, dateText, isControlProblem } from '../../control/index.js';
-import type { Result } from '../../kernel/index.js';
+import { type Result, Type } from '../../kernel/index.js';
 import type { AdminDeps } from '../deps.js';
 import { numberId } from '../exotel/data.js';
 import { NumberIds, numberWithId } from '../exotel/numberIds.js';

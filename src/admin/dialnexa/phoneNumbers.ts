@@ -1,11 +1,10 @@
 /** `/v1/organization-phone-numbers`: the account's numbers, and the agents that speak for them. */
 import type { FastifyInstance } from 'fastify';
-import { type Static, Type } from 'typebox';
 import { flowOfAgent } from '../../call/routing/agents.js';
 import type { AgentVersion, PhoneNumber, ResourceKey } from '../../call/routing/resources.js';
 import { AgentVersionSchema } from '../../call/routing/shapes.js';
 import type { Directory } from '../../control/index.js';
-import { err, ok } from '../../kernel/index.js';
+import { err, ok, type Static, Type } from '../../kernel/index.js';
 import { type NexaApi, type Outcome, answers, noSuchNumber, numberData } from './api.js';
 import { fault } from './faults.js';
 

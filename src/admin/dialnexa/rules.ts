@@ -1,6 +1,6 @@
 /** `/v1/phone-country-rules` and `/v1/phone-number-pricing`: what the account may call, and what it costs. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
+import { Type } from '../../kernel/index.js';
 import { countryOf, countryOfDigits } from '../../call/routing/countries.js';
 import type { Account } from '../../call/routing/resources.js';
 import { microsOf } from '../../call/record/rating.js';

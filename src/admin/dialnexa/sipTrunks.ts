@@ -1,13 +1,12 @@
 /** `POST /v1/organization-phone-numbers/sip-trunks`: a number that the account brings along, with its SIP provider. */
 import type { FastifyInstance } from 'fastify';
-import { type Static, Type } from 'typebox';
 import { type Endpoint, parseEndpoint } from '../../call/routing/endpoint.js';
 import { type Network, formatNetwork, parseNetwork } from '../../call/routing/ipAddress.js';
 import { contains } from '../../call/routing/lintAcl.js';
 import { isE164 } from '../../call/routing/numbers.js';
 import type { Carrier, IpRange, PhoneNumber, Resource, Trunk } from '../../call/routing/resources.js';
 import type { Directory } from '../../control/index.js';
-import { err, ok } from '../../kernel/index.js';
+import { err, ok, type Static, Type } from '../../kernel/index.js';
 import { type NexaApi, type Outcome, answers, numberData } from './api.js';
 import { NexaError, fault } from './faults.js';
 

@@ -1,6 +1,6 @@
 /** `GET /v1/Accounts/{sid}/ActiveStreams`: how many streams to bots run, as XML, in the manner of Exotel's first API. */
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
-import { Type } from 'typebox';
+import { Type } from '../../kernel/index.js';
 import { ApiError } from '../errors.js';
 import { mayUse } from '../principal.js';
 import type { ExotelDeps } from './api.js';

@@ -2,7 +2,7 @@
  * What a trunk has here and not at Exotel: fields of POST and PUT of trunks, and names of `/settings`. They are shown
  * only where they are set, so that a trunk of a client that knows nothing of them looks as it does at Exotel.
  */
-import { Type } from 'typebox';
+import { Type } from '../../kernel/index.js';
 import type { Trunk } from '../../call/routing/resources.js';
 import { TrunkSchema } from '../../call/routing/shapes.js';
 import { type Principal, hasScope } from '../principal.js';

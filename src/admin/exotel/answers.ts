@@ -1,5 +1,5 @@
 /** Shapes of answers, for the OpenAPI document. */
-import { type TSchema, Type } from 'typebox';
+import { type TSchema, Type } from '../../kernel/index.js';
 
 const ErrorDataSchema = Type.Object({
   code: Type.Integer({ description: 'Exotel: 1000 to 1011; ours: 1400 and up' }),

@@ -1,6 +1,6 @@
 /** `POST /v1/Accounts/{sid}/Calls/connect`: calls somebody, and runs a bot or a flow with whoever answers. */
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { type Static, type TSchema, Type } from 'typebox';
+import { type Static, type TSchema, Type } from '../../kernel/index.js';
 import type { FlowDocument } from '../../call/flow/document.js';
 import { reason } from '../../call/routing/reasons.js';
 import type { OriginateRefusal } from '../../call/session/originate/order.js';

@@ -1,7 +1,7 @@
 /** Schemas applied to what clients send; failures come as this API's faults. */
 import { Ajv, type ErrorObject } from 'ajv';
 import type { FastifyInstance } from 'fastify';
-import type { TSchema } from 'typebox';
+import type { TSchema } from '../../kernel/index.js';
 import { describeSchemaError, readablePath } from '../../call/routing/problems.js';
 import { ExotelError, type ExotelFault, badBody, echo, invalid, missing } from './faults.js';
 

@@ -1,5 +1,5 @@
 /** Fields of bodies and queries, with the sentence that is told when one is wrong. */
-import { Type } from 'typebox';
+import { Type } from '../../kernel/index.js';
 
 /** Printable, any script; no control characters. */
 export const friendlyName = Type.String({

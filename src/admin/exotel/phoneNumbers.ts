@@ -1,10 +1,9 @@
 /** `/trunks/{trunk_sid}/phone-numbers` and `/trunk-maps`: which numbers are a trunk's, and who answers them. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { type Static, Type } from 'typebox';
 import { normaliseNumber } from '../../call/routing/numbers.js';
 import type { Carrier, Flow, PhoneNumber, Trunk } from '../../call/routing/resources.js';
 import type { Directory } from '../../control/index.js';
-import { err, ok } from '../../kernel/index.js';
+import { err, ok, type Static, Type } from '../../kernel/index.js';
 import { oneChanged, oneRead, pageRead } from './answers.js';
 import { type ExotelApi, type Outcome, type Path, numberOf } from './api.js';
 import { numberData, trunkMapData, trunkPath } from './data.js';

@@ -1,8 +1,7 @@
 /** `/trunks/{trunk_sid}/settings`: `trunk_external_alias`, and the additions by their names. */
 import type { FastifyInstance } from 'fastify';
-import { type Static, Type } from 'typebox';
 import type { Trunk } from '../../call/routing/resources.js';
-import { err, ok } from '../../kernel/index.js';
+import { err, ok, type Static, Type } from '../../kernel/index.js';
 import type { Principal } from '../principal.js';
 import {
   ADDITION_NAMES,

@@ -1,9 +1,8 @@
 /** `/trunks`. */
 import type { FastifyInstance } from 'fastify';
-import { type Static, Type } from 'typebox';
 import type { Trunk } from '../../call/routing/resources.js';
 import { type Directory, removalOfTrunk } from '../../control/index.js';
-import { err, ok } from '../../kernel/index.js';
+import { err, ok, type Static, Type } from '../../kernel/index.js';
 import type { Principal } from '../principal.js';
 import { ADDITION_NAMES, additionFields, guarded, withAddition } from './additions.js';
 import { oneChanged, oneRead, pageRead } from './answers.js';

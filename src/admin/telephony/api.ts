@@ -1,9 +1,8 @@
 /** What the routes of `/api/telephony` share: the account that is meant, and the form of pages. */
 import type { FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
 import type { Account } from '../../call/routing/resources.js';
 import { type Directory, dateText } from '../../control/index.js';
-import { type Result, err, ok } from '../../kernel/index.js';
+import { err, ok, type Result, Type } from '../../kernel/index.js';
 import type { AdminDeps } from '../deps.js';
 import type { ApiFault } from '../errors.js';
 import { notFoundFault } from '../api/publishing.js';

@@ -1,10 +1,9 @@
 /** `/api/telephony/config` and `/providers`: an account's switches, and the carriers it may use. */
 import type { FastifyInstance } from 'fastify';
-import { type Static, Type } from 'typebox';
 import type { Account, Carrier, Rate, Resource } from '../../call/routing/resources.js';
 import { CarrierSchema } from '../../call/routing/shapes.js';
 import type { Directory } from '../../control/index.js';
-import { err, ok } from '../../kernel/index.js';
+import { err, ok, type Static, Type } from '../../kernel/index.js';
 import { publish, tagged } from '../api/publishing.js';
 import { answers } from '../answers.js';
 import type { AdminDeps } from '../deps.js';

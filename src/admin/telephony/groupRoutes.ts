@@ -1,12 +1,11 @@
 /** `/api/telephony/countries` and `/network-groups`: what may be called, what it costs, and the switches. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { type Static, Type } from 'typebox';
 import { countryOf } from '../../call/routing/countries.js';
 import type { Account, NetworkGroup, Resource } from '../../call/routing/resources.js';
 import { groupId } from '../../call/routing/semantics.js';
 import { NetworkGroupSchema } from '../../call/routing/shapes.js';
 import type { Directory } from '../../control/index.js';
-import { err, ok } from '../../kernel/index.js';
+import { err, ok, type Static, Type } from '../../kernel/index.js';
 import { notFoundFault, publish, tagged } from '../api/publishing.js';
 import { answers } from '../answers.js';
 import type { AdminDeps } from '../deps.js';

@@ -1,5 +1,5 @@
 /** What a flow says of a connect, and the plan that follows from it. */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../../kernel/index.js';
 import type { NodeRun, ReportProblem } from '../flow/applet.js';
 import { hasTemplate } from '../flow/template.js';
 import { type DialPlan, MAX_TARGETS, isCallerId, isDigits, targetOf } from './dialPlan.js';

@@ -2,7 +2,7 @@
  * Collects keys: prompt, barge-in, the two timeouts, finish key, retries. Gather and menu differ only in what they
  * take for an answer, which is `Asking.judge`.
  */
-import { Type } from 'typebox';
+import { Type } from '../../kernel/index.js';
 import { type NodeRun, type Outcome, exit, wait } from '../flow/applet.js';
 import type { FlowSource } from '../flow/effects.js';
 import type { FlowEvent } from '../flow/events.js';

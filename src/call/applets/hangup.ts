@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../kernel/index.js';
 import { defineApplet, wait } from '../flow/applet.js';
 
 /** Ends the call. */

@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../../kernel/index.js';
 import { defineApplet } from '../flow/applet.js';
 import { type Asking, KEY, ask, askingFields, collect } from './digits.js';
 import { labelOf, sourcesOf } from './sources.js';

@@ -1,7 +1,6 @@
 /** Programmable connect: a server says whom to call. Primary URL, then the fallback URL. */
 import { Ajv } from 'ajv';
-import { type Static, Type } from 'typebox';
-import { type Result, err, ok } from '../../kernel/index.js';
+import { err, ok, type Result, type Static, Type } from '../../kernel/index.js';
 import type { FlowSource } from '../flow/effects.js';
 import { type DialPlan, MAX_TARGETS, isCallerId, targetOf } from './dialPlan.js';
 

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../kernel/index.js';
 import { defineApplet, wait } from '../flow/applet.js';
 
 /** Q.850 causes of the rejections that people choose; others are 21, call rejected. */

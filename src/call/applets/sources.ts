@@ -1,5 +1,5 @@
 /** Sound as flows write it, and as effects carry it. */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../../kernel/index.js';
 import type { FlowSource } from '../flow/effects.js';
 
 const closed = { additionalProperties: false } as const;

@@ -1,5 +1,5 @@
 /** What voicebot and stream have in common: params, the effect, the report's words. */
-import { type Static, type TObject, Type } from 'typebox';
+import { type Static, type TObject, Type } from '../../kernel/index.js';
 import type { NodeRun, ReportProblem } from '../flow/applet.js';
 import type { StreamEffect } from '../flow/effects.js';
 import type { FlowStreamReport } from '../flow/events.js';

@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../kernel/index.js';
 import { type Outcome, defineApplet, exit, wait } from '../flow/applet.js';
 import { isTrue } from '../flow/values.js';
 

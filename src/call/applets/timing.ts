@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../../kernel/index.js';
 import { type Outcome, defineApplet, exit, wait } from '../flow/applet.js';
 import { type WallTime, dateText, isTimeZone, wallTimeIn } from './wallTime.js';
 

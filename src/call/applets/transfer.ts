@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../../kernel/index.js';
 import { type Outcome, defineApplet, exit, fail, wait } from '../flow/applet.js';
 
 const Params = Type.Object(

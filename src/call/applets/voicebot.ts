@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../../kernel/index.js';
 import { defineApplet, exit, fail, wait } from '../flow/applet.js';
 import type { NodeRun, Outcome } from '../flow/applet.js';
 import {

@@ -1,5 +1,5 @@
 /** What an applet is: a schema, exits, and behaviour as a small state machine over the flow's events. */
-import type { Static, TSchema } from 'typebox';
+import type { Static, TSchema } from '../../kernel/index.js';
 import type { FlowDocument } from './document.js';
 import type { FlowEffect, FlowSource, Party } from './effects.js';
 import type { FlowEvent } from './events.js';

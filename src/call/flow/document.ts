@@ -1,5 +1,5 @@
 /** The flow document: what people write, files hold and the API takes. */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../../kernel/index.js';
 
 const closed = { additionalProperties: false } as const;
 const NODE_ID = '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$';

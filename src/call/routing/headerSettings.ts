@@ -1,5 +1,5 @@
 /** `sip.headers` of trunks and carriers: what passes between this end and others, and how identities are told here. */
-import { Type } from 'typebox';
+import { Type } from '../../kernel/index.js';
 
 export type Crossing = 'pass' | 'strip';
 

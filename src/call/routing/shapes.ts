@@ -1,5 +1,5 @@
 /** JSON Schemas of the routing resources: one source for files, Redis and the API. */
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../../kernel/index.js';
 import { FlowDocumentSchema } from '../flow/document.js';
 import type { Account, Carrier, Flow, NetworkGroup, PhoneNumber, Trunk } from './resources.js';
 import { SipSettingsSchema } from './sipShape.js';

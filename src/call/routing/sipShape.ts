@@ -1,5 +1,5 @@
 /** JSON Schema of `sip` in trunks and carriers; what the keys mean: `SipSettings` in `resources.ts`. */
-import { Type } from 'typebox';
+import { Type } from '../../kernel/index.js';
 import { HeaderSettingsSchema } from './headerSettings.js';
 
 const closed = { additionalProperties: false } as const;
