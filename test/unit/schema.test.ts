@@ -57,7 +57,10 @@ t.test('what a schema describes has its type, and passes', (t) => {
   const wrong: Person = { name: 'Ada', role: 'queen', pets: [3] };
   // @ts-expect-error: pets are missing
   const lacking: Person = { name: 'Ada', role: 'clerk' };
-  t.same([least, most, wrong, lacking].map((person) => check(person)), [true, true, false, false]);
+  t.same(
+    [least, most, wrong, lacking].map((person) => check(person)),
+    [true, true, false, false],
+  );
   t.end();
 });
 
