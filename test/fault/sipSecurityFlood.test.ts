@@ -110,3 +110,53 @@ const flood = async (t: Test, unlisted: 'reject' | 'drop'): Promise<void> => {
 
 t.test('S9: a flood that is refused', (t) => flood(t, 'reject'));
 t.test('S9: a flood that is dropped', (t) => flood(t, 'drop'));
+
+const METHODS = ['INVITE', 'OPTIONS', 'REGISTER', 'MESSAGE', 'SUBSCRIBE', 'PUBLISH', 'REFER', 'INFO', 'NOTIFY'];
+
+for (const unlisted of ['reject', 'drop'] as const) {
+  t.test(`S9: of each method, ${unlisted}: one look-up a packet, and every counter exact`, async (t) => {
+    let listed = 0;
+    let parties = 0;
+    const rig = await EdgeRig.open({
+      ...{ address: '127.45.3.1', port: PORT, unlisted, routing: townRouting(PORTS) },
+      gate: (gate) => ({
+        unlisted: gate.unlisted,
+        isListed: (address) => (listed++, gate.isListed(address)),
+        isWorthARecord: (address, nowMs) => gate.isWorthARecord(address, nowMs),
+        sameParty: (address, known) => (parties++, gate.sameParty?.(address, known) === true),
+        stranger: (invite, address) => gate.stranger?.(invite, address),
+      }),
+    });
+    const pbx = await peerAt(TOWN.pbx, PORTS.pbx);
+    const scanner = await RawSocket.open('127.45.3.66');
+    t.teardown(async () => {
+      await rig.close();
+      await Promise.all([pbx.close(), scanner.close()]);
+    });
+    const fence = async (): Promise<void> => {
+      pbx.sendRequest('OPTIONS', { target: rig.hostPort });
+      await pbx.expect('200 OPTIONS');
+    };
+    await fence();
+    const before = { ...rig.counters(), listed };
+    const rounds = 20;
+    for (let round = 0; round < rounds; round++) {
+      METHODS.forEach((method, i) =>
+        scanner.send(packet(scanner, round * 100 + i).replaceAll('INVITE', method), rig.hostPort),
+      );
+      await fence();
+    }
+    const sent = rounds * METHODS.length;
+    const after = rig.counters();
+    t.equal(after.unlistedRefused - before.unlistedRefused, sent, 'all counted');
+    t.equal(listed - before.listed, sent + rounds, 'one look-up each');
+    t.equal(after.requestsIn - before.requestsIn, sent + rounds);
+    const answers = unlisted === 'drop' ? 0 : sent;
+    t.equal(after.responsesOut - before.responsesOut, answers + rounds, 'one answer each, or none');
+    while (scanner.received.length < answers) await scanner.next();
+    t.equal(scanner.received.length, answers);
+    t.equal(parties, 0, 'nobody was compared with anybody');
+    t.same([after.legs, after.dialogs, after.clientTransactions], [0, 0, 0], 'nothing lives');
+    t.ok(after.serverTransactions <= rounds + 1, "none but the customer's");
+  });
+}

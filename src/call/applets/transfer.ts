@@ -38,7 +38,7 @@ export const transfer = defineApplet({
     }
     const referId = run.newId('refer');
     const uri = run.url(params.refer ?? '');
-    if (!/^(?:sips?|tel):[^\s<>"]+$/i.test(uri)) return fail('refer_invalid', 'the target is no SIP or tel URI');
+    if (!/^(?:sips?|tel):[!#-;=?-~]+$/i.test(uri)) return fail('refer_invalid', 'the target is no SIP or tel URI');
     run.input('refer', uri);
     run.emit({ type: 'refer', referId, uri });
     return wait({ id: referId });

@@ -6,12 +6,15 @@
 const SPACE = 0x20;
 const DELETE = 0x7f;
 
+/** Text is octets. What is none leaves as its low octet, and is judged by that: U+010D would be a CR. */
+const isControl = (code: number): boolean => {
+  const octet = code & 0xff;
+  return octet < SPACE || octet === DELETE;
+};
+
 /** True when a byte of the text could end or corrupt a header line. */
 const hasControl = (text: string): boolean => {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code < SPACE || code === DELETE) return true;
-  }
+  for (let i = 0; i < text.length; i++) if (isControl(text.charCodeAt(i))) return true;
   return false;
 };
 
@@ -19,10 +22,7 @@ const hasControl = (text: string): boolean => {
 export const cleanText = (text: string): string => {
   if (!hasControl(text)) return text;
   let clean = '';
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    clean += code < SPACE || code === DELETE ? ' ' : text[i];
-  }
+  for (let i = 0; i < text.length; i++) clean += isControl(text.charCodeAt(i)) ? ' ' : text[i];
   return clean;
 };
 

@@ -20,8 +20,9 @@ export interface DialOrigin {
   readonly request: CallRequest;
 }
 
+/** Printable ASCII alone: no octet and no character beyond it may get into a start line or a header. */
 const SIP_URI =
-  /^sips?:(?:[^\s<>@"]{1,128}@)?(?:\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::\d{1,5})?(?:;[^\s<>"?]{1,128})?$/i;
+  /^sips?:(?:[!#-;=?A-~]{1,128}@)?(?:\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(?::\d{1,5})?(?:;[!#-;=@-~]{1,128})?$/i;
 
 /**
  * Decides one dial of a flow. Pure; the destinations of an accepted decision are to be tried in their order.

@@ -38,13 +38,22 @@ const ADDRESS_FIELDS: ReadonlySet<string> = new Set([
 
 export const isToken = (text: string): boolean => text.length <= 256 && isTokenText(text);
 
-/** True when the value can break out of its line. */
+/** True when the value can break out of its line. A character beyond 255 leaves as its low octet: U+010D as a CR. */
 export const breaksLine = (value: string): boolean => {
   for (let i = 0; i < value.length; i++) {
-    const code = value.charCodeAt(i);
-    if (code === 13 || code === 10 || code === 0) return true;
+    const octet = value.charCodeAt(i) & 0xff;
+    if (octet === 13 || octet === 10 || octet === 0) return true;
   }
   return false;
+};
+
+/** False for text that would end a URI early, on its line or between angle brackets: RFC 3261 §25.1 has none of it. */
+export const staysUri = (uri: string): boolean => {
+  for (let i = 0; i < uri.length; i++) {
+    const code = uri.charCodeAt(i);
+    if (code <= 0x20 || code === 0x22 || code === 0x3c || code === 0x3e || code === 0x7f || code > 0xff) return false;
+  }
+  return true;
 };
 
 /**

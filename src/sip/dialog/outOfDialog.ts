@@ -4,7 +4,7 @@ import { SipRequest } from '../message/message.js';
 import { param, parseNameAddr } from '../message/nameAddr.js';
 import { parseUri } from '../message/uri.js';
 import type { Listener, Way } from '../transport/hop.js';
-import { addUserFields, breaksLine, replaceLocalhost, setBody } from './fields.js';
+import { addUserFields, breaksLine, replaceLocalhost, setBody, staysUri } from './fields.js';
 import { isNumericHost } from '../locate/nextHop.js';
 import type { CoreHost } from './host.js';
 import { routeUri } from './routeSet.js';
@@ -28,7 +28,7 @@ export const buildOutOfDialog = (core: CoreHost, spec: RequestSpec, invite: bool
     return refuse('invalid_header', `${spec.method} is no request of its own`);
   }
   const uri = parseUri(spec.uri);
-  if (uri === undefined || breaksLine(spec.uri)) return refuse('invalid_uri', `not a URI: ${spec.uri}`);
+  if (uri === undefined || !staysUri(spec.uri)) return refuse('invalid_uri', `not a URI: ${spec.uri}`);
   const course = spec.flow === undefined ? courseOf(core, spec) : courseOver(core, spec.flow);
   if ('refusal' in course) return course;
   const { listener } = course;
