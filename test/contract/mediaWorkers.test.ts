@@ -14,7 +14,7 @@ import {
   spawnThread,
 } from '../../src/media/index.js';
 import { EventLog } from './media/events.js';
-import { RtpPeer, amplitudeAt, sine } from './media/peer.js';
+import { RtpPeer, usualAmplitude, sine } from './media/peer.js';
 
 const entry = new URL('../../src/cli/mediaWorker.js', import.meta.url);
 
@@ -101,8 +101,8 @@ t.test('calls of two workers are bridged past the main thread', async (t) => {
   b.pointAt(other.sdp);
   one.endpoint.bridge(other.endpoint);
   await Promise.all([a.say(sine(440, 8000)), b.say(sine(900, 8000))]);
-  t.ok(amplitudeAt(b.audio().subarray(-6400, -1600), 440) > 9000);
-  t.ok(amplitudeAt(a.audio().subarray(-6400, -1600), 900) > 9000);
+  t.ok(usualAmplitude(b.audio().subarray(-6400, -1600), 440) > 9000);
+  t.ok(usualAmplitude(a.audio().subarray(-6400, -1600), 900) > 9000);
   await a.press(3);
   await b.until(() => b.heard.some((packet) => packet.payloadType === 101 && packet.payload[0] === 3));
   await other.endpoint.close();
@@ -162,7 +162,7 @@ t.test('two endpoints talk SRTP with each other', async (t) => {
   t.match(await called.events.next('dtmf'), { digit: '9' });
   const wav = parseWav(await readFile(path));
   if (!wav.ok) return t.fail(wav.error);
-  t.ok(amplitudeAt(wavSamples(wav.value).subarray(1600), 440) > 10_000);
+  t.ok(usualAmplitude(wavSamples(wav.value).subarray(1600), 440) > 10_000);
   t.match(await called.endpoint.quality(), { packetsLost: 0, packetsRejected: 0 });
 });
 
@@ -180,7 +180,7 @@ t.test('a caller hears itself through an echo bot, and the bot hears the keys', 
   const streamId = endpoint.startStream(stream('ws://127.0.41.15:20900/bot'));
   t.match(await events.next('streamStarted'), { id: streamId });
   await peer.say(sine(440, 8000));
-  t.ok(amplitudeAt(peer.audio().subarray(-6400, -1600), 440) > 9000, '440 Hz in, 440 Hz out');
+  t.ok(usualAmplitude(peer.audio().subarray(-6400, -1600), 440) > 9000, '440 Hz in, 440 Hz out');
   await peer.press(4);
   await events.next('dtmf');
   endpoint.injectDtmf('6', 100);
@@ -242,10 +242,12 @@ t.test('16 kHz all the way: a linear leg, a 16 kHz bot, and nothing narrow in be
   }, 20);
   t.teardown(() => clearInterval(beat));
   const isLoud = (payload: Buffer) => Math.abs(payload.readInt16BE(0)) + Math.abs(payload.readInt16BE(2)) > 4000;
-  await peer.until(() => peer.heard.filter(({ payload }) => payload.length === 640 && isLoud(payload)).length > 20);
-  const { payload } = peer.heard.at(-1) ?? { payload: Buffer.alloc(0) };
-  const pcm = Int16Array.from({ length: 320 }, (_, i) => payload.readInt16BE(i * 2));
+  const loud = (): Buffer[] =>
+    peer.heard.flatMap(({ payload }) => (payload.length === 640 && isLoud(payload) ? [payload] : []));
+  await peer.until(() => loud().length > 20);
+  const heard = Buffer.concat(loud());
+  const pcm = Int16Array.from({ length: heard.length / 2 }, (_, i) => heard.readInt16BE(i * 2));
   // Sampled at 16 kHz, seen as 8 kHz: 6 kHz lies at 3 kHz there.
-  t.ok(amplitudeAt(pcm, 3000) > 9000, '6 kHz in, 6 kHz out');
+  t.ok(usualAmplitude(pcm, 3000) > 9000, '6 kHz in, 6 kHz out');
   t.match(await endpoint.quality(), { codec: 'L16/16000' });
 });

@@ -16,17 +16,24 @@ import { writeRtp } from '../../src/media/rtp/packet.js';
 import { writeRtcp } from '../../src/media/rtp/rtcp.js';
 import { SrtpContext, newCrypto, parseCrypto, printCrypto } from '../../src/media/rtp/srtp.js';
 import { EventLog } from '../contract/media/events.js';
-import { RtpPeer, amplitudeAt, sine } from '../contract/media/peer.js';
+import { RtpPeer, greatestAmplitude, sine, usualAmplitude } from '../contract/media/peer.js';
 
 const NET = '127.0.63';
 const SPRAYED = 10_000;
+/** Packets of the peer, 20 ms each, among which the forged ones come. */
+const SPOKEN = 120;
 /** What the peer says, and what others say. */
 const VOICE_HZ = 440;
 const FOREIGN_HZ = 1200;
+const FOREIGN_AMPLITUDE = 16_000;
+/** What one frame of it would give. A gap in the voice gives a few hundred. */
+const ONE_FRAME = (FOREIGN_AMPLITUDE * 2) / 5;
+/** Datagrams that a socket's buffer holds in any case: more wait until the engine has seen some. */
+const MOST_ON_THEIR_WAY = 150;
 const entry = new URL('../../src/cli/mediaWorker.js', import.meta.url);
 
 const foreign = new Uint8Array(160);
-encodeMulaw(sine(FOREIGN_HZ, 160, 0, 16_000), foreign);
+encodeMulaw(sine(FOREIGN_HZ, 160, 0, FOREIGN_AMPLITUDE), foreign);
 
 /** One datagram of an attacker, who has seen everything: it numbers its packets as the peer does. */
 const forged = (ssrc: number, sequence: number, payloadType = 0): Buffer => {
@@ -67,6 +74,7 @@ class Crowd {
   async spray(endpoint: MediaEndpoint, target: Target, ssrc: number): Promise<void> {
     const until = (await endpoint.quality()).packetsRejected + SPRAYED;
     let sequence = 65_400;
+    let refused = until - SPRAYED;
     for (let round = 0; round < 1000; round++) {
       for (const socket of this.#sockets) {
         for (let i = 0; i < 8; i++) socket.send(forged(ssrc, sequence++), target.port, target.address);
@@ -76,7 +84,12 @@ class Crowd {
         socket.send(forgedBye(ssrc), target.port, target.address);
       }
       await new Promise((resolve) => setImmediate(resolve));
-      if (round % 10 === 9 && (await endpoint.quality()).packetsRejected >= until) return;
+      // Not faster than it is refused: what the system drops is nobody's in particular.
+      const before = refused;
+      for (let tries = 0; tries < 20 && refused === before; tries++) {
+        refused = (await endpoint.quality()).packetsRejected;
+      }
+      if (refused >= until) return;
     }
     throw new Error('the spray did not arrive');
   }
@@ -120,7 +133,8 @@ const crowdPlaces = (peer: RtpPeer): (readonly [string, number])[] => [
 
 /** The voice is there, and nothing foreign is. */
 const heardOnly = (t: Test, pcm: Int16Array, where: string): void => {
-  t.ok(amplitudeAt(pcm, FOREIGN_HZ) < 60, `${where}: nothing foreign (${amplitudeAt(pcm, FOREIGN_HZ).toFixed(0)})`);
+  const foreignest = greatestAmplitude(pcm, FOREIGN_HZ);
+  t.ok(foreignest < ONE_FRAME / 4, `${where}: nothing foreign (${foreignest.toFixed(0)})`);
 };
 
 const wavOf = async (path: string): Promise<Int16Array> => {
@@ -161,7 +175,7 @@ const sprayed = async (t: Test, options: { ports: number; spec: Partial<Endpoint
   await crowd.spray(a.endpoint, peer.target, peer.ssrc);
   await voice;
   const heard = callee.audio(from);
-  t.ok(amplitudeAt(heard.subarray(2400, 10_400), VOICE_HZ) > 4000, 'the peer is heard all the same');
+  t.ok(usualAmplitude(heard.subarray(2400, 10_400), VOICE_HZ) > 4000, 'the peer is heard all the same');
   heardOnly(t, heard, 'while the peer spoke');
   t.ok(peer.heard.length > 0, 'and hears us');
   const quality = await a.endpoint.quality();
@@ -215,18 +229,22 @@ t.test('SRTP: wrong tags and repeated packets are dropped, and end nothing', asy
   };
   const startMs = performance.now();
   let bad = 0;
-  for (let sequence = 1; sequence <= 60; sequence++) {
+  let seen = 0;
+  const look = (): Promise<unknown> =>
+    a.endpoint.quality().then((now) => (seen = now.packetsRejected + now.packetsReceived));
+  for (let sequence = 1; sequence <= SPOKEN; sequence++) {
     const voice = new Uint8Array(160);
     encodeMulaw(sine(VOICE_HZ, 160, sequence * 160), voice);
     const good = seal(mine, voice, sequence);
     rtp.send(good, port, `${NET}.1`);
-    for (let i = 0; i < 170; i++, bad++) {
+    for (let i = 0; i < 85; i++, bad++) {
       const wrong = i % 3 === 0 ? seal(strangers, foreign, sequence + 1) : Buffer.from(good);
       // A changed octet, an other key, the same again.
       if (i % 3 === 1) wrong[20 + (i % 100)] = (wrong[20 + (i % 100)] ?? 0) ^ 0x40;
       rtp.send(wrong, port, `${NET}.1`);
       if (i % 10 === 0) rtcp.send(forgedBye(99), port + 1, `${NET}.1`);
     }
+    for (let tries = 0; tries < 20 && bad + sequence - seen > MOST_ON_THEIR_WAY; tries++) await look();
     const waitMs = startMs + sequence * 20 - performance.now();
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, waitMs)));
   }
@@ -235,10 +253,13 @@ t.test('SRTP: wrong tags and repeated packets are dropped, and end nothing', asy
   await a.events.next('recordEnded');
   const quality = await a.endpoint.quality();
   t.ok(quality.packetsRejected > SPRAYED / 2, `${quality.packetsRejected} refused`);
-  t.ok(quality.packetsReceived <= 60, `${quality.packetsReceived} taken of the 60 that were the peer's`);
+  t.ok(
+    quality.packetsReceived <= SPOKEN && quality.packetsReceived > 0.8 * SPOKEN,
+    `${quality.packetsReceived} taken of the ${SPOKEN} that were the peer's`,
+  );
   const pcm = await wavOf(path);
   heardOnly(t, pcm, 'in the recording');
-  t.ok(amplitudeAt(pcm.subarray(2400, 7200), VOICE_HZ) > 5000, 'the voice is');
+  t.ok(usualAmplitude(pcm.subarray(2400, 16_000), VOICE_HZ) > 5000, 'the voice is');
   t.same([a.events.count('failed'), a.events.count('mediaTimeout')], [0, 0]);
   t.match(await a.endpoint.answerOffer(offer), { ok: true }, 'the call is up');
 });

@@ -215,7 +215,7 @@ function directMedia(t: Test, record: CallRecord): void {
 function descriptionsIn(trace: string, callId: string): string[] {
   const messages = trace.split(/^(?=(?:[A-Z]+ sips?:\S+ SIP\/2\.0|SIP\/2\.0 \d{3}))/m);
   return messages
-    .filter((text) => new RegExp(`^(?:Call-ID|i): ${callId}\\b`, 'm').test(text))
+    .filter((text) => /^(?:Call-ID|i): *(\S+)/m.exec(text)?.[1] === callId)
     .flatMap((text) => /^c=IN IP4 (\S+)/m.exec(text)?.[1] ?? []);
 }
 

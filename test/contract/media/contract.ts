@@ -5,7 +5,7 @@ import t, { type Test } from 'tap';
 import { parseWav, wavHeader, wavSamples } from '../../../src/media/codec/wav.js';
 import type { EndpointSpec, MediaEndpoint, MediaPort } from '../../../src/media/index.js';
 import { EventLog } from './events.js';
-import { RtpPeer, amplitudeAt, sine } from './peer.js';
+import { RtpPeer, amplitudeAt, greatestAmplitude, sine, usualAmplitude } from './peer.js';
 
 export interface ContractOptions {
   /** A started engine, and how to look whether it holds anything. */
@@ -31,6 +31,9 @@ interface Call {
   readonly events: EventLog;
   readonly answer: Buffer;
 }
+
+/** Packets over which their pace is taken. */
+const PACE = 20;
 
 const wavFile = (pcm: Int16Array, sampleRate: number): Buffer =>
   Buffer.concat([
@@ -113,8 +116,8 @@ function hearing(t: Test, { folder, call, network, cannot }: Cases): void {
     t.equal(wav.value.sampleRate, 8000);
     t.ok(Math.abs(wav.value.durationMs - ended.durationMs) < 1, 'as long as it says');
     const pcm = wavSamples(wav.value);
-    t.ok(amplitudeAt(pcm.subarray(1600, 6400), 440) > 6000, 'the tone is there');
-    t.ok(amplitudeAt(pcm.subarray(1600, 6400), 600) < 200, 'and nothing else');
+    t.ok(usualAmplitude(pcm.subarray(1600, 6400), 440) > 6000, 'the tone is there');
+    t.ok(usualAmplitude(pcm.subarray(1600, 6400), 600) < 200, 'and nothing else');
   });
 
   t.test('a stereo recording has the peer left and what it hears right, and ends by length', async (t) => {
@@ -138,7 +141,7 @@ function hearing(t: Test, { folder, call, network, cannot }: Cases): void {
     const left = samples.filter((_, i) => i % 2 === 0).subarray(1600);
     const right = samples.filter((_, i) => i % 2 === 1).subarray(1600);
     const clear = (channel: Int16Array, own: number, other: number): void => {
-      const [heard, foreign] = [amplitudeAt(channel, own), amplitudeAt(channel, other)];
+      const [heard, foreign] = [usualAmplitude(channel, own), usualAmplitude(channel, other)];
       t.ok(heard > 6000 && foreign < heard / 15, `${own} Hz ${heard.toFixed(0)}, ${other} Hz ${foreign.toFixed(0)}`);
     };
     clear(left, 440, 600);
@@ -215,9 +218,9 @@ function speaking(t: Test, { folder, call }: Cases): void {
       if (((before.sequence + 1) & 0xffff) !== packet.sequence) t.fail('sequence number out of step');
       if ((before.timestamp + 160) >>> 0 !== packet.timestamp) t.fail('timestamp out of step');
     }
-    const [first, last] = [packets[0], packets.at(-1)];
-    if (first === undefined || last === undefined) return t.fail('no packets');
-    const perSecond = ((packets.length - 1) * 1000) / (last.atMs - first.atMs);
+    // The middle one of many: where the machine was busy they come late, and then fast.
+    const rates = packets.slice(PACE).map(({ atMs }, i) => (PACE * 1000) / (atMs - (packets[i]?.atMs ?? 0)));
+    const perSecond = rates.sort((a, b) => a - b)[rates.length >> 1] ?? 0;
     t.ok(Math.abs(perSecond - 50) < 2, `${perSecond.toFixed(1)} packets a second`);
     t.equal(new Set(packets.map((packet) => packet.ssrc)).size, 1);
     const pcm = peer.audio(from);
@@ -316,6 +319,8 @@ function renegotiating(t: Test, { call, port, newPeer }: Cases): void {
     t.ok(held.ok && /a=inactive/.test(held.sdp.toString()));
     const version = (sdp: Buffer) => Number(/^o=\S+ \d+ (\d+)/m.exec(sdp.toString())?.[1]);
     t.equal(held.ok && version(held.sdp), version(answer) + 1);
+    // What the system has already is on its way to us, however long we were kept from reading it.
+    for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
     const from = peer.heard.length;
     await new Promise((resolve) => setTimeout(resolve, 200));
     t.ok(peer.heard.length - from <= 1, 'silence on the wire');
@@ -392,8 +397,8 @@ function bridging(t: Test, { folder, call, port, newPeer }: Cases): void {
     a.endpoint.bridge(b.endpoint);
     await Promise.all([a.peer.say(sine(440, 8000)), b.peer.say(sine(900, 8000))]);
     const tail = (peer: RtpPeer) => peer.audio().subarray(-6400, -1600);
-    t.ok(amplitudeAt(tail(b.peer), 440) > 6000 && amplitudeAt(tail(b.peer), 900) < 300);
-    t.ok(amplitudeAt(tail(a.peer), 900) > 6000 && amplitudeAt(tail(a.peer), 440) < 300);
+    t.ok(usualAmplitude(tail(b.peer), 440) > 6000 && usualAmplitude(tail(b.peer), 900) < 300);
+    t.ok(usualAmplitude(tail(a.peer), 900) > 6000 && usualAmplitude(tail(a.peer), 440) < 300);
     t.ok(b.peer.heard.every((packet) => packet.payloadType === 8));
     await a.peer.press(7);
     await b.peer.until(() => b.peer.heard.some((packet) => packet.payloadType === 96 && packet.payload[0] === 7));
@@ -405,13 +410,13 @@ function bridging(t: Test, { folder, call, port, newPeer }: Cases): void {
     await a.events.next('recordEnded');
     const wav = parseWav(await readFile(path));
     if (!wav.ok) return t.fail(wav.error);
-    t.ok(amplitudeAt(wavSamples(wav.value).subarray(1600), 440) > 4000, 'both sides are in the recording');
-    t.ok(amplitudeAt(wavSamples(wav.value).subarray(1600), 900) > 4000);
+    t.ok(usualAmplitude(wavSamples(wav.value).subarray(1600), 440) > 4000, 'both sides are in the recording');
+    t.ok(usualAmplitude(wavSamples(wav.value).subarray(1600), 900) > 4000);
     a.endpoint.unbridge();
     await a.peer.next(10);
     const from = a.peer.heard.length;
     await b.peer.say(sine(900, 3200));
-    t.ok(amplitudeAt(a.peer.audio(from), 900) < 50, 'apart again');
+    t.ok(greatestAmplitude(a.peer.audio(from), 900) < 50, 'apart again');
   });
 
   t.test('the bridge goes with either end', async (t) => {
@@ -448,7 +453,8 @@ function ending(t: Test, { folder, call, port }: Cases): void {
     t.equal(quality.packetsReceived, 50);
     t.equal(quality.packetsLost, 0);
     t.equal(quality.codec, 'PCMU');
-    t.ok(quality.packetsSent >= 45);
+    await peer.until(() => peer.heard.length >= quality.packetsSent);
+    t.ok(quality.packetsSent >= 0.9 * peer.heard.length, `${quality.packetsSent} sent, ${peer.heard.length} heard`);
     t.ok(quality.mos > 4);
     const told = events.told.length;
     endpoint.play({ sources: [{ kind: 'silence', durationMs: 1 }] });

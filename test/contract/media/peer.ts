@@ -32,6 +32,30 @@ export const amplitudeAt = (pcm: Int16Array, hz: number): number => {
   return (2 * Math.hypot(re, im)) / Math.max(1, pcm.length);
 };
 
+/** 50 ms: in so many samples, tones of different multiples of 20 Hz have nothing of one another. */
+const STRETCH = 400;
+
+/** Amplitudes of `hz` in stretches of 50 ms, each half over the last, least first. */
+const amplitudesAt = (pcm: Int16Array, hz: number): number[] => {
+  const found: number[] = [];
+  for (let at = 0; at + STRETCH <= pcm.length; at += STRETCH / 2) {
+    found.push(amplitudeAt(pcm.subarray(at, at + STRETCH), hz));
+  }
+  return found.sort((a, b) => a - b);
+};
+
+/**
+ * Amplitude of `hz` in the middle one of all stretches: frames that a busy machine brought too late spoil the stretches
+ * that they lie in, and shift the phase of what follows, but not this.
+ */
+export const usualAmplitude = (pcm: Int16Array, hz: number): number => {
+  const found = amplitudesAt(pcm, hz);
+  return found[found.length >> 1] ?? 0;
+};
+
+/** Amplitude of `hz` in the stretch that has most of it: one frame of a tone gives two fifths of its amplitude. */
+export const greatestAmplitude = (pcm: Int16Array, hz: number): number => amplitudesAt(pcm, hz).at(-1) ?? 0;
+
 /** One end of a telephone call without SIP: a bare RTP socket. */
 export class RtpPeer {
   readonly heard: Heard[] = [];
