@@ -8,3 +8,21 @@ export { TandemError, type TandemErrorOptions } from './errors.js';
 export { EventChannel } from './events.js';
 export { type LoadProbe, SystemLoadProbe } from './loadProbe.js';
 export { type SchemaOptions, type Static, type TObject, type TOptional, type TSchema, Type } from './schema.js';
+export type {
+  DatagramSink,
+  DatagramSocket,
+  NameResolver,
+  NamingRecord,
+  Network,
+  RecordsOutcome,
+  ResolveOutcome,
+  ServiceRecord,
+  SocketAddress,
+  StreamConnection,
+  StreamDial,
+  StreamListener,
+  StreamProtocol,
+  StreamSink,
+} from './networkPorts.js';
+export { type MayConnect, numericHostRefused, permittedLookup } from './permittedAddress.js';
+export { type SchemaCheck, type SchemaError, compileEarly, schemaChecks } from './schemaCheck.js';

@@ -1,8 +1,7 @@
 import { lookup as systemLookup } from 'node:dns';
-import { type IncomingMessage, type RequestOptions, request as httpRequest } from 'node:http';
+import { type IncomingMessage, request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { isIP } from 'node:net';
-import type { Clock } from '../kernel/index.js';
+import { type Clock, type MayConnect, numericHostRefused, permittedLookup } from '../kernel/index.js';
 
 export interface HttpAsk {
   readonly method: 'GET' | 'POST';
@@ -27,11 +26,9 @@ export type HttpAnswer =
 export interface HttpClientOptions {
   readonly clock: Clock;
   /** May a connection be made to this numeric address? Asked with the address that is then used. */
-  readonly mayConnect: (address: string) => boolean;
+  readonly mayConnect: MayConnect;
   readonly userAgent: string;
 }
-
-type LookupFunction = NonNullable<RequestOptions['lookup']>;
 
 /**
  * Asks web servers whose URLs tenants chose. Redirections are answers, not followed; the address that was checked is the
@@ -39,12 +36,10 @@ type LookupFunction = NonNullable<RequestOptions['lookup']>;
  */
 export class HttpClient {
   readonly #options: HttpClientOptions;
-  readonly #lookup: LookupFunction;
   readonly #running = new Set<{ cancel(): void }>();
 
   constructor(options: HttpClientOptions) {
     this.#options = options;
-    this.#lookup = guarded(options.mayConnect);
   }
 
   /** Answers once, never within the call, and not at all after `cancel`. */
@@ -88,9 +83,7 @@ export class HttpClient {
       return 'the URL cannot be parsed';
     }
     if (url.protocol !== 'http:' && url.protocol !== 'https:') return `the URL begins with ${url.protocol}`;
-    // A numeric host is not looked up. The URL parser has brought decimal, octal and hexadecimal forms into the usual one.
-    const host = url.hostname.replace(/^\[|\]$/g, '');
-    if (isIP(host) > 0 && !this.#options.mayConnect(host)) return 'not a permitted address';
+    if (numericHostRefused(url, this.#options.mayConnect)) return 'not a permitted address';
     for (const [name, value] of ask.query) url.searchParams.append(name, value);
     url.hash = '';
     return url;
@@ -98,7 +91,7 @@ export class HttpClient {
 
   /** @returns what ends it */
   #send(ask: HttpAsk, url: URL, finish: (answer: HttpAnswer) => void): () => void {
-    const { clock, userAgent } = this.#options;
+    const { clock, mayConnect, userAgent } = this.#options;
     const headers: Record<string, string> = { 'User-Agent': userAgent, Accept: '*/*' };
     for (const [name, value] of ask.headers) headers[name] = value;
     const auth = url.username === '' ? {} : { auth: `${decoded(url.username)}:${decoded(url.password)}` };
@@ -107,7 +100,8 @@ export class HttpClient {
     const fail = (error: Error): void => finish({ ok: false, reason: error.message });
     try {
       // No agent: a kept connection would outlive the check of its address.
-      const options = { method: ask.method, headers, lookup: this.#lookup, agent: false, ...auth } as const;
+      const lookup = permittedLookup(systemLookup, mayConnect);
+      const options = { method: ask.method, headers, lookup, agent: false, ...auth } as const;
       const request = send(url, options, (response) => read(response, ask, finish));
       request.on('error', fail);
       if (ask.method === 'POST') request.setHeader('Content-Length', ask.body?.length ?? 0);
@@ -140,20 +134,6 @@ function read(response: IncomingMessage, ask: HttpAsk, finish: (answer: HttpAnsw
   response.on('error', (error) => finish({ ok: false, reason: error.message }));
   response.on('aborted', () => finish({ ok: false, reason: 'the connection was cut within the answer' }));
 }
-
-const guarded =
-  (mayConnect: (address: string) => boolean): LookupFunction =>
-  (host, options, answer) => {
-    systemLookup(host, { ...options, all: true }, (error, addresses) => {
-      if (error !== null) return answer(error, '', 0);
-      const permitted = addresses.filter((one) => mayConnect(one.address));
-      const first = permitted[0];
-      if (first === undefined) {
-        answer(Object.assign(new Error(`${host} is not a permitted address`), { code: 'EACCES' }), '', 0);
-      } else if (options.all === true) answer(null, permitted);
-      else answer(null, first.address, first.family);
-    });
-  };
 
 const decoded = (text: string): string => {
   try {

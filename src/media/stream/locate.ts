@@ -1,7 +1,8 @@
+import { lookup as systemLookup } from 'node:dns';
 import { get as httpGet, type IncomingMessage } from 'node:http';
 import { get as httpsGet } from 'node:https';
+import { numericHostRefused, permittedLookup } from '../../kernel/index.js';
 import { parseJson, textOf } from './dialect.js';
-import { guardedLookup, numericHostRefused } from './guardedLookup.js';
 import type { BotLocate } from './port.js';
 
 const MAX_ANSWER_BYTES = 4096;
@@ -15,7 +16,7 @@ export const locateBot: BotLocate = ({ url, headers, timeoutMs, mayConnect }, do
     done(answer);
   };
   const fail = (detail: string): void => tell({ ok: false, detail });
-  if (numericHostRefused(url, mayConnect)) {
+  if (numericHostRefused(new URL(url), mayConnect)) {
     queueMicrotask(() => fail('not a permitted address'));
     return { cancel: () => (told = true) };
   }
@@ -24,7 +25,7 @@ export const locateBot: BotLocate = ({ url, headers, timeoutMs, mayConnect }, do
     url,
     {
       headers: { ...headers, Accept: 'application/json' },
-      lookup: guardedLookup(mayConnect),
+      lookup: permittedLookup(systemLookup, mayConnect),
       // A pooled connection would have been opened under somebody else's rules.
       agent: false,
       // Bounds the whole exchange; a server that sends an octet now and then does not prolong it.

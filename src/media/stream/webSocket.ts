@@ -1,8 +1,8 @@
 import { isAscii } from 'node:buffer';
+import { lookup as systemLookup } from 'node:dns';
 import type { ClientRequest, ClientRequestArgs } from 'node:http';
 import { WebSocket } from 'ws';
-import { Budget, type Clock, type Timer } from '../../kernel/index.js';
-import { guardedLookup, numericHostRefused } from './guardedLookup.js';
+import { Budget, type Clock, type Timer, numericHostRefused, permittedLookup } from '../../kernel/index.js';
 import type { BotDial, BotDialOptions, BotSocket, BotSocketSink } from './port.js';
 
 export { locateBot } from './locate.js';
@@ -87,13 +87,13 @@ class Connection implements BotSocket {
 
   dial(options: BotDialOptions): void {
     try {
-      if (numericHostRefused(options.url, options.mayConnect)) throw new Error('not a permitted address');
+      if (numericHostRefused(new URL(options.url), options.mayConnect)) throw new Error('not a permitted address');
       this.#socket = new WebSocket(options.url, [...options.protocols], {
         headers: { ...options.headers },
         maxPayload: options.maxMessageBytes,
         perMessageDeflate: false,
         followRedirects: false,
-        lookup: guardedLookup(options.mayConnect),
+        lookup: permittedLookup(systemLookup, options.mayConnect),
         ...(this.#connect !== undefined && options.url.startsWith('ws:') && { createConnection: this.#connect }),
       });
     } catch (error) {

@@ -1,16 +1,26 @@
-import { lookup as systemLookup } from 'node:dns';
+/** How clients connect to hosts that tenants name: to permitted addresses alone. */
 import type { RequestOptions } from 'node:http';
+import { isIP } from 'node:net';
+
+export type MayConnect = (address: string) => boolean;
 
 type LookupFunction = NonNullable<RequestOptions['lookup']>;
+
+/** What names are resolved with: `lookup` of node:dns. */
+type AllAddresses = (
+  host: string,
+  options: Parameters<LookupFunction>[1] & { readonly all: true },
+  answer: (error: NodeJS.ErrnoException | null, addresses: { address: string; family: number }[]) => void,
+) => void;
 
 /**
  * Resolves a name and lets only permitted addresses through. The address that was checked is the one connected to, so
  * that a name cannot mean one thing to the check and another to the connection.
  */
-export const guardedLookup =
-  (mayConnect: (address: string) => boolean): LookupFunction =>
+export const permittedLookup =
+  (lookup: AllAddresses, mayConnect: MayConnect): LookupFunction =>
   (host, options, answer) => {
-    systemLookup(host, { ...options, all: true }, (error, addresses) => {
+    lookup(host, { ...options, all: true }, (error, addresses) => {
       if (error !== null) return answer(error, '', 0);
       const permitted = addresses.filter((one) => mayConnect(one.address));
       const first = permitted[0];
@@ -24,10 +34,8 @@ export const guardedLookup =
 /**
  * A numeric host is not looked up, so it is asked about before. The URL parser has brought decimal, octal and
  * hexadecimal notations into the usual form.
- * @param url absolute; must be parsable
  */
-export const numericHostRefused = (url: string, mayConnect: (address: string) => boolean): boolean => {
-  const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
-  const numeric = host.includes(':') || /^\d+\.\d+\.\d+\.\d+$/.test(host);
-  return numeric && !mayConnect(host);
+export const numericHostRefused = (url: URL, mayConnect: MayConnect): boolean => {
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  return isIP(host) > 0 && !mayConnect(host);
 };
