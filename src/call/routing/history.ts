@@ -32,10 +32,17 @@ export interface RevisionPage {
   readonly trimmed: boolean;
 }
 
+/** Which page of the revisions. */
+export interface RevisionQuery {
+  /** The last revision of the page before. */
+  readonly before?: string | undefined;
+  readonly limit: number;
+}
+
 /** Bounded by count and bytes: the oldest go first. */
 export interface RoutingHistory {
-  /** @param query.before the last revision of the page before. @throws TandemError `revision_not_found`. */
-  list(query: { readonly before?: string | undefined; readonly limit: number }): Promise<RevisionPage>;
+  /** @throws TandemError `revision_not_found`. */
+  list(query: RevisionQuery): Promise<RevisionPage>;
   /**
    * One revision with all that it changed.
    * @throws TandemError `revision_not_found`; `history_trimmed` when it is known to have been, but no longer kept

@@ -1,5 +1,6 @@
-import type { RevisionPage, RevisionRecord, RoutingHistory } from '../../call/routing/history.js';
+import type { RevisionPage, RevisionQuery, RevisionRecord, RoutingHistory } from '../../call/routing/history.js';
 import { countOf } from '../historyBounds.js';
+import { headOf } from '../revisionHead.js';
 import { historyTrimmed, revisionNotFound } from '../problem.js';
 import type { Journal, JournalEntry } from './journal.js';
 
@@ -11,13 +12,7 @@ export class FileHistory implements RoutingHistory {
     this.#journal = journal;
   }
 
-  async list({
-    before,
-    limit,
-  }: {
-    readonly before?: string | undefined;
-    readonly limit: number;
-  }): Promise<RevisionPage> {
+  async list({ before, limit }: RevisionQuery): Promise<RevisionPage> {
     const kept = await this.#kept();
     const end = before === undefined ? kept.length : kept.findIndex((entry) => entry.revision === before);
     if (end < 0 && !olderThan(kept, before as string)) throw revisionNotFound(before as string);
@@ -43,11 +38,3 @@ const olderThan = (kept: readonly JournalEntry[], revision: string): boolean => 
   const count = countOf(revision);
   return count > 0 && count < (kept[0]?.number ?? 0);
 };
-
-const headOf = ({ revision, base, author, at, note }: JournalEntry) => ({
-  revision,
-  base,
-  author,
-  at,
-  ...(note === undefined ? {} : { note }),
-});

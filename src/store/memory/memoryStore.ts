@@ -1,4 +1,4 @@
-import type { RevisionPage, RevisionRecord, RoutingHistory } from '../../call/routing/history.js';
+import type { RevisionPage, RevisionQuery, RevisionRecord, RoutingHistory } from '../../call/routing/history.js';
 import { assemble, flatten, validateDocument } from '../../call/routing/schema.js';
 import type { RoutingStore, RoutingStoreStatus, RoutingUpdate } from '../../call/routing/resources.js';
 import { TandemError } from '../../kernel/index.js';
@@ -53,7 +53,7 @@ export class MemoryDocument implements RoutingHistory {
     return () => this.#listeners.delete(listener);
   }
 
-  list({ before, limit }: { readonly before?: string | undefined; readonly limit: number }): Promise<RevisionPage> {
+  list({ before, limit }: RevisionQuery): Promise<RevisionPage> {
     if (before !== undefined && !this.#known(before)) return Promise.reject(revisionNotFound(before));
     const oldest = Number(this.#records[0]?.revision ?? this.#revision + 1);
     const end = before === undefined ? this.#records.length : Math.max(0, Number(before) - oldest);

@@ -1,6 +1,7 @@
 import type {
   ResourceChange,
   RevisionPage,
+  RevisionQuery,
   RevisionRecord,
   RevisionSummary,
   RoutingHistory,
@@ -9,6 +10,7 @@ import type { Resource } from '../../call/routing/resources.js';
 import { canonicalJson } from '../canonicalJson.js';
 import { countOf } from '../historyBounds.js';
 import { historyTrimmed, revisionNotFound } from '../problem.js';
+import { headOf } from '../revisionHead.js';
 import { TimeSlice, type StoreDeps } from '../timeSlice.js';
 import { typeOf } from './changeEntry.js';
 import type { RedisConnection } from './connection.js';
@@ -43,13 +45,7 @@ export class RedisHistory implements RoutingHistory {
     this.#deps = deps;
   }
 
-  async list({
-    before,
-    limit,
-  }: {
-    readonly before?: string | undefined;
-    readonly limit: number;
-  }): Promise<RevisionPage> {
+  async list({ before, limit }: RevisionQuery): Promise<RevisionPage> {
     const connection = await this.#connection.use();
     const { counter, from } = await this.#bounds(connection);
     const count = before === undefined ? counter + 1 : countOf(before);
@@ -106,13 +102,8 @@ export class RedisHistory implements RoutingHistory {
   }
 }
 
-const summaryOf = ({ revision, base, author, at, note }: StoredSummary) => ({
-  revision,
-  base,
-  author,
-  at,
-  ...(note === '' ? {} : { note }),
-});
+/** An empty note is none. */
+const summaryOf = (stored: StoredSummary) => headOf({ ...stored, note: stored.note === '' ? undefined : stored.note });
 
 const value = (text: string | false): Resource['value'] | undefined =>
   text === false ? undefined : (JSON.parse(text) as Resource['value']);
