@@ -110,13 +110,13 @@ export class Acl {
 
   /** @param address a socket's address; text that is none matches nothing. */
   match(address: string): AclMatch | undefined {
-    if (!parseAddress(address, source)) return undefined;
+    if (!readSource(address)) return undefined;
     return source.family === 4 ? this.#match4(source.words[3] as number) : this.#match6(source.words);
   }
 
   /** Everybody who lists the address, by whatever length of prefix: those of the longest first, each once. */
   ownersOf(address: string): readonly AclOwner[] {
-    if (!parseAddress(address, source)) return [];
+    if (!readSource(address)) return [];
     let all: readonly AclOwner[] = [];
     for (const length of source.family === 4 ? this.#lengths4 : this.#lengths6) {
       const owners = this.#ownersAt(length);
@@ -214,6 +214,18 @@ export class Acl {
 }
 
 const source = newAddressWords();
+/** The text that `source` was read from: a call asks about its source more than once. */
+let sourceText: string | undefined;
+let sourceIsAddress = false;
+
+/** Reads an address into `source`. @returns false where it is none */
+const readSource = (address: string): boolean => {
+  if (address !== sourceText) {
+    sourceText = address;
+    sourceIsAddress = parseAddress(address, source);
+  }
+  return sourceIsAddress;
+};
 
 const isSame = (a: AclOwner, b: AclOwner): boolean => a.kind === b.kind && a.id === b.id;
 
