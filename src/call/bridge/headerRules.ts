@@ -37,7 +37,6 @@ const INVITE: readonly MessageKind[] = ['invite'];
 const OFFERS: readonly MessageKind[] = ['invite', 'answer'];
 const REQUEST: readonly MessageKind[] = ['request'];
 const WITH_BODY: readonly MessageKind[] = ['invite', 'progress', 'answer', 'failure', 'request', 'response'];
-const ALWAYS: readonly MessageKind[] = [...WITH_BODY, 'release'];
 
 const crosses = (name: string, rfc: string, kinds: readonly MessageKind[]): HeaderRule => ({
   ...{ name, rfc, does: 'crosses' },
@@ -141,6 +140,3 @@ export const FORWARDING: readonly string[] = ['diversion', 'history-info'];
 export const REVEALING: ReadonlySet<string> = new Set([
   ...['call-info', 'geolocation', 'history-info', 'diversion', 'identity', 'organization', 'subject'],
 ]);
-
-/** Every kind, for fields that an operator lets through by name. */
-export const EVERY_KIND: readonly MessageKind[] = ALWAYS;

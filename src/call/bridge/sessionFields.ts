@@ -4,7 +4,6 @@ import type { SipSettings } from '../routing/resources.js';
 import { listsOption } from './reliability.js';
 
 export type SessionTimerSettings = NonNullable<SipSettings['session_timer']>;
-export type SessionTimerMode = NonNullable<SessionTimerSettings['mode']>;
 export type Refresher = 'uac' | 'uas';
 
 /** RFC 4028 §4: no interval is shorter. */
@@ -41,8 +40,6 @@ const secondsOf = (text: string | undefined): number | undefined => {
 
 export const speaksTimer = (message: SignalMessage): boolean =>
   listsOption(message, 'Supported', TAG) || listsOption(message, 'Require', TAG);
-
-export const requiresTimer = (message: SignalMessage): boolean => listsOption(message, 'Require', TAG);
 
 const expiresField = (seconds: number, refresher: Refresher | undefined): HeaderEntry => [
   'Session-Expires',

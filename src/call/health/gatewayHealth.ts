@@ -34,8 +34,6 @@ export interface HealthSettings {
   readonly probed?: boolean | undefined;
 }
 
-export const DEFAULT_HEALTH: HealthSettings = { quarantineMs: 5_000, maxQuarantineMs: 60_000 };
-
 /** Gateways remembered; beyond it the one that was heard of longest ago is forgotten. Only faults are remembered. */
 const MAX_GATEWAYS = 10_000;
 

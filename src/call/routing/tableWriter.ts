@@ -28,9 +28,6 @@ import { groupId } from './semantics.js';
 import { type AccountRecord, type GroupRecord, type NumberRoute, RoutingTable, type TableParts } from './table.js';
 import type { Target } from './table.js';
 
-/** Called with the number of entries just written; a promise means: wait, the thread is needed elsewhere. */
-export type Spend = (entries: number) => Promise<void> | undefined;
-
 const NO_FAILOVER = Object.freeze({});
 
 export class TableWriter {

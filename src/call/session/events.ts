@@ -103,5 +103,3 @@ export type CallEvent =
     }
   | { readonly type: 'drain_started'; readonly atMs: number; readonly liveCalls: number; readonly limitMs: number }
   | { readonly type: 'signalling'; readonly atMs: number; readonly up: boolean; readonly detail: string };
-
-export type CallEventType = CallEvent['type'];

@@ -21,8 +21,6 @@ export const RTP_MAX_BYTES = 1500;
 /** Static payload types of RFC 3551 §6. */
 export const PAYLOAD_TYPE_PCMU = 0;
 export const PAYLOAD_TYPE_PCMA = 8;
-/** Comfort noise, RFC 3389. */
-export const PAYLOAD_TYPE_CN = 13;
 
 export interface RtpHeader {
   /** 0-127. */

@@ -2,14 +2,12 @@
  * The part of drachtio-srf 5 that the adapter uses. The package's own types are thin and partly wrong; these were
  * written from its behaviour. Nothing of it passes through the port.
  */
-import Srf from 'drachtio-srf';
+import { createRequire } from 'node:module';
 
 /** A message as srf parsed it; `raw` is the text of the frame, which we read ourselves. */
 export interface SrfRawMessage {
   readonly raw: string | undefined;
 }
-
-export type SrfAck = (options: { headers?: Record<string, string>; body?: string }) => void;
 
 /** A request: received (`source` network), or sent by us and echoed (application). */
 export interface SrfRequest {
@@ -122,7 +120,10 @@ export interface SrfInstance {
   createUAC(uri: string, options: SrfDialOptions, progress: SrfDialProgress): Promise<SrfUacDialog>;
 }
 
+const require = createRequire(import.meta.url);
+
+/** Loads the library with the first one: who has the embedded engine does without. */
 export function newSrf(): SrfInstance {
-  const Constructor = Srf as unknown as new () => SrfInstance;
-  return new Constructor();
+  const Srf = require('drachtio-srf') as new () => SrfInstance;
+  return new Srf();
 }

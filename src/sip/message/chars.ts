@@ -25,7 +25,6 @@ export const LF = 10;
 export const CR = 13;
 export const SP = 32;
 export const QUOTE = 34;
-export const PERCENT = 37;
 export const COMMA = 44;
 export const DOT = 46;
 export const SLASH = 47;
@@ -34,11 +33,9 @@ export const SEMI = 59;
 export const LESS = 60;
 export const EQUAL = 61;
 export const GREATER = 62;
-export const QUESTION = 63;
 export const AT = 64;
 export const BRACKET_OPEN = 91;
 export const BACKSLASH = 92;
-export const BRACKET_CLOSE = 93;
 
 const ALPHANUM = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 

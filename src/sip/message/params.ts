@@ -1,16 +1,4 @@
-import {
-  CLASS,
-  COMMA,
-  EQUAL,
-  matchesWord,
-  QUOTE,
-  SEMI,
-  skipClass,
-  skipQuoted,
-  skipSpace,
-  TOKEN,
-  VALUE,
-} from './chars.js';
+import { COMMA, EQUAL, matchesWord, QUOTE, SEMI, skipClass, skipQuoted, skipSpace, TOKEN, VALUE } from './chars.js';
 import { unquote } from './text.js';
 
 /** Walks header parameters, `;name[=value]` with spaces where RFC 3261 §25.1 allows them. Positions, no strings. */
@@ -91,13 +79,4 @@ export function param(params: string, name: string): string | undefined {
     if (cursor.is(lower)) return cursor.value();
   }
   return undefined;
-}
-
-/** True where a byte of `text` may stand in an unquoted parameter value; for those who print parameters. */
-export function isPlainValue(text: string): boolean {
-  if (text.length === 0) return false;
-  for (let i = 0; i < text.length; i++) {
-    if ((CLASS[text.charCodeAt(i)]! & VALUE) === 0) return false;
-  }
-  return true;
 }

@@ -31,9 +31,6 @@ export async function soundsOf(
   return { ok: true, sources: ready };
 }
 
-/** True for sources that need no waiting. */
-export const isReady = (source: FlowSource): boolean => source.kind !== 'url' && source.kind !== 'text';
-
 /** @returns the sound, or what is wrong with it */
 async function soundOf(
   source: FlowSource,
