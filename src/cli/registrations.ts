@@ -101,10 +101,10 @@ export class Registrations implements ContactsView {
         elsewhere++;
         continue;
       }
-      const { contact: uri, flow, nextHop, path } = binding;
+      const { contact: uri, q, instance, flow, nextHop, path } = binding;
       // A flow is of whoever took the REGISTER; a datagram's listener may be there again, or not.
       const way = { flow: binding.owner === owner ? flow : undefined, nextHop, route: path };
-      reachable.push({ uri, userName: user, way });
+      reachable.push({ uri, userName: user, q, instance, way });
     }
     return { reachable, elsewhere };
   }

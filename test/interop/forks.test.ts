@@ -3,7 +3,13 @@ import t from 'tap';
 import { type PeerMessage, type PeerTransaction, SipPeer } from '../support/sipPeer.js';
 import { TandemNode } from '../support/tandemNode.js';
 
-const [NODE, CARRIER, PROXY] = ['127.44.1.50', '127.44.1.51', '127.44.1.52'] as const;
+const [NODE, CARRIER, PROXY, DESK, SOFT] = [50, 51, 52, 53, 54].map((n) => `127.44.1.${n}`) as [
+  string,
+  string,
+  string,
+  string,
+  string,
+];
 const PORT = 31_440;
 const DID = '+918040000044';
 const sdp = (port: number): string =>
@@ -22,6 +28,8 @@ const rackOf = (progress: PeerMessage) => [['RAck', `${progress.header('RSeq') ?
 t.test('an INVITE that forks behind us', async (t) => {
   const proxy = await SipPeer.open({ address: PROXY, name: 'proxy' });
   const carrier = await SipPeer.open({ address: CARRIER, name: 'carrier' });
+  const desk = await SipPeer.open({ address: DESK, name: 'desk' });
+  const soft = await SipPeer.open({ address: SOFT, name: 'soft' });
   const node = await TandemNode.start({
     address: NODE,
     port: PORT,
@@ -43,6 +51,7 @@ t.test('an INVITE that forks behind us', async (t) => {
           whitelisted_ips: [{ ip: PROXY }],
           destination_uris: [{ destination: `${PROXY}:${proxy.port};transport=udp`, priority: 0, weight: 1 }],
           phone_numbers: [{ phone_number: DID, mode: 'pstn', carrier: 'telco' }],
+          sip: { redirects: 'follow', redirect_hosts: [DESK, SOFT] },
         },
       ],
     },
@@ -51,6 +60,8 @@ t.test('an INVITE that forks behind us', async (t) => {
     await node.stop();
     await proxy.close();
     await carrier.close();
+    await desk.close();
+    await soft.close();
   });
   const target = `${NODE}:${PORT}`;
   const call = (headers: readonly (readonly [string, string])[]): PeerTransaction =>
@@ -147,5 +158,58 @@ t.test('an INVITE that forks behind us', async (t) => {
     cancel.respond(200);
     invite.respond(487, { toTag: 'one' });
     await proxy.expectRequest('ACK');
+  });
+
+  /** Both telephones ring. */
+  const ringBoth = async () => {
+    const a = call([]);
+    const invite = await proxy.expectRequest('INVITE');
+    const contact = `<sip:12@${desk.hostPort}>;q=0.5, <sip:13@${soft.hostPort}>;q=0.5`;
+    invite.respond(302, { headers: [['Contact', contact]] });
+    await proxy.expectRequest('ACK');
+    return { a, atDesk: await desk.expectRequest('INVITE'), atSoft: await soft.expectRequest('INVITE') };
+  };
+
+  await t.test('two contacts of equal q ring at once; the first answer wins, the other gets CANCEL', async (t) => {
+    const { a, atDesk, atSoft } = await ringBoth();
+    atDesk.respond(180);
+    atSoft.respond(180);
+    await carrier.expect('180');
+    atSoft.respond(200, { body: TWO });
+    const cancel = await desk.expectRequest('CANCEL');
+    t.equal(cancel.header('Reason'), 'SIP;cause=200;text="Call completed elsewhere"');
+    cancel.respond(200);
+    atDesk.respond(487);
+    await desk.expectRequest('ACK');
+    await soft.expectRequest('ACK');
+    const ok = await carrier.expect('200 INVITE');
+    t.equal(portOf(ok), '31804');
+    a.confirm(ok).send('BYE');
+    (await soft.expectRequest('BYE')).respond(200);
+    await carrier.expect('200 BYE');
+  });
+
+  await t.test('both answer: one is connected, the other gets ACK and BYE', async (t) => {
+    const { a, atDesk, atSoft } = await ringBoth();
+    atDesk.respond(180);
+    atSoft.respond(180);
+    atDesk.respond(200, { body: ONE });
+    atSoft.respond(200, { body: TWO });
+    const ok = await carrier.expect('200 INVITE');
+    const [wins, loses] = portOf(ok) === '31802' ? [desk, soft] : [soft, desk];
+    await wins.expectRequest('ACK');
+    await loses.expectRequest('ACK');
+    (await loses.expectRequest('BYE')).respond(200);
+    a.confirm(ok).send('BYE');
+    (await wins.expectRequest('BYE')).respond(200);
+    await carrier.expect('200 BYE');
+    t.equal(carrier.count('200 INVITE'), 4, 'one answer a call');
+  });
+
+  await t.test('nobody answers: the best of their failures', async (t) => {
+    const { atDesk, atSoft } = await ringBoth();
+    atSoft.respond(503);
+    atDesk.respond(486);
+    t.ok(await carrier.expect('486'));
   });
 });

@@ -292,6 +292,7 @@ t.test(
           .map(({ userName: user, binding }) => ({
             uri: binding.contact,
             userName: user,
+            q: binding.q,
             way: { flow: binding.flow },
           })),
         elsewhere: 0,
@@ -310,13 +311,13 @@ t.test(
     await rig.register({ contacts: ['<sip:low@10.0.0.1>;q=0.2', '<sip:old@10.0.0.2>;q=0.9'] });
     rig.clock.advance(10);
     await rig.register({ contacts: ['<sip:new@10.0.0.3>;q=0.9'], flow: 'f3' });
-    t.strictSame(uris('+918040000001'), [
-      'sip:new@10.0.0.3',
-      'sip:old@10.0.0.2',
-      'sip:low@10.0.0.1',
-      'sip:+918040000001@pbx.example:5060',
-    ]);
+    t.strictSame(uris('+918040000001'), ['sip:new@10.0.0.3', 'sip:low@10.0.0.1', 'sip:+918040000001@pbx.example:5060']);
     const [first] = call('+918040000001').destinations;
+    t.match(
+      first,
+      { beside: [{ uri: 'sip:old@10.0.0.2', gateway: 'registered:alice' }] },
+      'equal q: both ring at once',
+    );
     t.match(first, { gateway: 'registered:alice', reach: { flow: 'f3', domain: 'a.example' } });
     await rig.close();
   },

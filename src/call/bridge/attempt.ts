@@ -15,6 +15,7 @@ import type {
 import type { AttemptRecord } from '../record/cdr.js';
 import { isoTime } from '../record/isoTime.js';
 import type { Destination } from '../routing/decision.js';
+import type { ForkedLeg } from './forkedLeg.js';
 
 /** What the bridge hears of an attempt. */
 export interface AttemptSink {
@@ -35,7 +36,8 @@ export interface AttemptSink {
 export class Attempt implements OutgoingEvents {
   /** 1 for the call's first. */
   readonly number: number;
-  readonly destination: Destination;
+  /** Of several that ring at once: the first, later whoever answers. */
+  destination: Destination;
   readonly startedMs: number;
   readonly startedWallMs: number;
   /** Undefined while the destination's name is being looked up. */
@@ -46,6 +48,9 @@ export class Attempt implements OutgoingEvents {
   targetsLeft = 0;
   /** URIs that its 3xx has sent the call to, and that it may go to. */
   redirectedTo: readonly string[] | undefined;
+  /** Its leg, where several destinations ring at once. */
+  forked: ForkedLeg | undefined;
+  callees: readonly Destination[] = NO_CALLEES;
   /** The latest status that came back, 0 before any. */
   lastStatus = 0;
   /** Its reliable provisionals are the caller's to acknowledge. */
@@ -77,6 +82,7 @@ export class Attempt implements OutgoingEvents {
       result,
       durationMs: Math.round(nowMs - this.startedMs),
       ...(this.redirectedTo === undefined ? {} : { redirectedTo: this.redirectedTo }),
+      ...(this.forked === undefined ? {} : { branches: this.forked.branches }),
     });
   }
 
@@ -113,6 +119,8 @@ export class Attempt implements OutgoingEvents {
     if (this.#answered) return;
     this.#answered = true;
     this.lastStatus = message.status ?? 200;
+    const winner = this.forked?.winner ?? 0;
+    if (winner > 0) this.destination = this.callees[winner] ?? this.destination;
     this.#sink.attemptAnswered(this, message);
   }
 
@@ -145,6 +153,8 @@ export class Attempt implements OutgoingEvents {
     this.#sink.onReinviteCancelled(leg, reinvite);
   }
 }
+
+const NO_CALLEES: readonly Destination[] = [];
 
 /** As gateways are written: `192.0.2.1:5060;transport=udp`. */
 export const textOfTarget = ({ address, port, transport }: SignalTarget): string =>

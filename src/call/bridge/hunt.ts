@@ -4,6 +4,8 @@ import type {
   Credentials,
   HeaderEntry,
   InviteSpec,
+  OutgoingEvents,
+  OutgoingLeg,
   SignalMessage,
   SignalPort,
   SignalTarget,
@@ -15,6 +17,7 @@ import type { FailoverPolicy } from '../routing/resources.js';
 import { Attempt, type AttemptSink, textOfTarget } from './attempt.js';
 import { SESSION_EXPIRED, hangUpHeaders } from './ending.js';
 import { type AttemptFailure, decisiveFailure, failoverAction, finalStatus } from './failover.js';
+import { ForkedLeg } from './forkedLeg.js';
 import { hostOf } from './headerText.js';
 import type { HeaderPolicy } from './headerPolicy.js';
 import { type Identity, identityHeaders } from './identityFields.js';
@@ -206,7 +209,23 @@ export class Hunt {
   }
 
   #send(attempt: Attempt): void {
-    const { destination, target } = attempt;
+    const { destination } = attempt;
+    // Of registered contacts the way is known; elsewhere each is asked for, as the first was.
+    const beside = destination.beside?.filter((one) => one.reach !== undefined || this.#mayCall(one, addressOf(one)));
+    if (beside === undefined) attempt.leg = this.#invited(attempt, destination, attempt);
+    else {
+      attempt.callees = [destination, ...beside];
+      const callees = attempt.callees.map((one) => ({
+        uri: one.uri,
+        invite: (events: OutgoingEvents) => this.#invited(attempt, one, events),
+      }));
+      attempt.leg = attempt.forked = new ForkedLeg(callees, attempt);
+    }
+    this.#observer.onAttemptStarted(attempt);
+  }
+
+  #invited(attempt: Attempt, destination: Destination, events: OutgoingEvents): OutgoingLeg {
+    const { target } = attempt;
     const { sip, reach } = destination;
     const { identity, from, contentType, body } = this.#invite;
     const headers = this.#invite.headersFor?.(sip?.headers) ?? this.#invite.headers ?? NO_HEADERS;
@@ -229,15 +248,9 @@ export class Hunt {
     };
     const { port } = this.#world;
     const timer = sip?.session_timer;
-    attempt.leg =
-      timer?.mode === 'terminate'
-        ? new TimedOutgoingLeg(port, spec, attempt, {
-            ...this.#world,
-            settings: timer,
-            expired: () => this.#expired(attempt),
-          })
-        : port.invite(spec, attempt);
-    this.#observer.onAttemptStarted(attempt);
+    if (timer?.mode !== 'terminate') return port.invite(spec, events);
+    const expired = (): void => this.#expired(attempt);
+    return new TimedOutgoingLeg(port, spec, events, { ...this.#world, settings: timer, expired });
   }
 
   #expired(attempt: Attempt): void {
@@ -301,9 +314,10 @@ export class Hunt {
     const seen = (this.#seen ??= new Set(destinations.slice(0, this.#place).map(({ uri }) => uri.toLowerCase())));
     const room = Math.max(0, MAX_REDIRECTIONS - this.#redirections);
     const followed = redirectionsOf(message, current.destination, this.decision, seen).slice(0, room);
-    this.#redirections += followed.length;
-    for (const { uri } of followed) seen.add(uri.toLowerCase());
-    current.redirectedTo = followed.map(({ uri }) => uri);
+    const uris = followed.flatMap(({ uri, beside = [] }) => [uri, ...beside.map((other) => other.uri)]);
+    this.#redirections += uris.length;
+    for (const uri of uris) seen.add(uri.toLowerCase());
+    current.redirectedTo = uris;
     this.#redirected.unshift(...followed);
   }
 

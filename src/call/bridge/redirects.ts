@@ -19,7 +19,9 @@ const PORT = /^:(\d{1,5})$/;
 
 interface Contact {
   readonly uri: string;
+  /** 1 where it says nothing. */
   readonly q: number;
+  readonly saysQ: boolean;
 }
 
 /** A field may list several; commas within quotes and angle brackets separate nothing. */
@@ -50,7 +52,8 @@ const contactsOf = (message: SignalMessage): Contact[] => {
       if (contacts.length >= MAX_CONTACTS) break;
       const { uri } = parseAddress(value);
       const parameters = value.slice(value.lastIndexOf('>') + 1);
-      contacts.push({ uri, q: Number(Q.exec(parameters)?.[1] ?? 1) });
+      const q = Q.exec(parameters)?.[1];
+      contacts.push({ uri, q: Number(q ?? 1), saysQ: q !== undefined });
     }
   }
   // Equals stay in their order: sorting is stable.
@@ -84,16 +87,37 @@ export const redirectionsOf = (
   const hosts = new Set((sip.redirect_hosts ?? []).map((host) => host.toLowerCase()));
   for (const one of destinations) if (one.carrierId === carrierId) hosts.add(hostOf(one.uri).toLowerCase());
   const followed: Destination[] = [];
-  for (const { uri } of contactsOf(message)) {
+  let before: Contact | undefined;
+  for (const contact of contactsOf(message)) {
+    const { uri } = contact;
     const place = /^sip:/i.test(uri) && hosts.has(hostOf(uri).toLowerCase()) ? placeOf(uri) : undefined;
     const user = unescapeUser(userOf(uri));
     const same = user === unescapeUser(userOf(from.uri));
     if (place === undefined || user === '' || (carrierId !== undefined && !same)) continue;
     const to = `sip:${escapeUser(user)}@${place}`;
-    if (!tried.has(to.toLowerCase())) followed.push({ ...from, uri: to, gateway: place });
+    if (tried.has(to.toLowerCase())) continue;
+    const next: Destination = { ...from, uri: to, gateway: place, beside: undefined };
+    const last = followed.at(-1);
+    if (last !== undefined && ringTogether(before, contact, from)) followed[followed.length - 1] = besides(last, next);
+    else followed.push(next);
+    before = contact;
   }
   return followed;
 };
+
+/**
+ * RFC 3261 §16.6: those of equal preference ring together. Where nothing is said of it the order is a preference, too; the
+ * switches of a carrier would call one number twice; and a name may lead where it must not: that is asked one at a time.
+ */
+const ringTogether = (one: Contact | undefined, other: Contact, { carrierId }: Destination): boolean =>
+  one?.saysQ === true && other.saysQ && one.q === other.q && carrierId === undefined && isPlace(one) && isPlace(other);
+
+const isPlace = ({ uri }: Contact): boolean => /^(?:\d{1,3}(?:\.\d{1,3}){3}|\[.*\])$/.test(hostOf(uri));
+
+const besides = (first: Destination, other: Destination): Destination => ({
+  ...first,
+  beside: [...(first.beside ?? []), other],
+});
 
 /** RFC 3261 §8.1.3.4: the next Contact is tried, unless somebody has decided for all of them. */
 export const decidesForAll = (status: number): boolean => status >= 600 || status === 486;

@@ -21,6 +21,8 @@ export interface AttemptRecord {
   readonly durationMs: number;
   /** Of a 3xx that is followed: where the call went next; empty where it named no place that it may go to. */
   readonly redirectedTo?: readonly string[];
+  /** Of several that rang at once (RFC 3261 §16.6): what became of each; `uri` is whose answer it was, else the first's. */
+  readonly branches?: readonly { readonly uri: string; readonly sipStatus: number; readonly result: string }[];
 }
 
 export interface CallRecord {

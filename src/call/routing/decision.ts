@@ -55,6 +55,7 @@ export type ReasonCode =
   | 'account_concurrent_calls'
   | 'carrier_calls_per_second'
   | 'carrier_concurrent_calls'
+  | 'destination_overloaded'
   | 'table_not_loaded'
   /** Given by the call session, before or instead of the table's word: */
   | 'draining'
@@ -111,6 +112,8 @@ export interface Destination extends Priced {
   readonly down?: true;
   /** Of a registered user's contact: how it is reached, as its URI may lead nowhere. `gateway` names the user. */
   readonly reach?: (ContactWay & { /** Host of To. */ readonly domain: string }) | undefined;
+  /** Others of equal preference that ring together with it (RFC 3261 §16.6); none of them has any beside it. */
+  readonly beside?: readonly Destination[] | undefined;
 }
 
 /** How a registered contact is reached. None of them: by its URI. */
@@ -123,6 +126,17 @@ export interface ContactWay {
   readonly route?: readonly string[] | undefined;
 }
 
+/** A contact of a registered user, which this node can reach. */
+export interface ReachableContact {
+  readonly uri: string;
+  readonly userName: string;
+  /** Preference in thousandths (RFC 3261 §10.2.1.2). */
+  readonly q: number;
+  /** The device, where it says so; its contacts are ways to one telephone (RFC 5626 §5.3). */
+  readonly instance?: string | undefined;
+  readonly way: ContactWay;
+}
+
 /** Who is registered where; read by `decide`. */
 export interface ContactsView {
   /** @param userName undefined: all users of the trunk */
@@ -131,7 +145,7 @@ export interface ContactsView {
     userName: string | undefined,
   ): {
     /** The preferred first. */
-    readonly reachable: readonly { readonly uri: string; readonly userName: string; readonly way: ContactWay }[];
+    readonly reachable: readonly ReachableContact[];
     /** Contacts over connections of other nodes. */
     readonly elsewhere: number;
   };

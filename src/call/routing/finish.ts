@@ -20,8 +20,7 @@ export function destinationsOf(
   for (const target of orderTargets(targets, context.random)) {
     const { text, priority, weight } = target;
     if (target.registered !== undefined) {
-      for (const contact of contactsOf(target, trunk, context, draft))
-        destinations.push({ ...contact, sip: trunk.sip });
+      for (const contact of contactsOf(target, trunk, context, draft)) destinations.push(withSip(contact, trunk.sip));
       continue;
     }
     const uri = `sip:${dialString(user, target.dial)}@${text}`;
@@ -29,6 +28,11 @@ export function destinationsOf(
   }
   return settleDestinations(destinations, context, draft);
 }
+
+const withSip = (contact: Omit<Destination, 'sip'>, sip: Destination['sip']): Destination =>
+  contact.beside === undefined
+    ? { ...contact, sip }
+    : { ...contact, sip, beside: contact.beside.map((other) => ({ ...other, sip })) };
 
 /**
  * The order as it will be tried: those that answer before those that did not lately. None is left out, as the news of a

@@ -3,7 +3,7 @@
  * a place does, so that priority, weight and failover mean what they always do; no host name has the second form, and a
  * host of the first can be written `sip:registered`.
  */
-import type { DecideContext, Destination } from './decision.js';
+import type { DecideContext, Destination, ReachableContact } from './decision.js';
 import type { Draft } from './draft.js';
 import type { Target } from './table.js';
 
@@ -45,13 +45,36 @@ export function contactsOf(
       ? `${d.user} is registered at ${d.contacts} contacts`
       : `${d.user} is registered at ${d.contacts} contacts here and ${d.elsewhere} that only another node reaches`,
   );
-  return found.reachable.map(({ uri, userName: user, way }) => ({
-    uri,
-    gateway: `${WORD}:${user}`,
-    priority,
-    weight,
-    reach: { ...way, domain },
-  }));
+  return ringingTogether(found.reachable).map(([first, ...others]) => {
+    const at = ({ uri, userName: user, way }: ReachableContact): Omit<Destination, 'sip'> => {
+      return { uri, gateway: `${WORD}:${user}`, priority, weight, reach: { ...way, domain } };
+    };
+    return others.length === 0 ? at(first) : { ...at(first), beside: others.map(at) };
+  });
+}
+
+/** Telephones of one user that one call rings at once. */
+const MOST_TOGETHER = 8;
+
+/**
+ * RFC 3261 §16.6: one user's contacts of equal preference ring together, others one after the other. Not two ways to one
+ * device: it would ring twice (RFC 5626 §5.3); nor several users: they share a trunk, not a desk.
+ */
+function ringingTogether(contacts: readonly ReachableContact[]): [ReachableContact, ...ReachableContact[]][] {
+  const groups: [ReachableContact, ...ReachableContact[]][] = [];
+  for (const contact of contacts) {
+    const { userName, q, instance } = contact;
+    const group = groups.find(
+      (one) =>
+        one[0].userName === userName &&
+        one[0].q === q &&
+        one.length < MOST_TOGETHER &&
+        (instance === undefined || one.every((other) => other.instance !== instance)),
+    );
+    if (group === undefined) groups.push([contact]);
+    else group.push(contact);
+  }
+  return groups;
 }
 
 /** RFC 3261 §25.1: what a user may not hold as it is. */

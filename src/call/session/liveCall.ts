@@ -166,6 +166,11 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     const now = (this.#answered = this.#now());
     const setupMs = between(this.#started, now);
     const bLegCallId = attempt?.leg?.callId ?? '';
+    if (attempt?.forked !== undefined) {
+      // Of several that rang, this one is the call's.
+      this.#bLegCallId = bLegCallId;
+      this.#destination = attempt.destination.uri;
+    }
     const { decision } = this;
     this.#priced = decision?.direction === 'inbound' ? decision.inbound : attempt?.destination;
     const priced = this.#priced;
