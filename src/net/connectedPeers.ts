@@ -11,6 +11,12 @@ import { askBuffers } from './socketBuffers.js';
 export const MAX_PEERS = 256;
 /** A peer's socket is closed after this long without traffic. */
 export const PEER_IDLE_MS = 60_000;
+/** A peer that is only ever answered gets one, too, from so many answers on: sending costs half through it. */
+export const ANSWERS_WORTH_A_SOCKET = 32;
+/** Peers that are answered are counted up to here; then counting begins anew. */
+const MAX_COUNTED = 256;
+/** Of the table, what peers that are only answered may take: anybody can have himself answered. */
+const MAX_ANSWERED_PEERS = MAX_PEERS / 2;
 /** A full table gives up no peer that had traffic within this time: its answers may be waiting in the socket. */
 const EVICTABLE_AFTER_MS = 5_000;
 
@@ -41,6 +47,8 @@ export class ConnectedPeers {
   readonly #clock: Clock;
   readonly #pace: ReceivePace | undefined;
   readonly #peers = new Map<string, Peer>();
+  /** Answers to peers without a socket. */
+  readonly #answers = new Map<string, number>();
   #sweep: Timer | undefined;
   #fullUntilMs = -Infinity;
   #closed = false;
@@ -66,7 +74,7 @@ export class ConnectedPeers {
   send(data: Buffer, address: string, port: number, open: boolean): boolean {
     const key = `${address}|${port}`;
     const known = this.#peers.get(key);
-    if (known === undefined && !open) return false;
+    if (known === undefined && !open && !this.#isWorthOne(key)) return false;
     const nowMs = this.#clock.nowMs();
     const peer = known ?? this.#add(key, { address, port }, nowMs);
     if (peer === undefined) return false;
@@ -79,6 +87,15 @@ export class ConnectedPeers {
       return false;
     }
     return true;
+  }
+
+  /** Counts the answers to a peer without a socket. */
+  #isWorthOne(key: string): boolean {
+    const count = (this.#answers.get(key) ?? 0) + 1;
+    if (count >= ANSWERS_WORTH_A_SOCKET && this.#peers.size < MAX_ANSWERED_PEERS) return this.#answers.delete(key);
+    if (count === 1 && this.#answers.size >= MAX_COUNTED) this.#answers.clear();
+    this.#answers.set(key, count);
+    return false;
   }
 
   /** At once, and without what `dgram` makes for each datagram. @returns false when the system has no room for it now */

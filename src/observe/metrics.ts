@@ -1,8 +1,9 @@
 /** Metrics in Prometheus' text form. Counts are taken from events as they come; everything else is read when asked. */
-import { Counter, Histogram, Registry } from 'prom-client';
+import { Counter, Registry } from 'prom-client';
 import type { RecorderAlarm } from '../call/record/fileRecorder.js';
 import type { SinkAlarm } from '../call/record/sink/drain.js';
 import type { CallEvent } from '../call/session/events.js';
+import { DurationHistogram } from './durationHistogram.js';
 import { FlowMetrics } from './flowMetrics.js';
 import { LoopLag } from './loopLag.js';
 import { processGauges } from './processGauges.js';
@@ -26,8 +27,8 @@ export class Metrics {
   readonly #alarms = new Tally();
   readonly #registrations = new Tally();
   readonly #flows: FlowMetrics;
-  readonly #setup: Histogram;
-  readonly #ringing: Histogram;
+  readonly #setup: DurationHistogram;
+  readonly #ringing: DurationHistogram;
   #started = 0;
   #over = 0;
   #talkMs = 0;
@@ -35,18 +36,15 @@ export class Metrics {
   #abandonedLegs = 0;
 
   constructor(options: MetricsOptions) {
-    const registers = [this.registry];
-    this.#setup = new Histogram({
+    this.#setup = new DurationHistogram(this.registry, {
       name: 'tandem_call_setup_seconds',
       help: 'From the INVITE to the answer',
       buckets: SETUP_BUCKETS,
-      registers,
     });
-    this.#ringing = new Histogram({
+    this.#ringing = new DurationHistogram(this.registry, {
       name: 'tandem_call_ringing_seconds',
       help: 'From the INVITE to the first 18x',
       buckets: SETUP_BUCKETS,
-      registers,
     });
     this.#flows = new FlowMetrics(this.registry);
     this.#counters();

@@ -1,6 +1,7 @@
 import { networkInterfaces } from 'node:os';
 import t from 'tap';
 import { ManualClock, TandemError } from '../../src/kernel/index.js';
+import { ANSWERS_WORTH_A_SOCKET, MAX_PEERS } from '../../src/net/connectedPeers.js';
 import { type DatagramSocket, NodeNetwork, SimWorld, SystemResolver } from '../../src/net/index.js';
 import type { HostResolver, SipNetwork } from '../../src/sip/ports.js';
 import { PaceRule } from '../../src/net/receivePace.js';
@@ -270,11 +271,40 @@ t.test('refusals', { skip: process.platform === 'linux' ? false : 'relies on Lin
     t.equal(clock.pending, 0);
   });
 
+  t.test('a peer that is only answered gets a socket once that pays, and half of them is for others', async (t) => {
+    const clock = new ManualClock();
+    const network = new NodeNetwork({ clock });
+    const [socket, heard] = await bind(network, 0);
+    const others = new NodeNetwork({ connectPeers: false });
+    const echo = keep(await echoDatagrams(others, { address: PEER, port: 0 }));
+    const crowd = keep(await echoDatagrams(others, { address: '0.0.0.0', port: 0 }));
+    const answer = async (peer: string, times: number): Promise<void> => {
+      const before = heard.datagrams.length;
+      const { port } = peer === PEER ? echo.local : crowd.local;
+      for (let i = 0; i < times; i++) socket.send(Buffer.from(`${i}`), peer, port, false);
+      await heard.until(() => heard.datagrams.length === before + times);
+    };
+    await answer(PEER, ANSWERS_WORTH_A_SOCKET - 1);
+    t.equal(network.dump().connectedPeers, 0, 'a few answers are not worth it');
+    await answer(PEER, 2);
+    t.equal(network.dump().connectedPeers, 1);
+    t.same(heard.datagrams.at(-1)?.from, { address: PEER, port: echo.local.port }, 'what it says is heard as ever');
+    clock.advance(120_000);
+    t.equal(network.dump().connectedPeers, 0, 'it is given up like any other');
+    await answer(PEER, 1);
+    t.equal(network.dump().connectedPeers, 0, 'and counted anew');
+    for (let i = 0; i < MAX_PEERS / 2 + 8; i++) await answer(`127.0.31.${100 + i}`, ANSWERS_WORTH_A_SOCKET);
+    t.equal(network.dump().connectedPeers, MAX_PEERS / 2, 'who is answered leaves room for those who are asked');
+    socket.send(Buffer.from('asked'), '127.0.31.99', crowd.local.port, true);
+    await heard.until(() => heard.texts.includes('asked'));
+    t.equal(network.dump().connectedPeers, MAX_PEERS / 2 + 1);
+  });
+
   t.test('256 peers are the most; busy ones are not pushed out, idle ones are', async (t) => {
     const clock = new ManualClock();
     const network = new NodeNetwork({ clock });
     const [socket, heard] = await bind(network, 0);
-    const echo = keep(await echoDatagrams(network, { address: '0.0.0.0', port: 0 }));
+    const echo = keep(await echoDatagrams(new NodeNetwork({ connectPeers: false }), { address: '0.0.0.0', port: 0 }));
     for (let i = 100; i < 200; i++) socket.send(Buffer.from(`${i}`), `127.0.31.${i}`, echo.local.port, true);
     await heard.until(() => heard.datagrams.length === 100);
     const port = await closedPort(network);

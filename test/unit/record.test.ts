@@ -5,6 +5,7 @@ import {
   readFileSync,
   readdirSync,
   renameSync,
+  statSync,
   symlinkSync,
   unlinkSync,
   writeFileSync,
@@ -117,6 +118,16 @@ t.test('files are rotated by size and by day, and no record is lost or split', a
   await recorder.close();
   const ids = [...closed().map((name) => join(folder, name)), open].flatMap(idsIn).sort();
   t.same(ids, [...Array.from({ length: 10 }, (_, i) => `size-${i}`), 'tomorrow']);
+});
+
+t.test('the size of the file is counted in octets, whatever letters a caller has', async (t) => {
+  const { recorder, open } = setUp(t, { rotateDaily: false });
+  recorder.write(callRecord({ callId: 'plain' }));
+  recorder.write(callRecord({ callId: 'letters', callerReceived: 'Zoë ☎ Жук' }));
+  t.match(recorder.dump(), { openBytes: statSync(open).size, pending: 0 });
+  t.same(idsIn(open), ['plain', 'letters']);
+  t.match(readFileSync(open, 'utf8'), '"callerReceived":"Zoë ☎ Жук"');
+  await recorder.close();
 });
 
 t.test('with the disk full records wait, in bounds, and calls go on', async (t) => {

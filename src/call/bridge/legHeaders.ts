@@ -46,7 +46,8 @@ export const isAnonymous = (from: Address, privacy: string | undefined): boolean
 const quotedDisplay = (display: string | undefined): string => {
   if (display === undefined || display.length > MAX_DISPLAY || mentionsPrivateHost(display)) return '';
   const clean = cleanText(display).trim();
-  return clean === '' ? '' : `"${clean.replaceAll(/["\\]/g, '\\$&')}" `;
+  if (clean === '') return '';
+  return `"${clean.includes('"') || clean.includes('\\') ? clean.replaceAll(/["\\]/g, '\\$&') : clean}" `;
 };
 
 /** Digits of a number that is shown in place of a name. */

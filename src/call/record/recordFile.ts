@@ -81,19 +81,25 @@ export class RecordFile {
 
   /** Appends all or nothing: what only partly fitted on the disk is taken back, then the error is thrown. */
   append(lines: string): void {
-    const data = Buffer.from(this.#torn ? `\n${lines}` : lines);
+    const text = this.#torn ? `\n${lines}` : lines;
     const before = this.#bytes;
     try {
-      for (let at = 0; at < data.length;) {
-        const written = fs.writeSync(this.#fd, data, at);
-        if (written === 0) throw Object.assign(new Error('nothing was written'), { code: 'ENOSPC' });
-        at += written;
-        this.#bytes += written;
-      }
+      const written = fs.writeSync(this.#fd, text);
+      this.#bytes += written;
+      if (written < Buffer.byteLength(text)) this.#appendRest(Buffer.from(text), written);
       this.#torn = false;
     } catch (error) {
       if (this.#bytes > before) this.#takeBack(before);
       throw error;
+    }
+  }
+
+  #appendRest(data: Buffer, from: number): void {
+    for (let at = from; at < data.length;) {
+      const written = fs.writeSync(this.#fd, data, at);
+      if (written === 0) throw Object.assign(new Error('nothing was written'), { code: 'ENOSPC' });
+      at += written;
+      this.#bytes += written;
     }
   }
 

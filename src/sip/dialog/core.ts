@@ -238,7 +238,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   // ------------------------------------------------------------------ requests from the user
 
   invite(spec: Omit<RequestSpec, 'method'>, listener: OutgoingInviteListener): OutgoingInvite | Refusal {
-    const built = buildOutOfDialog(this, { ...spec, method: 'INVITE' }, true);
+    const built = buildOutOfDialog(this, spec, 'INVITE', true);
     if ('refusal' in built) return built;
     const flow = spec.flow === undefined ? undefined : built.flow;
     const origin = { listener: built.listener, dialog: undefined, flow, symmetric: spec.symmetric };
@@ -248,7 +248,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   }
 
   request(spec: RequestSpec, listener: OutgoingRequestListener): OutgoingRequest | Refusal {
-    const built = buildOutOfDialog(this, spec, false);
+    const built = buildOutOfDialog(this, spec, spec.method, false);
     if ('refusal' in built) return built;
     const call = new OutgoingRequestCall(this, built.request, built.listener, listener);
     if (spec.dialog !== undefined && spec.method === 'SUBSCRIBE') {

@@ -22,10 +22,20 @@ const CARRIED_BY_INVITE: ReadonlySet<string> = new Set(['INVITE', 'ACK', 'CANCEL
 
 const refuse = (refusal: Refusal['refusal'], detail: string): Refusal => ({ refusal, detail });
 
-/** RFC 3261 §8.1.1: a request outside any dialog, complete but for its Via. */
-export const buildOutOfDialog = (core: CoreHost, spec: RequestSpec, invite: boolean): BuiltRequest | Refusal => {
-  if (CARRIED_BY_INVITE.has(spec.method) !== (spec.method === 'INVITE' && invite)) {
-    return refuse('invalid_header', `${spec.method} is no request of its own`);
+type Order = Omit<RequestSpec, 'method'>;
+
+/**
+ * RFC 3261 §8.1.1: a request outside any dialog, complete but for its Via.
+ * @param invite it is sent as calls are: only INVITE may be
+ */
+export const buildOutOfDialog = (
+  core: CoreHost,
+  spec: Order,
+  method: string,
+  invite: boolean,
+): BuiltRequest | Refusal => {
+  if (CARRIED_BY_INVITE.has(method) !== (method === 'INVITE' && invite)) {
+    return refuse('invalid_header', `${method} is no request of its own`);
   }
   const uri = parseUri(spec.uri);
   if (uri === undefined || !staysUri(spec.uri)) return refuse('invalid_uri', `not a URI: ${spec.uri}`);
@@ -41,16 +51,16 @@ export const buildOutOfDialog = (core: CoreHost, spec: RequestSpec, invite: bool
 
   if (spec.callId !== undefined && !isVisible(spec.callId)) return refuse('invalid_header', `Call-ID: ${spec.callId}`);
 
-  const request = new SipRequest(spec.method, spec.uri);
+  const request = new SipRequest(method, spec.uri);
   const tagged = param(parsedFrom.params, 'tag') !== undefined;
   for (const route of spec.route ?? NO_ROUTES) if (!breaksLine(route)) request.add('Route', route);
   request.add('Max-Forwards', '70');
   request.add('From', tagged ? from : `${bracketed(from, parsedFrom.bracketed)};tag=${core.newTag()}`);
   request.add('To', to);
   request.add('Call-ID', spec.callId ?? core.layer.random.uuid());
-  request.add('CSeq', `${spec.cseq ?? 1} ${spec.method}`);
+  request.add('CSeq', `${spec.cseq ?? 1} ${method}`);
   if (spec.contact !== undefined) addUserFields(request, [['Contact', spec.contact]], listener.sentBy);
-  else if (spec.method === 'INVITE' || spec.method === 'SUBSCRIBE') request.add('Contact', `<${listener.contactUri}>`);
+  else if (method === 'INVITE' || method === 'SUBSCRIBE') request.add('Contact', `<${listener.contactUri}>`);
   if (core.userAgent !== undefined) request.add('User-Agent', core.userAgent);
   addUserFields(request, spec.headers, listener.sentBy);
   setBody(request, spec.body);
@@ -64,7 +74,7 @@ const NO_ROUTES: readonly string[] = [];
 
 type Course = Omit<BuiltRequest, 'request'>;
 
-const courseOf = (core: CoreHost, { uri, nextHop, route, target }: RequestSpec): Course | Refusal => {
+const courseOf = (core: CoreHost, { uri, nextHop, route, target }: Order): Course | Refusal => {
   const place = nextHop ?? (route?.[0] === undefined ? uri : routeUri(route[0]));
   const next = nextHopOfText(place);
   if (next === undefined) return refuse('invalid_uri', `no SIP next hop: ${place}`);

@@ -2,6 +2,7 @@ import type { Clock, Random } from '../../kernel/index.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
 import type { ParseFailure } from '../message/parse.js';
 import { sameHopRequest } from '../message/sameHop.js';
+import type { TransportName } from '../ports.js';
 import { type Hop, type Listener, sameAddress } from '../transport/hop.js';
 import type { ReplyPath, TransactionHost } from './host.js';
 import { type Arrival, TransportLayer, type TransportOptions, type TransportSink } from '../transport/layer.js';
@@ -198,7 +199,7 @@ export class TransactionLayer implements TransportSink, TransactionHost {
 
   /** The Via value for a request that leaves by this hop; `rport` as in RFC 3581 §3. */
   viaFor(listener: Listener, branch: string): string {
-    return `SIP/2.0/${listener.transport.toUpperCase()} ${listener.sentBy};rport;branch=${branch}`;
+    return `SIP/2.0/${VIA_TRANSPORT[listener.transport]} ${listener.sentBy};rport;branch=${branch}`;
   }
 
   /** Starts a client transaction: the request already carries its Via. */
@@ -310,6 +311,14 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     if (transaction.mergeKey !== '') this.#merges.set(transaction.mergeKey, transaction.key);
   }
 }
+
+const VIA_TRANSPORT: { readonly [transport in TransportName]: string } = {
+  udp: 'UDP',
+  tcp: 'TCP',
+  tls: 'TLS',
+  ws: 'WS',
+  wss: 'WSS',
+};
 
 /** What a refusal can do without. A forged source must not get more from us than was sent in its name. */
 const EXPENDABLE = ['Server', 'Warning', 'Allow', 'Reason'];
