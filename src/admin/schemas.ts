@@ -155,6 +155,7 @@ export const GatewaysSchema = Type.Object({
       cause: orAbsent('what it did last: silence, 503, transport_error'),
       forMs: Type.Optional(Type.Number({ description: 'how long it has been so' })),
       quarantineMs: Type.Optional(Type.Number()),
+      lossPercent: Type.Optional(Type.Number({ description: 'part of new calls that it asks us to keep (RFC 7339)' })),
     }),
   ),
 });

@@ -2,6 +2,7 @@ import { CallHold } from '../call/admission/callHold.js';
 import { CallLimiter, type Limiter } from '../call/admission/limiter.js';
 import { UnlistedLog, screenSource } from '../call/admission/sourceGate.js';
 import type { HeaderPolicy } from '../call/bridge/headerPolicy.js';
+import type { PeerOverload } from '../call/admission/peerOverload.js';
 import type { HuntPlan } from '../call/bridge/hunt.js';
 import { decide, refuse } from '../call/routing/decide.js';
 import { type DialWish, decideDial } from '../call/routing/decideDial.js';
@@ -57,6 +58,7 @@ export class LiveAdmission implements Admission, SourceGate {
   readonly #spend: SpendView | undefined;
   readonly #health: GatewayView | undefined;
   readonly #registrations: RegisteredContacts | undefined;
+  readonly #peers: PeerOverload | undefined;
   readonly unlisted: 'reject' | 'drop';
   readonly #holder: TableHolder;
   readonly #clock: Clock;
@@ -78,6 +80,8 @@ export class LiveAdmission implements Admission, SourceGate {
       /** Whether what a tenant has named may be called at this address; default: anywhere. */
       readonly egress?: ((address: string) => boolean) | undefined;
       readonly registrations?: RegisteredContacts | undefined;
+      /** Which next hops ask for fewer calls; absent: nobody asks them. */
+      readonly peers?: PeerOverload | undefined;
     },
   ) {
     this.#holder = holder;
@@ -90,6 +94,7 @@ export class LiveAdmission implements Admission, SourceGate {
     this.#health = deps.health;
     this.#egress = deps.egress;
     this.#registrations = deps.registrations;
+    this.#peers = deps.peers;
   }
 
   get revision(): string {
@@ -235,11 +240,19 @@ export class LiveAdmission implements Admission, SourceGate {
     const hold = new CallHold(this.limiter, this.#clock, decision, held.value);
     return {
       decision,
-      enter: (destination) => hold.enter(destination),
+      enter: (destination) => this.#sparing(destination, request.calledNumber) ?? hold.enter(destination),
       mayCall: (destination, address) => this.#mayCall(table, destination, address),
       credentials: ({ carrierId }) => credentialsOf(table, carrierId),
       release: () => hold.release(),
     };
+  }
+
+  /** RFC 7339 §5.10: asked before anything is taken for this destination. */
+  #sparing({ gateway, sip }: Destination, called: string): 'destination_overloaded' | undefined {
+    const peers = this.#peers;
+    if (peers === undefined) return undefined;
+    const place = sip?.next_hop?.replace(/^sips?:/i, '') ?? gateway;
+    return peers.keeps(place, called, this.#clock.nowMs()) ? 'destination_overloaded' : undefined;
   }
 
   /** Gateways of carriers that no account brought along are the operator's word; all else a tenant may have named. */

@@ -1,4 +1,5 @@
 import { type AilingGateway, GatewayHealth, type HealthChange } from '../call/health/gatewayHealth.js';
+import type { PeerOverload, SparedGateway } from '../call/admission/peerOverload.js';
 import { GatewayProber } from '../call/health/prober.js';
 import { type Encounter, eventOf } from '../call/health/states.js';
 import { textOfTarget } from '../call/bridge/attempt.js';
@@ -14,14 +15,19 @@ const PROBE_MS = 3_000;
 const MAX_PLACES = 10_000;
 
 /** A gateway as `/api/gateways` shows it. */
-export type GatewayLine =
-  { readonly gateway: string; readonly state: 'up' } | (AilingGateway & { readonly of?: string | undefined });
+export type GatewayLine = (
+  { readonly gateway: string; readonly state: 'up' } | (AilingGateway & { readonly of?: string | undefined })
+) & {
+  /** Part of new calls that it asks us to keep from it (RFC 7339), 1 to 100. */
+  readonly lossPercent?: number;
+};
 
 export interface GatewayWatchDeps {
   readonly clock: Clock;
   readonly signal: () => Pick<SignalPort, 'ask'>;
   readonly table: () => RoutingTable;
   readonly onChange: (change: HealthChange) => void;
+  readonly peers?: PeerOverload | undefined;
 }
 
 /** What a node knows of the gateways it calls: from its calls, and from OPTIONS that it sends. */
@@ -81,14 +87,20 @@ export class GatewayWatch {
   /** Every gateway of the routing table with what is thought of it. */
   list(): GatewayLine[] {
     const ailing = new Map(this.health.dump().map((entry) => [entry.gateway, entry]));
+    const spared = new Map(this.spared().map((one) => [one.gateway, one]));
     const lines: GatewayLine[] = [];
     for (const gateway of gatewaysOf(this.#deps.table())) {
-      lines.push({ ...(ailing.get(gateway) ?? { gateway, state: 'up' }) });
+      lines.push({ ...(ailing.get(gateway) ?? { gateway, state: 'up' }), ...spared.get(gateway) });
       ailing.delete(gateway);
     }
     // Places that names of gateways led to are listed while they ail.
     for (const [text, entry] of ailing) lines.push({ ...entry, of: this.#places.get(text)?.gateway });
     return lines;
+  }
+
+  /** Those that ask for fewer calls now. */
+  spared(): readonly SparedGateway[] {
+    return this.#deps.peers?.dump(this.#deps.clock.nowMs()) ?? [];
   }
 
   dump(): object {

@@ -1,4 +1,5 @@
 import { type Admin, createAdmin, keyChecker } from '../admin/index.js';
+import type { PeerOverload } from '../call/admission/peerOverload.js';
 import { HeaderPolicy } from '../call/bridge/headerPolicy.js';
 import { TableHolder } from '../call/routing/compile.js';
 import type { RoutingStore } from '../call/routing/resources.js';
@@ -19,7 +20,7 @@ import { sipEgress } from './egress.js';
 import { GatewayWatch } from './gateways.js';
 import { MediaPlane, type MediaPlaneDeps } from './mediaPlane.js';
 import { type Neighbour, agentPlace, createMediaAgent, createNeighbour } from './mediaSignal.js';
-import { createOverload } from './overload.js';
+import { createOverload, createPeerOverload } from './overload.js';
 import { findPastCall } from './pastCall.js';
 import { numberFormat, pause } from './table.js';
 import { terminationProbe } from './termination.js';
@@ -43,6 +44,7 @@ export class Node {
   readonly #control: Control;
   readonly #accounting: Accounting;
   readonly #gateways: GatewayWatch;
+  readonly #peers: PeerOverload | undefined;
   readonly #spendWatch: SpendWatch;
   readonly #metrics: Metrics;
   readonly #admission: LiveAdmission;
@@ -82,6 +84,7 @@ export class Node {
       },
     });
     this.#accounting.follow(this.#holder);
+    this.#peers = createPeerOverload(config, this.#random);
     this.#gateways = this.#createGateways();
     const events = this.#createEvents(calls);
     this.#spendWatch = this.#watchSpend(events);
@@ -92,7 +95,7 @@ export class Node {
       limiter: this.#accounting.limiter,
       spend: this.#accounting.spend,
       ...{ unlisted: config.calls.unlistedSources, health: this.#gateways.health },
-      registrations: this.#registrations,
+      ...{ registrations: this.#registrations, peers: this.#peers },
     });
     this.#tls = this.#createTls();
     this.#network = new NodeNetwork({
@@ -238,6 +241,7 @@ export class Node {
       userAgent: sip.userAgent === '' ? undefined : sip.userAgent,
       gate: this.#admission,
       overload: this.#overload,
+      onOverloadTold: this.#peers && ((gateway, via) => this.#peers?.heard(gateway, via, clock.nowMs())),
       neighbour: this.#neighbour?.server,
       onEvent: (event) => {
         if (event.type === 'user_error') logger.error({ err: event.error }, 'fault in the call path');
@@ -264,6 +268,7 @@ export class Node {
       clock: this.#clock,
       signal: () => this.#signal,
       table: () => this.#holder.current,
+      peers: this.#peers,
       onChange: (change) => logger[change.state === 'down' ? 'warn' : 'info'](change, `gateway is ${change.state}`),
     });
   }
@@ -327,6 +332,7 @@ export class Node {
         draining: () => this.#service.draining,
         overload: () => this.#overload?.dump(),
         gatewaysDown: () => this.#gateways.down,
+        peers: this.#peers && { kept: () => this.#peers?.kept ?? 0, spared: () => this.#gateways.spared() },
         registrations: () => this.#registrations.size,
         carrierRegistrations: () => this.#registrations.carrierStates(),
         streams: () => this.#service.registry.liveStreams,

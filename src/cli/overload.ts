@@ -1,6 +1,7 @@
 import { OverloadGuard } from '../call/admission/overloadGuard.js';
+import { PeerOverload } from '../call/admission/peerOverload.js';
 import type { Config } from '../config/index.js';
-import { type Clock, SystemLoadProbe } from '../kernel/index.js';
+import { type Clock, type Random, SystemLoadProbe } from '../kernel/index.js';
 import type { LogSink } from '../observe/index.js';
 
 export interface OverloadDeps {
@@ -24,4 +25,11 @@ export const createOverload = ({ calls, sip }: Config, { clock, logger, isListed
       else logger.warn({ refused }, 'overload is over: all calls are let in');
     },
   });
+};
+
+/** What next hops say of their load; undefined where they are not asked. */
+export const createPeerOverload = ({ calls, sip }: Config, random: Random): PeerOverload | undefined => {
+  const { obeyPeers, emergencyNumbers } = calls.overload;
+  if (!obeyPeers || sip.engine !== 'embedded') return undefined;
+  return new PeerOverload({ roll: () => random.float(), emergencyNumbers });
 };

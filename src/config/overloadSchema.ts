@@ -10,9 +10,17 @@ export const overload = Type.Object(
       maximum: 99,
       default: 97,
     }),
+    obeyPeers: Type.Boolean({
+      description:
+        'Ask next hops by oc in the Via (RFC 7339) how many calls they can take, and keep what they ask us to keep: such a call goes to the next destination, or gets 503',
+      default: false,
+    }),
     emergencyNumbers: Type.Array(
       Type.String({ description: 'As it stands in the Request-URI', pattern: '^[0-9*#+]{1,20}$' }),
-      { description: 'Called numbers that are let in whatever the load; urn:service:sos always is', default: [] },
+      {
+        description: 'Called numbers that are let in, and sent on, whatever the load; urn:service:sos always is',
+        default: [],
+      },
     ),
   },
   {

@@ -14,6 +14,13 @@ export interface MetricsSources {
   readonly draining?: () => boolean;
   /** Gateways that calls leave to the last, as they did not answer lately. */
   readonly gatewaysDown?: () => number;
+  /** Next hops that ask for fewer calls (RFC 7339); absent: nobody asks them. */
+  readonly peers?:
+    | {
+        readonly kept: () => number;
+        readonly spared: () => readonly { readonly gateway: string; readonly lossPercent: number }[];
+      }
+    | undefined;
   /** Contacts of registered users that this node knows. */
   readonly registrations?: () => number;
   /** How busy the signalling thread is, and what overload control does; undefined where there is none. */
@@ -104,6 +111,16 @@ export const sourceGauges = (registry: Registry, sources: MetricsSources): void 
   gauges.number('tandem_store_stale', '1 while an older routing document is served', store && (() => store().stale));
   gauges.number('tandem_routing_table_loaded', '1 once calls can be routed', table && (() => table().loaded));
   gauges.number('tandem_gateways_down', 'Gateways that did not answer lately', sources.gatewaysDown);
+  const { peers } = sources;
+  gauges.number('tandem_peer_overload_kept', 'New calls kept from overloaded next hops since the start', peers?.kept);
+  gauges.family(
+    {
+      name: 'tandem_peer_overload_loss',
+      help: 'Percent of new calls that a next hop asks us to keep',
+      label: 'gateway',
+    },
+    peers && (() => peers.spared().map(({ gateway, lossPercent }) => [gateway, lossPercent])),
+  );
   gauges.number('tandem_registrations', 'Contacts of registered users', sources.registrations);
   overloadGauges(gauges, sources.overload);
   gauges.number('tandem_streams_open', 'Streams to bots that are open or being opened', sources.streams);

@@ -2,6 +2,7 @@
  * The whole edge on real sockets in this process: engine, gate, admission, calls. What an attacker meets, with its
  * counters in reach.
  */
+import type { PeerOverload } from '../../src/call/admission/peerOverload.js';
 import { MemoryCallRecorder } from '../../src/call/record/memoryRecorder.js';
 import { HeaderPolicy, type HeaderPolicySettings } from '../../src/call/bridge/headerPolicy.js';
 import { TableHolder } from '../../src/call/routing/compile.js';
@@ -25,6 +26,8 @@ export interface EdgePlan {
   readonly egress?: (address: string) => boolean;
   /** Names that lead somewhere; all others do not. */
   readonly names?: { readonly [host: string]: readonly string[] };
+  /** What next hops say of their load is obeyed. */
+  readonly peers?: PeerOverload;
   /** Stands before the gate: counts, for example. */
   readonly gate?: (gate: SourceGate) => SourceGate;
 }
@@ -73,7 +76,7 @@ export class EdgeRig {
     this.hostPort = `${plan.address}:${plan.port}`;
     this.admission = new LiveAdmission(this.#holder, {
       ...{ clock, random, egress: plan.egress },
-      unlisted: plan.unlisted ?? 'reject',
+      ...{ unlisted: plan.unlisted ?? 'reject', peers: plan.peers },
     });
     this.#network = new NodeNetwork({ clock });
     const at = { address: plan.address, port: plan.port };
@@ -84,6 +87,7 @@ export class EdgeRig {
         { transport: 'tcp', ...at },
         { transport: 'ws', address: plan.address, port: plan.port + 1 },
       ],
+      onOverloadTold: plan.peers && ((gateway, via) => plan.peers?.heard(gateway, via, clock.nowMs())),
       gate: plan.gate === undefined ? this.admission : plan.gate(this.admission),
       onEvent: (event) => {
         if (event.type === 'user_error') this.errors.push(event.error);

@@ -56,6 +56,7 @@ export type ReasonCode =
   | 'carrier_calls_per_second'
   | 'carrier_concurrent_calls'
   | 'destination_overloaded'
+  | 'destination_overloaded'
   | 'table_not_loaded'
   /** Given by the call session, before or instead of the table's word: */
   | 'draining'

@@ -131,6 +131,11 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
     'The carrier has as many calls up as it may.',
     'Wait for calls to end, or raise limits.concurrent_calls of the carrier.',
   ],
+  destination_overloaded: [
+    503,
+    'The destination has asked for fewer calls (RFC 7339), and this one was kept from it.',
+    'Give it more capacity, or the calls another destination.',
+  ],
   table_not_loaded: [
     503,
     'No routing table is loaded yet.',

@@ -32,6 +32,11 @@ export type DirectSignalOptions = Omit<EngineOptions, 'handler' | 'supported'> &
   readonly gate?: SourceGate | undefined;
   /** Programs beside the application on the same engine: a method that they claim is theirs. */
   readonly neighbour?: EngineNeighbour | undefined;
+  /**
+   * Told of our own Via in each answer to an INVITE, with what its next hop says of overload (RFC 7339). Absent: nobody is
+   * asked. `gateway`: host, port and transport as the INVITE's URI or next hop had them.
+   */
+  readonly onOverloadTold?: ((gateway: string, via: string) => void) | undefined;
 };
 
 /** Another user of the engine, such as the drachtio server. */
@@ -55,6 +60,7 @@ class DirectSignal implements SignalPort, EngineHandler, LegHost {
   readonly #legs = new Set<DirectLeg>();
   readonly #unlisted: UnlistedSources | undefined;
   readonly sameParty: EngineHandler['sameParty'];
+  readonly onOverloadTold: DirectSignalOptions['onOverloadTold'];
   #handlers: SignalHandlers | undefined;
   #engine: SipEngine | undefined;
   #ids = 0;
@@ -64,13 +70,17 @@ class DirectSignal implements SignalPort, EngineHandler, LegHost {
     this.#clock = options.clock;
     this.random = options.random;
     const { gate } = options;
+    this.onOverloadTold = options.onOverloadTold;
     this.#unlisted = gate === undefined ? undefined : new UnlistedSources(gate, options.clock);
     this.sameParty = gate === undefined ? undefined : (address, known) => gate.sameParty?.(address, known) === true;
   }
 
   async start(handlers: SignalHandlers): Promise<readonly string[]> {
     this.#handlers = handlers;
-    this.#engine = await createEngine({ ...this.#options, supported: SUPPORTED, handler: this });
+    this.#engine = await createEngine({
+      ...this.#options,
+      ...{ supported: SUPPORTED, handler: this, obeysOverload: this.onOverloadTold !== undefined },
+    });
     this.#options.neighbour?.attach(this.#engine);
     handlers.onAvailability(true, 'embedded engine is listening');
     return this.#engine.listening;

@@ -35,6 +35,8 @@ export interface LegHost {
   /** Runs soon, but not within the present call. */
   soon(work: () => void): void;
   readonly random: Pick<Random, 'hex'>;
+  /** Told what next hops say of their load; absent: nobody asks them. */
+  readonly onOverloadTold?: ((gateway: string, via: string) => void) | undefined;
 }
 
 const lostStatus = (status: number): boolean => status === 481 || status === 408;

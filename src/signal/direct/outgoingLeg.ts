@@ -106,6 +106,7 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
   }
 
   onProvisional(response: SipResponse, dialog: Dialog | undefined, source: Source): void {
+    this.#told(response);
     const told = !this.#settled && !this.#cancelled;
     const message = new DirectMessage(response);
     if (dialog !== undefined) {
@@ -153,6 +154,7 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
   }
 
   onAnswered(response: SipResponse, dialog: Dialog, source: Source): void {
+    this.#told(response);
     this.login?.settle(source.address);
     if (this.#cancelled) {
       // The answer crossed our CANCEL: acknowledged here, released by the engine, of no interest to the application.
@@ -169,12 +171,22 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
   }
 
   onFailed(response: SipResponse, origin: ResponseOrigin): void {
+    if (origin === 'network') this.#told(response);
     if (this.#cancelled) this.#fail({ kind: 'cancelled' });
     else if (origin === 'network' && this.#answersChallenge(response)) return;
     else if (origin === 'timeout') this.#fail({ kind: 'timeout' });
     else if (origin === 'transport') this.#fail({ kind: 'transport_error', code: 'unreachable' });
     else if (origin === 'dns') this.#fail({ kind: 'unresolved_host', code: response.reason });
     else this.#fail({ kind: 'response', status: response.status, message: new DirectMessage(response) });
+  }
+
+  /** RFC 7339 §5.9: what the next hop says of its load. */
+  #told(response: SipResponse): void {
+    const { onOverloadTold } = this.host;
+    const spec = this.#spec;
+    if (onOverloadTold === undefined || spec === undefined) return;
+    const via = response.header('Via');
+    if (via?.includes('oc=') === true) onOverloadTold(placeOf(spec.nextHop ?? spec.uri), via);
   }
 
   onEngineLost(): void {
@@ -209,3 +221,6 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
     this.#sink.onFailed(this, failure);
   }
 }
+
+/** `sip:USER@HOST:PORT;transport=tcp` without scheme and user: as destinations are named. */
+const placeOf = (uri: string): string => uri.slice(Math.max(uri.indexOf(':'), uri.lastIndexOf('@')) + 1);

@@ -74,6 +74,8 @@ export interface EngineOptions {
   readonly onEvent?: ((event: EngineEvent) => void) | undefined;
   /** Refuses new calls while there are too many; absent: nobody does. */
   readonly overload?: OverloadGate | undefined;
+  /** Ask next hops by `oc` (RFC 7339) how many calls they can take. What they say is in the Via of their answers. */
+  readonly obeysOverload?: boolean | undefined;
 }
 
 /** The user agent core, RFC 3261 §8: between the transactions below and the engine's user above. */

@@ -55,6 +55,8 @@ export interface TransactionOptions extends TransportOptions {
    * the transaction's branch, for peers that answer from another of their addresses.
    */
   readonly responsesFrom?: 'peer' | 'anyone' | undefined;
+  /** Ask next hops by `oc` (RFC 7339) how many calls they can take. What they say is in the Via of their answers. */
+  readonly obeysOverload?: boolean | undefined;
 }
 
 export { MAGIC_COOKIE } from './cookie.js';
@@ -81,6 +83,8 @@ export class TransactionLayer implements TransportSink, TransactionHost {
   };
   readonly #core: TransactionCore;
   readonly #anyonesResponses: boolean;
+  /** RFC 7339 §4.1: what our Via asks next hops for. */
+  readonly #offer: string;
   /** Refuses new calls while there are too many. */
   readonly pressure: Pressure | undefined;
   readonly #clients = new Map<string, ClientTransaction | ClientInviteTransaction>();
@@ -94,6 +98,7 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     this.#core = core;
     const { overload, clock, random } = options;
     this.pressure = overload === undefined ? undefined : new Pressure(overload, clock, random);
+    this.#offer = options.obeysOverload === true ? ';oc;oc-algo="loss"' : '';
     this.#anyonesResponses = options.responsesFrom === 'anyone';
     this.transport = new TransportLayer(options, this);
   }
@@ -199,7 +204,7 @@ export class TransactionLayer implements TransportSink, TransactionHost {
 
   /** The Via value for a request that leaves by this hop; `rport` as in RFC 3581 §3. */
   viaFor(listener: Listener, branch: string): string {
-    return `SIP/2.0/${VIA_TRANSPORT[listener.transport]} ${listener.sentBy};rport;branch=${branch}`;
+    return `SIP/2.0/${VIA_TRANSPORT[listener.transport]} ${listener.sentBy};rport;branch=${branch}${this.#offer}`;
   }
 
   /** Starts a client transaction: the request already carries its Via. */
