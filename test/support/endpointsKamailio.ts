@@ -1,18 +1,5 @@
 /** Kamailio as a record-routing proxy between others: UDP on one side, TCP on the other. */
-import { existsSync, readdirSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Endpoint } from './endpoints.js';
-
-/** Debian keeps them by architecture: /usr/lib/x86_64-linux-gnu/kamailio/modules. */
-export const modulesFolder = (): string => {
-  for (const folder of readdirSync('/usr/lib')) {
-    const modules = join('/usr/lib', folder, 'kamailio', 'modules');
-    if (existsSync(modules)) return `${modules}/`;
-  }
-  throw new Error('the modules of kamailio are not installed: apt-get install kamailio');
-};
+import { KamailioProgram, modulesFolder } from './kamailioProgram.js';
 
 export interface KamailioPlan {
   readonly name: string;
@@ -30,47 +17,39 @@ export interface KamailioPlan {
 }
 
 export class Kamailio {
-  readonly #endpoint: Endpoint;
-  readonly #folder: string;
+  readonly #program: KamailioProgram;
 
-  private constructor(endpoint: Endpoint, folder: string) {
-    this.#endpoint = endpoint;
-    this.#folder = folder;
+  private constructor(program: KamailioProgram) {
+    this.#program = program;
   }
 
   /** Resolves when it listens on both transports. */
   static async start(plan: KamailioPlan): Promise<Kamailio> {
-    const folder = await mkdtemp(join(tmpdir(), 'tandem-kamailio-'));
-    const file = join(folder, 'kamailio.cfg');
-    await writeFile(file, configuration(plan));
-    const endpoint = new Endpoint({
-      program: 'kamailio',
-      debianPackage: 'kamailio',
-      args: ['-f', file, '-DD', '-E', '-Y', folder, '-w', folder, '-m', '32', '-M', '4'],
-      cwd: folder,
-    });
-    await endpoint.bound('udp', plan.address, plan.port);
-    await endpoint.bound('tcp', plan.address, plan.port);
-    return new Kamailio(endpoint, folder);
+    const { address, port } = plan;
+    const ports = [
+      ['udp', port],
+      ['tcp', port],
+    ] as const;
+    const program = { configuration: configuration(plan), address, ports } as const;
+    return new Kamailio(await KamailioProgram.start(program));
   }
 
   /** Requests that passed through, as `METHOD transport they came over`, ACK of failures left out. */
   get passed(): string[] {
-    return [...this.#endpoint.output.matchAll(/PASSED (\w+ \w+)/g)].map((found) => found[1] ?? '');
+    return [...this.#program.output.matchAll(/PASSED (\w+ \w+)/g)].map((found) => found[1] ?? '');
   }
 
   get output(): string {
-    return this.#endpoint.output;
+    return this.#program.output;
   }
 
   /** Waits for a request to pass. */
   async saw(request: string): Promise<void> {
-    await this.#endpoint.printed(new RegExp(`PASSED ${request}`), 5000);
+    await this.#program.endpoint.printed(new RegExp(`PASSED ${request}`), 5000);
   }
 
-  async stop(): Promise<void> {
-    await this.#endpoint.stop();
-    await rm(this.#folder, { recursive: true, force: true });
+  stop(): Promise<void> {
+    return this.#program.stop();
   }
 }
 

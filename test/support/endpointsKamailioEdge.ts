@@ -1,9 +1,5 @@
 /** Kamailio as a carrier's edge: TLS and WebSocket towards us, digest for calls that come in, UDP behind it. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Endpoint } from './endpoints.js';
-import { modulesFolder } from './endpointsKamailio.js';
+import { KamailioProgram, modulesFolder } from './kamailioProgram.js';
 
 export interface KamailioEdgePlan {
   readonly address: string;
@@ -22,45 +18,37 @@ export interface KamailioEdgePlan {
 }
 
 export class KamailioEdge {
-  readonly #endpoint: Endpoint;
-  readonly #folder: string;
+  readonly #program: KamailioProgram;
 
-  private constructor(endpoint: Endpoint, folder: string) {
-    this.#endpoint = endpoint;
-    this.#folder = folder;
+  private constructor(program: KamailioProgram) {
+    this.#program = program;
   }
 
   /** Resolves when it listens. */
   static async start(plan: KamailioEdgePlan): Promise<KamailioEdge> {
-    const folder = await mkdtemp(join(tmpdir(), 'tandem-edge-'));
-    const file = join(folder, 'kamailio.cfg');
-    await writeFile(file, configuration(plan));
-    const endpoint = new Endpoint({
-      program: 'kamailio',
-      debianPackage: 'kamailio',
-      args: ['-f', file, '-DD', '-E', '-Y', folder, '-w', folder, '-m', '64', '-M', '8'],
-      cwd: folder,
-    });
-    await endpoint.bound('udp', plan.address, plan.port);
-    await endpoint.bound('tcp', plan.address, plan.port + 1);
-    await endpoint.bound('tcp', plan.address, plan.port + 2);
-    return new KamailioEdge(endpoint, folder);
+    const { address, port } = plan;
+    const ports = [
+      ['udp', port],
+      ['tcp', port + 1],
+      ['tcp', port + 2],
+    ] as const;
+    const program = { configuration: configuration(plan), address, ports, memory: [64, 8] } as const;
+    return new KamailioEdge(await KamailioProgram.start(program));
   }
 
   /** Requests that passed through, as `METHOD transport they came over`; `CHALLENGED METHOD` for those that did not. */
   get passed(): string[] {
-    return [...this.#endpoint.output.matchAll(/(?:PASSED |(CHALLENGED ))(\w+ \w+)/g)].map(
+    return [...this.#program.output.matchAll(/(?:PASSED |(CHALLENGED ))(\w+ \w+)/g)].map(
       ([, challenged = '', what = '']) => challenged + what,
     );
   }
 
   get output(): string {
-    return this.#endpoint.output;
+    return this.#program.output;
   }
 
-  async stop(): Promise<void> {
-    await this.#endpoint.stop();
-    await rm(this.#folder, { recursive: true, force: true });
+  stop(): Promise<void> {
+    return this.#program.stop();
   }
 }
 

@@ -1,9 +1,5 @@
 /** Kamailio as a carrier's registrar: it asks for a password by digest, and puts calls through to whoever is registered. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Endpoint } from './endpoints.js';
-import { modulesFolder } from './endpointsKamailio.js';
+import { KamailioProgram, modulesFolder } from './kamailioProgram.js';
 
 export interface KamailioRegistrarPlan {
   readonly address: string;
@@ -16,41 +12,33 @@ export interface KamailioRegistrarPlan {
 }
 
 export class KamailioRegistrar {
-  readonly #endpoint: Endpoint;
-  readonly #folder: string;
+  readonly #program: KamailioProgram;
 
-  private constructor(endpoint: Endpoint, folder: string) {
-    this.#endpoint = endpoint;
-    this.#folder = folder;
+  private constructor(program: KamailioProgram) {
+    this.#program = program;
   }
 
   static async start(plan: KamailioRegistrarPlan): Promise<KamailioRegistrar> {
-    const folder = await mkdtemp(join(tmpdir(), 'tandem-kamailio-'));
-    const file = join(folder, 'kamailio.cfg');
-    await writeFile(file, configuration(plan));
-    const endpoint = new Endpoint({
-      program: 'kamailio',
-      debianPackage: 'kamailio',
-      args: ['-f', file, '-DD', '-E', '-Y', folder, '-w', folder, '-m', '32', '-M', '4'],
-      cwd: folder,
-    });
-    await endpoint.bound('udp', plan.address, plan.port);
-    await endpoint.bound('tcp', plan.address, plan.port);
-    return new KamailioRegistrar(endpoint, folder);
+    const { address, port } = plan;
+    const ports = [
+      ['udp', port],
+      ['tcp', port],
+    ] as const;
+    const program = { configuration: configuration(plan), address, ports } as const;
+    return new KamailioRegistrar(await KamailioProgram.start(program));
   }
 
   get output(): string {
-    return this.#endpoint.output;
+    return this.#program.output;
   }
 
   /** Waits for a line such as `SAVED line7 300`. */
   async printed(pattern: RegExp, from = 0): Promise<void> {
-    await this.#endpoint.printed(pattern, 10_000, from);
+    await this.#program.endpoint.printed(pattern, 10_000, from);
   }
 
-  async stop(): Promise<void> {
-    await this.#endpoint.stop();
-    await rm(this.#folder, { recursive: true, force: true });
+  stop(): Promise<void> {
+    return this.#program.stop();
   }
 }
 
