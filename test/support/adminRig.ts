@@ -1,8 +1,7 @@
 /** The administration over a memory store, asked through `app.inject`. */
-import { type Admin, type AdminDeps, createAdmin, keyChecker } from '../../src/admin/index.js';
-import { loadConfig } from '../../src/config/index.js';
-import { ManualClock, SeededRandom } from '../../src/kernel/index.js';
-import { callRecord } from './callRecord.js';
+import { type Admin, type AdminDeps, createAdmin } from '../../src/admin/index.js';
+import { ManualClock } from '../../src/kernel/index.js';
+import { adminDeps } from './adminDeps.js';
 import { type ControlRig, controlRig } from './controlRig.js';
 
 export interface Asked {
@@ -40,22 +39,8 @@ export const adminRig = async (
   const clock = new ManualClock();
   const rig = await controlRig(document, clock);
   const errors: unknown[] = [];
-  const admin = createAdmin({
-    config: loadConfig({ env: {}, flags: ['--admin.listen', listen, '--admin.operators', 'ops'] }),
-    version: '9.9.9',
-    clock,
-    random: new SeededRandom(7),
-    control: rig.control,
-    state: () => ({ tableLoaded: true, signallingUp: true, draining: false }),
-    explain: () => callRecord({}).decision,
-    liveCalls: () => [],
-    liveCall: () => undefined,
-    dump: () => ({}),
-    metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),
-    authenticate: keyChecker(rig.accounts, ['ops']),
-    onError: (error) => errors.push(error),
-    ...over,
-  });
+  const flags = ['--admin.listen', listen, '--admin.operators', 'ops'];
+  const admin = createAdmin({ ...adminDeps(rig, clock, flags, errors), ...over });
   await admin.app.ready();
   return {
     ...rig,

@@ -1,9 +1,8 @@
 /** DialNexa's API over a memory store, asked without a socket. */
 import type { Test } from 'tap';
-import { type ProbeResult, createAdmin, keyChecker } from '../../src/admin/index.js';
-import { loadConfig } from '../../src/config/index.js';
-import { ManualClock, SeededRandom } from '../../src/kernel/index.js';
-import { callRecord } from './callRecord.js';
+import { type ProbeResult, createAdmin } from '../../src/admin/index.js';
+import { ManualClock } from '../../src/kernel/index.js';
+import { adminDeps } from './adminDeps.js';
 import { controlRig } from './controlRig.js';
 
 export const NOW = '2026-02-03T10:00:00Z';
@@ -104,24 +103,13 @@ export const dialnexaRig = async (t: Test, document: unknown = DIALNEXA_DOCUMENT
   const rig = await controlRig(structuredClone(document), clock);
   const errors: unknown[] = [];
   const probed: string[] = [];
+  const flags = ['--admin.listen', '127.0.0.1:0', '--admin.operators', 'ops'];
   const admin = createAdmin({
-    config: loadConfig({ env: {}, flags: ['--admin.listen', '127.0.0.1:0', '--admin.operators', 'ops'] }),
-    version: '9.9.9',
-    clock,
-    random: new SeededRandom(7),
-    control: rig.control,
-    state: () => ({ tableLoaded: true, signallingUp: true, draining: false }),
-    explain: () => callRecord({}).decision,
-    liveCalls: () => [],
-    liveCall: () => undefined,
-    dump: () => ({}),
-    metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),
+    ...adminDeps(rig, clock, flags, errors),
     probe: async (place) => {
       probed.push(place);
       return HOSTS[place] ?? { addresses: [], fault: `${place} does not answer (timeout)` };
     },
-    authenticate: keyChecker(rig.accounts, ['ops']),
-    onError: (error) => errors.push(error),
   });
   t.teardown(async () => {
     await admin.close();

@@ -1,9 +1,8 @@
 /** Exotel's trunk API over a memory store, asked without a socket. */
 import type { Test } from 'tap';
-import { createAdmin, keyChecker } from '../../src/admin/index.js';
-import { loadConfig } from '../../src/config/index.js';
-import { ManualClock, SeededRandom } from '../../src/kernel/index.js';
-import { callRecord } from './callRecord.js';
+import { createAdmin } from '../../src/admin/index.js';
+import { ManualClock } from '../../src/kernel/index.js';
+import { adminDeps } from './adminDeps.js';
 import { controlRig } from './controlRig.js';
 
 export const NOW = '2026-01-23T09:24:59Z';
@@ -76,21 +75,8 @@ export const exotelRig = async (t: Test, document: unknown = EXOTEL_DOCUMENT) =>
   const clock = new ManualClock(Date.parse(NOW));
   const rig = await controlRig(structuredClone(document), clock);
   const errors: unknown[] = [];
-  const admin = createAdmin({
-    config: loadConfig({ env: {}, flags: ['--admin.listen', '127.0.0.1:0', '--admin.trunkDomain', 'tandem.test'] }),
-    version: '9.9.9',
-    clock,
-    random: new SeededRandom(7),
-    control: rig.control,
-    state: () => ({ tableLoaded: true, signallingUp: true, draining: false }),
-    explain: () => callRecord({}).decision,
-    liveCalls: () => LIVE_CALLS,
-    liveCall: () => undefined,
-    dump: () => ({}),
-    metrics: () => Promise.resolve({ contentType: 'text/plain', body: '' }),
-    authenticate: keyChecker(rig.accounts, ['ops']),
-    onError: (error) => errors.push(error),
-  });
+  const flags = ['--admin.listen', '127.0.0.1:0', '--admin.trunkDomain', 'tandem.test'];
+  const admin = createAdmin({ ...adminDeps(rig, clock, flags, errors), liveCalls: () => LIVE_CALLS });
   t.teardown(async () => {
     await admin.close();
     await rig.close();
