@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { bot as runBot } from '../../src/cli/bot.js';
 import { botCheck } from '../../src/cli/botCheck.js';
@@ -132,36 +132,52 @@ const [echo, tone, doomed, frozen] = await Promise.all([
   bot(t, 'tone'),
 ]);
 
+/** Exotel: 100 ms to the bot, 3200 octets (200 or 100 ms) back. And 160 ms for both ways and both ends. */
+const mostTicks = (dialect: StreamDialect): number => (dialect === 'exotel' ? 10 : 1) + 8;
+
+/** A call of 75 frames to the echo bot. @returns the frame of ours at which its first was heard */
+const echoed = async (t: Test, url: string, dialect: StreamDialect, sampleRate: 8000 | 16_000): Promise<number> => {
+  const name = `${dialect} at ${sampleRate}`;
+  const call = open({ url, dialect, sampleRate });
+  await call.started;
+  const tone = sine(8000 * 3, 8000);
+  const heard: Int16Array[] = [];
+  let first: number | undefined;
+  await ticks(75, (tick) => {
+    call.stream.fromCaller(tone.subarray(tick * 160, (tick + 1) * 160));
+    const frame = call.stream.toCaller()?.slice();
+    if (frame === undefined) return;
+    first ??= tick;
+    heard.push(frame);
+  });
+  call.stream.stop('callended');
+  const report = await call.ended;
+  t.match(report, { status: 'completed', disconnectedBy: 'user' }, name);
+  const pcm = Int16Array.from(heard.slice(5).flatMap((frame) => [...frame]));
+  t.ok(pcm.length > 8000 && purity(pcm.subarray(0, 8000), 8000) > 0.99, `${name}: 440 Hz in, 440 Hz out`);
+  t.ok(call.sent.some((text) => text.includes('echo-1')) || call.heard.length === 0, `${name}: the mark came home`);
+  return first ?? Infinity;
+};
+
 t.test('the echo bot gives back the tone, in every dialect, and its marks come home', async (t) => {
-  const { url } = echo;
-  const calls = DIALECTS.flatMap((dialect) =>
-    ([8000, 16_000] as const).map(async (sampleRate) => {
-      if (dialect === 'twilio' && sampleRate !== 8000) return;
-      const name = `${dialect} at ${sampleRate}`;
-      const call = open({ url, dialect, sampleRate });
-      await call.started;
-      const tone = sine(8000 * 3, 8000);
-      const heard: Int16Array[] = [];
-      let first: number | undefined;
-      await ticks(75, (tick) => {
-        call.stream.fromCaller(tone.subarray(tick * 160, (tick + 1) * 160));
-        const frame = call.stream.toCaller()?.slice();
-        if (frame === undefined) return;
-        first ??= tick;
-        heard.push(frame);
-      });
-      call.stream.stop('callended');
-      const report = await call.ended;
-      t.match(report, { status: 'completed', disconnectedBy: 'user' }, name);
-      const pcm = Int16Array.from(heard.slice(5).flatMap((frame) => [...frame]));
-      t.ok(pcm.length > 8000 && purity(pcm.subarray(0, 8000), 8000) > 0.99, `${name}: 440 Hz in, 440 Hz out`);
-      // Exotel: 100 ms to the bot, 3200 octets (200 or 100 ms) back. Leave to a busy machine what it needs.
-      const framing = dialect === 'exotel' ? 10 : 1;
-      t.ok((first ?? 99) <= framing + 20, `${name}: first heard after ${(first ?? 99) * 20} ms`);
-      t.ok(call.sent.some((text) => text.includes('echo-1')) || call.heard.length === 0, `${name}: the mark came home`);
-    }),
+  const ways = DIALECTS.flatMap((dialect) =>
+    (dialect === 'twilio' ? ([8000] as const) : ([8000, 16_000] as const)).map((sampleRate) => ({
+      dialect,
+      sampleRate,
+      first: Infinity,
+    })),
   );
-  await Promise.all(calls);
+  // All at once; those that were late once more, up to five times: a machine that is busy is not always so.
+  for (let round = 0; round < 6; round++) {
+    const late = ways.filter(({ dialect, first }) => first > mostTicks(dialect));
+    const calls = late.map(async (way) => {
+      way.first = await echoed(t, echo.url, way.dialect, way.sampleRate);
+    });
+    await Promise.all(calls);
+  }
+  for (const { dialect, sampleRate, first } of ways) {
+    t.ok(first <= mostTicks(dialect), `${dialect} at ${sampleRate}: first heard after ${first * 20} ms`);
+  }
 });
 
 t.test('the keys of the echo bot: clear, and goodbye', async (t) => {
