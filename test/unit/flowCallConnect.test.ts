@@ -1,6 +1,6 @@
 /** Flows that connect: callees by trunk, number and URI, with direct and anchored media, on fake legs and fake media. */
 import t from 'tap';
-import type { FakeIncomingLeg } from '../support/fakeSignal.js';
+import type { FakeIncomingLeg, FakeOutgoingLeg } from '../support/fakeSignal.js';
 import { FLOW_NUMBER, FlowRig, type FlowRigOptions } from '../support/flowRig.js';
 
 const TONE = { tone: [440], duration_ms: 1000 };
@@ -99,6 +99,13 @@ t.test('the caller hangs up on a direct talk; requests cross while it lasts', as
   b.respondsReinvite(200, 'held');
   t.match(hold.owed.answers, [{ status: 200, spec: { body: Buffer.from('held') } }]);
   hold.acks();
+  const reasonOf = (leg: FakeIncomingLeg | FakeOutgoingLeg) => leg.asks('REFER').answers[0]?.spec.headers;
+  t.strictSame(
+    reasonOf(b),
+    [['Reason', 'SIP;cause=603;text="refer_in_flow"']],
+    'a trunk that may transfer: by the flow',
+  );
+  t.strictSame(reasonOf(a), [['Reason', 'SIP;cause=603;text="refer_off"']], 'a carrier that may not');
   const info = b.asks('INFO', { contentType: 'application/dtmf-relay', body: 'Signal=5' });
   t.match(rig.signal.ladder.at(-1), /^A <- INFO/);
   a.responds(200);

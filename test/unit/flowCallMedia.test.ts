@@ -59,7 +59,11 @@ t.test('INFO about other things, and requests of all kinds, are answered', async
   t.equal(a.asks('OPTIONS').answers[0]?.status, 200);
   t.equal(a.asks('NOTIFY').answers[0]?.status, 200);
   t.equal(a.asks('UPDATE').answers[0]?.status, 200);
-  t.equal(a.asks('REFER').answers[0]?.status, 603);
+  t.match(
+    a.asks('REFER').answers,
+    [{ status: 603, spec: { headers: [['Reason', 'SIP;cause=603;text="refer_off"']] } }],
+    'a carrier’s subscribers transfer nobody',
+  );
   t.equal(a.asks('MESSAGE').answers[0]?.status, 405);
   const update = a.asks('UPDATE', { body: 'hold' });
   await rig.turn();

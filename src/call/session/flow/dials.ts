@@ -20,6 +20,7 @@ import type { CallerMedia } from './callerMedia.js';
 import { Dial, type DialEnd, type DialSink } from './dial.js';
 import { type Released, releaseMedia } from './directMedia.js';
 import { MAX_RETRIES, glareDelayMs } from './glare.js';
+import { refuseRefer } from './referRefusal.js';
 import type { FlowCallStart, FlowObserver, FlowWorld } from './world.js';
 
 const SDP = 'application/sdp';
@@ -244,6 +245,9 @@ export class Dials implements DialSink {
   }
 
   dialRequest(dial: Dial, request: InDialogRequest): void {
+    if (request.message.method === 'REFER') {
+      return refuseRefer(request, 'b', dial.order.admitted.decision, dial.attempt?.destination);
+    }
     const { caller } = this.#host;
     if (this.#joined === dial && this.#direct && caller.up) return this.#relay.request(caller.leg, request);
     const { method, body } = request.message;
@@ -304,7 +308,7 @@ function respondWith(
   else request.respond(200, content);
 }
 
-/** What a leg that ends here is answered: RFC 3261 §11, RFC 6086 §4.2.2, RFC 3515 §2.4.2. */
+/** What a leg that ends here is answered: RFC 3261 §11, RFC 6086 §4.2.2. */
 export function answerLocally(request: InDialogRequest): void {
   switch (request.message.method) {
     case 'OPTIONS':
@@ -314,8 +318,6 @@ export function answerLocally(request: InDialogRequest): void {
     case 'PRACK':
     case 'UPDATE':
       return request.respond(200);
-    case 'REFER':
-      return request.respond(603);
     default:
       return request.respond(405, { headers: CAPABILITY_HEADERS.slice(0, 1) });
   }

@@ -28,6 +28,7 @@ import { Dials, answerLocally } from './dials.js';
 import { infoKey } from './dtmfInfo.js';
 import { Effects } from './effects.js';
 import { endingOfFlow } from './ending.js';
+import { refuseRefer } from './referRefusal.js';
 import { StepLog } from './stepLog.js';
 import type { FlowCallStart, FlowObserver, FlowWorld } from './world.js';
 
@@ -261,6 +262,7 @@ export class FlowCall implements LegEvents {
   }
 
   #answer(request: InDialogRequest): void {
+    if (request.message.method === 'REFER') return refuseRefer(request, 'a', this.start.decision);
     if (this.dials.callerRequest(request)) return;
     const { method, body } = request.message;
     if (method === 'UPDATE' && body.length > 0) void this.#renegotiate(request);
