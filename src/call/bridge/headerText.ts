@@ -72,6 +72,10 @@ const cut = (text: string, at: string): string => {
   return index < 0 ? text : text.slice(0, index);
 };
 
+/** Letters in either case; the length, which nearly always differs, is looked at first. */
+export const isWord = (text: string, lower: string): boolean =>
+  text.length === lower.length && text.toLowerCase() === lower;
+
 const HEX_PAIR = /^[0-9A-Fa-f]{2}$/;
 
 /** Resolves %HH once; malformed escapes stay as they are. */
@@ -106,6 +110,8 @@ export const escapeUser = (user: string): string => {
   return text;
 };
 
+const isTel = (uri: string, colon: number): boolean => colon === 3 && isWord(uri.slice(0, 3), 'tel');
+
 /**
  * User part of a sip or sips URI, number of a tel URI, as written (escaped, without password and parameters); empty
  * when there is none.
@@ -114,7 +120,7 @@ export const userOf = (uri: string): string => {
   const colon = uri.indexOf(':');
   if (colon < 0) return '';
   const rest = uri.slice(colon + 1);
-  if (uri.slice(0, colon).toLowerCase() === 'tel') return cut(cut(rest, ';'), '?');
+  if (isTel(uri, colon)) return cut(cut(rest, ';'), '?');
   const at = rest.indexOf('@');
   // RFC 3261 §19.1.1: a user may carry telephone parameters (`+1;phone-context=..@`); they are not the number.
   return at < 0 ? '' : cut(cut(rest.slice(0, at), ':'), ';');
@@ -123,7 +129,7 @@ export const userOf = (uri: string): string => {
 /** Host of a sip or sips URI, IPv6 in brackets, without port; empty when there is none. */
 export const hostOf = (uri: string): string => {
   const colon = uri.indexOf(':');
-  if (colon < 0 || uri.slice(0, colon).toLowerCase() === 'tel') return '';
+  if (colon < 0 || isTel(uri, colon)) return '';
   const at = uri.indexOf('@', colon);
   const rest = uri.slice((at < 0 ? colon : at) + 1);
   if (rest.startsWith('[')) return rest.slice(0, rest.indexOf(']') + 1);

@@ -14,6 +14,7 @@ import {
   cleanText,
   escapeUser,
   hostOf,
+  isWord,
   mentionsPrivateHost,
   parseAddress,
   userOf,
@@ -38,9 +39,7 @@ export const nextMaxForwards = (message: SignalMessage): number | undefined => {
 
 /** True for `sip:anonymous@...`, a host `anonymous.invalid`, and a Privacy header that withholds the identity. */
 export const isAnonymous = (from: Address, privacy: string | undefined): boolean =>
-  asksForPrivacy(privacy) ||
-  userOf(from.uri).toLowerCase() === 'anonymous' ||
-  hostOf(from.uri).toLowerCase() === 'anonymous.invalid';
+  asksForPrivacy(privacy) || isWord(userOf(from.uri), 'anonymous') || isWord(hostOf(from.uri), 'anonymous.invalid');
 
 /** The caller's name as a quoted string, or nothing where it is unsafe, too long, or names an inside host. */
 const quotedDisplay = (display: string | undefined): string => {

@@ -1,7 +1,7 @@
 import { hostPort } from '../../kernel/index.js';
 import type { SignalMessage, SignalSource } from '../../signal/port.js';
 import { forwardingOf } from '../bridge/forwarding.js';
-import { hostOf, parseAddress, unescapeUser, userOf } from '../bridge/headerText.js';
+import { hostOf, isWord, parseAddress, unescapeUser, userOf } from '../bridge/headerText.js';
 import type { CallRequest } from '../routing/decision.js';
 
 /** Longer users are cut: no number and no name is as long, and everything downstream keeps what it is given. */
@@ -14,7 +14,7 @@ const userOfField = (value: string | undefined): string => {
   if (value === undefined) return '';
   const { uri } = parseAddress(value);
   const name = user(uri);
-  return name.toLowerCase() === 'anonymous' || hostOf(uri).toLowerCase() === 'anonymous.invalid' ? '' : name;
+  return isWord(name, 'anonymous') || isWord(hostOf(uri), 'anonymous.invalid') ? '' : name;
 };
 
 /** IPv4 as IPv4, also where a dual-stack socket says `::ffff:192.0.2.1`: an ACL must not be got round by notation. */

@@ -74,6 +74,7 @@ export const nextHopOfText = (text: string): NextHop | undefined => {
 
 /** Whether requests can be sent to a URI, as far as its scheme tells. */
 export const isSipUri = (text: string): boolean => {
+  if (text.startsWith('sip:')) return true;
   const scheme = text.slice(0, text.indexOf(':')).toLowerCase();
   return scheme === 'sip' || scheme === 'sips';
 };
