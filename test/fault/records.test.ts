@@ -2,14 +2,15 @@
  * The process is killed at random moments: no call record is lost, none is there twice, and the money adds up. The long
  * way: RECORDS_KILLS=100 RECORDS_CALLS=20000 TAP_TIMEOUT=7200 node build/test/fault/records.test.js
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import t from 'tap';
 import type { CallRecord } from '../../src/call/record/cdr.js';
 import { CallLoad } from '../support/callLoad.js';
+import { nodeUp, recordsIn } from '../support/nodeProcess.js';
 import { MAIN } from '../support/tandemNode.js';
 
 const KILLS = Number(process.env['RECORDS_KILLS'] ?? 5);
@@ -41,30 +42,8 @@ const ROUTING = {
 };
 
 /** Ends by the test's own hand, or with it. */
-const startNode = async (folder: string): Promise<ChildProcess> => {
-  const child = spawn(process.execPath, [MAIN, 'start', '--config', join(folder, 'tandem.yaml')], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const killWithUs = (): void => void child.kill('SIGKILL');
-  process.once('exit', killWithUs);
-  child.once('exit', () => process.removeListener('exit', killWithUs));
-  let log = '';
-  await new Promise<void>((resolve, reject) => {
-    child.stdout.on('data', (data: Buffer) => {
-      log = (log + data.toString()).slice(-20_000);
-      if (log.includes('"msg":"tandem is up"')) resolve();
-    });
-    child.once('exit', () => reject(new Error(`the node ended:\n${log}`)));
-  });
-  return child;
-};
-
-const recordsIn = (folder: string): CallRecord[] =>
-  readdirSync(folder)
-    .filter((name) => /^cdr(\.2.*)?\.jsonl$/.test(name))
-    .flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n'))
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as CallRecord);
+const startNode = (folder: string): Promise<ChildProcess> =>
+  nodeUp(process.execPath, [MAIN, 'start', '--config', join(folder, 'tandem.yaml')]);
 
 /** By hand: 13,700 micros a minute by the second, 1,000 to set up, rounded half up. */
 const priceOf = (talkMs: number): bigint => {

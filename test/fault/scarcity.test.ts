@@ -1,12 +1,12 @@
 /** A whole node that runs out of file descriptors and of disk: calls go on, it says so, and no record is lost (R17). */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, readdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { type Socket, connect } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { CallRecord } from '../../src/call/record/cdr.js';
 import { CallLoad } from '../support/callLoad.js';
+import { nodeUp, recordsIn } from '../support/nodeProcess.js';
 import { MAIN } from '../support/tandemNode.js';
 
 const NODE = { address: '127.0.37.11', port: 37_100 };
@@ -39,24 +39,12 @@ const CONFIG = {
 };
 
 /** With as many descriptors as the shell lets it have. */
-const startNode = async (folder: string): Promise<ChildProcess> => {
+const startNode = (folder: string): Promise<ChildProcess> => {
   writeFileSync(join(folder, 'tandem.yaml'), JSON.stringify(CONFIG));
   writeFileSync(join(folder, 'routing.yaml'), JSON.stringify(ROUTING));
   const command = `ulimit -n ${DESCRIPTORS} && exec "$0" "$@"`;
   const args = ['-c', command, process.execPath, MAIN, 'start', '--config', join(folder, 'tandem.yaml')];
-  const child = spawn('bash', args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const killWithUs = (): void => void child.kill('SIGKILL');
-  process.once('exit', killWithUs);
-  child.once('exit', () => process.removeListener('exit', killWithUs));
-  let log = '';
-  await new Promise<void>((resolve, reject) => {
-    child.stdout.on('data', (data: Buffer) => {
-      log = (log + data.toString()).slice(-20_000);
-      if (log.includes('"msg":"tandem is up"')) resolve();
-    });
-    child.once('exit', () => reject(new Error(`the node ended:\n${log}`)));
-  });
-  return child;
+  return nodeUp('bash', args);
 };
 
 const stop = async (t: Test, node: ChildProcess): Promise<void> => {
@@ -64,13 +52,6 @@ const stop = async (t: Test, node: ChildProcess): Promise<void> => {
   node.kill('SIGTERM');
   t.same(await stopped, [0, null], 'it ends in good order');
 };
-
-const recordsIn = (folder: string): CallRecord[] =>
-  readdirSync(folder)
-    .filter((name) => /^cdr(\.2.*)?\.jsonl$/.test(name))
-    .flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n'))
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as CallRecord);
 
 const expectWhole = (t: Test, folder: string, load: CallLoad): void => {
   const records = recordsIn(join(folder, 'cdr'));

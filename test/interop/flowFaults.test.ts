@@ -1,5 +1,4 @@
 /** What a flow stands on dies in the middle of calls: bots, a media worker, Redis. The calls go on, one record each. */
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +14,7 @@ import { sine } from '../contract/media/peer.js';
 import { bounded } from '../support/endpoints.js';
 import { Phone } from '../support/flowSite.js';
 import { BotProcess, FlowTown, wayOf } from '../support/flowTown.js';
+import { recordsIn } from '../support/nodeProcess.js';
 import { RedisServer } from '../support/redisServer.js';
 
 const GREETING_HZ = 600;
@@ -110,12 +110,6 @@ t.test('bots that are killed or stopped: their calls take the branch for it, oth
 });
 
 /** Records that a node in this process has written. */
-const recordsIn = (folder: string): CallRecord[] =>
-  readFileSync(join(folder, 'cdr', 'cdr.jsonl'), 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as CallRecord);
-
 t.test('a media worker dies under a greeting, a bot, a recording and a bridge: each falls back once', async (t) => {
   const town = new FlowTown({
     index: 3,
@@ -210,7 +204,7 @@ t.test('a media worker dies under a greeting, a bot, a recording and a bridge: e
   await next.hears(GREETING_HZ, 200, 0);
   await next.hangsUp();
   await node.drain();
-  const records = recordsIn(folder);
+  const records = recordsIn(join(folder, 'cdr'));
   t.equal(records.length, phones.length + 1, 'one record each');
   const ways = Object.fromEntries(
     names.map((name, i) => [name, wayOf(records.find((one) => one.aLegCallId === phones[i]?.callId) as CallRecord)]),
