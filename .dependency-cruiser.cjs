@@ -44,7 +44,7 @@ module.exports = {
     only('admin', '^src/admin/', [K, '^src/config/', '^src/call/', '^src/store/', '^src/control/index']),
     only('observe', '^src/observe/', [K, '^src/call/', '^src/signal/']),
     npmOnlyIn('drachtio-srf', '^src/signal/'),
-    npmOnlyIn('libphonenumber-js', '^src/call/routing/(possibleNumber|countries)'),
+    npmOnlyIn('libphonenumber-js', '^src/call/routing/(numberingPlans|countries)'),
     npmOnlyIn('ioredis', '^src/store/redis/'),
     npmOnlyIn('fastify', '^src/admin/'),
     npmOnlyIn('@fastify/swagger', '^src/admin/openapi'),

@@ -2,8 +2,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bot } from './cli/bot.js';
-import { botCheck } from './cli/botCheck.js';
 import { VERSION } from './cli/version.js';
 import { type Config, ConfigError, loadConfig, splitArguments } from './config/index.js';
 import { TandemError } from './kernel/index.js';
@@ -41,8 +39,8 @@ type Verb = (config: Config, argv: readonly string[], configFile: string | undef
 /** Verbs that stand alone: no node, no configuration. */
 type Standalone = (argv: readonly string[], env: NodeJS.ProcessEnv) => Promise<number>;
 const STANDALONE: { readonly [verb: string]: Standalone } = {
-  bot,
-  'bot-check': botCheck,
+  bot: async (argv) => (await import('./cli/bot.js')).bot(argv),
+  'bot-check': async (argv) => (await import('./cli/botCheck.js')).botCheck(argv),
   engine: async (argv, env) => (await import('./cli/engine.js')).engine(argv, env),
 };
 /** Each is loaded when it is asked for: `dump` needs no SIP stack, and nobody waits for one. */

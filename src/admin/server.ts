@@ -15,6 +15,7 @@ import { exotelRoutes, isExotelUrl, unreadableUrl } from './exotel/exotelApi.js'
 import { installOpenApi, openApiRoutes } from './openapi.js';
 import { placeCallRoutes } from './placeCalls.js';
 import { registrationRoutes } from './registrations.js';
+import { compilersFactory } from './routeChecks.js';
 import { explainRoutes, healthRoutes, liveRoutes } from './routes.js';
 import { IndexSchema } from './schemas.js';
 import { telephonyRoutes } from './telephony/telephonyRoutes.js';
@@ -55,8 +56,7 @@ const createApp = (deps: AdminDeps): FastifyInstance => {
     connectionTimeout: TIMEOUT_MS,
     forceCloseConnections: true,
     clientErrorHandler: onClientError,
-    // What the schema does not know is an error to tell, not something to drop or bend in silence.
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: true } },
+    schemaController: { compilersFactory },
     frameworkErrors: (error, request, reply) => {
       if (isExotelUrl(request.url)) {
         const answer = unreadableUrl(request.method, deps.random);
@@ -69,7 +69,6 @@ const createApp = (deps: AdminDeps): FastifyInstance => {
   });
   // Fastify reads text/plain by default; here it is refused like any other type but JSON.
   app.removeContentTypeParser('text/plain');
-  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   // Answers hold keys when they are made, and what belongs to one account: no cache keeps them, no browser guesses.
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });

@@ -1,8 +1,11 @@
 /** Entry point of the media engine's worker threads: the one place where the engine meets its sockets. */
 import { setPriority } from 'node:os';
 import { SystemClock, SystemMetronome, SystemRandom } from '../kernel/index.js';
-import { MediaWorker, threadMain } from '../media/index.js';
-import { bindRtpPair, connectFrugally } from '../net/index.js';
+// Not the faces of these folders: a worker would load most of the program, and each node has several.
+import { MediaWorker } from '../media/engine/mediaWorker.js';
+import { threadMain } from '../media/engine/thread.js';
+import { connectFrugally } from '../net/frugalConnect.js';
+import { bindRtpPair } from '../net/rtpSockets.js';
 
 /** Of a thread that has something to do every 5 ms, and little: before whoever computes at length. */
 const PRIORITY = -5;

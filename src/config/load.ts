@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { Ajv, type ValidateFunction } from 'ajv';
 import { type Document, LineCounter, isMap, isNode, parseDocument } from 'yaml';
 import { type SipListener, parseAdvertised, parseListener } from './address.js';
 import { checkConfig } from './checks.js';
 import { FILE_VARIABLE, type Tree, configKeys, isTree, merge, overlayFromEnv, overlayFromFlags } from './overlay.js';
 import { ConfigError, type ConfigProblem, problemOf } from './problems.js';
 import { type Config, configSchema } from './schema.js';
+import { schemaChecks } from '../kernel/index.js';
 
 export interface ConfigSources {
   /** Path of a YAML or JSON file; default: the variable TANDEM_CONFIG; neither: defaults alone. */
@@ -91,23 +91,20 @@ const anchorPaths = (tree: Tree, folder: string): Tree => {
   return anchorTls(anchored, folder);
 };
 
-let compiled: ValidateFunction | undefined;
-const validator = (): ValidateFunction =>
-  (compiled ??= new Ajv({
-    allErrors: true,
-    useDefaults: true,
-    verbose: true,
-    discriminator: true,
-    strictRequired: false,
-    allowUnionTypes: true,
-  }).compile(configSchema));
+const check = schemaChecks({
+  allErrors: true,
+  useDefaults: true,
+  verbose: true,
+  discriminator: true,
+  strictRequired: false,
+  allowUnionTypes: true,
+})(configSchema);
 
 /** The key that an `if` belongs to is reported by what is inside; the wrapper adds nothing. */
 const shapeProblems = (tree: Tree): ConfigProblem[] => {
-  const validate = validator();
-  if (validate(tree)) return [];
+  if (check(tree)) return [];
   const keys = [...configKeys.keys()];
-  return (validate.errors ?? []).filter((e) => e.keyword !== 'if').map((e) => problemOf(e, keys));
+  return check.errors.filter((e) => e.keyword !== 'if').map((e) => problemOf(e, keys));
 };
 
 const deepFreeze = <T>(value: T): T => {

@@ -1,5 +1,4 @@
-import type { ErrorObject } from 'ajv';
-import { TandemError } from '../kernel/index.js';
+import { type SchemaError, TandemError } from '../kernel/index.js';
 import { nearest } from './nearest.js';
 
 /** One thing wrong with the configuration. */
@@ -40,7 +39,7 @@ const MOVED: { readonly [key: string]: string } = {
   redis: 'set store: {kind: redis, url: ...}',
 };
 
-const unknownKey = (error: ErrorObject, path: string, allKeys: readonly string[]): ConfigProblem => {
+const unknownKey = (error: SchemaError, path: string, allKeys: readonly string[]): ConfigProblem => {
   const key = String(error.params['additionalProperty']);
   const siblings = Object.keys((error.parentSchema?.['properties'] as object | undefined) ?? {});
   const prefix = path === '' ? '' : `${path}.`;
@@ -63,7 +62,7 @@ const REMEDIES: { readonly [keyword: string]: (params: Record<string, unknown>, 
 };
 
 /** Words an error of the schema validator for people. */
-export const problemOf = (error: ErrorObject, allKeys: readonly string[]): ConfigProblem => {
+export const problemOf = (error: SchemaError, allKeys: readonly string[]): ConfigProblem => {
   const path = error.instancePath.slice(1).replaceAll('/', '.').replaceAll('~1', '/').replaceAll('~0', '~');
   if (error.keyword === 'additionalProperties') return unknownKey(error, path, allKeys);
   const text = error.parentSchema?.['description'] as string | undefined;

@@ -25,4 +25,4 @@ export type {
   StreamSink,
 } from './networkPorts.js';
 export { type MayConnect, numericHostRefused, permittedLookup } from './permittedAddress.js';
-export { type SchemaCheck, type SchemaError, compileEarly, schemaChecks } from './schemaCheck.js';
+export { type SchemaCheck, type SchemaError, hearOfSchemas, schemaChecks } from './schemaCheck.js';

@@ -1,13 +1,12 @@
 /** Schemas applied to what clients send; failures come as this API's faults. */
-import { Ajv, type ErrorObject } from 'ajv';
 import type { FastifyInstance } from 'fastify';
-import type { TSchema } from '../../kernel/index.js';
+import { type SchemaError, type TSchema, schemaChecks } from '../../kernel/index.js';
 import { describeSchemaError, readablePath } from '../../call/routing/problems.js';
 import { ExotelError, type ExotelFault, badBody, echo, invalid, missing } from './faults.js';
 
-const ajv = new Ajv({ strict: false, verbose: true });
+const checks = schemaChecks({ strict: false, verbose: true });
 
-const faultOf = (error: ErrorObject): ExotelFault => {
+const faultOf = (error: SchemaError): ExotelFault => {
   const path = readablePath(error.instancePath);
   const params = error.params as { readonly missingProperty?: string };
   if (error.keyword === 'required') {
@@ -38,11 +37,11 @@ export const checkWith = (scope: FastifyInstance, absent?: ExotelFault): void =>
  * @returns a function that gives the fault of what it is handed, or undefined when the schema fits
  */
 export const checker = (schema: TSchema): ((data: unknown) => ExotelFault | undefined) => {
-  const validate = ajv.compile(schema);
+  const check = checks(schema);
   return (data) => {
-    if (validate(data)) return undefined;
+    if (check(data)) return undefined;
     // The last error is the outermost: of a union, the sentence that names the choices.
-    const error = validate.errors?.at(-1);
+    const error = check.errors.at(-1);
     return error === undefined ? badBody('The body is not as described') : faultOf(error);
   };
 };

@@ -1,6 +1,5 @@
 /** Programmable connect: a server says whom to call. Primary URL, then the fallback URL. */
-import { Ajv } from 'ajv';
-import { err, ok, type Result, type Static, Type } from '../../kernel/index.js';
+import { err, ok, type Result, schemaChecks, type Static, Type } from '../../kernel/index.js';
 import type { FlowSource } from '../flow/effects.js';
 import { type DialPlan, MAX_TARGETS, isCallerId, targetOf } from './dialPlan.js';
 
@@ -38,7 +37,7 @@ const AnswerSchema = Type.Object({
 });
 type Answer = Static<typeof AnswerSchema>;
 
-const isAnswer = new Ajv({ strict: false }).compile(AnswerSchema);
+const isAnswer = schemaChecks({ strict: false })(AnswerSchema);
 
 /** Two tones of a telephone at rest, for servers that ask for music without naming any. */
 const DEFAULT_MUSIC: readonly FlowSource[] = [
@@ -50,7 +49,7 @@ const DEFAULT_MUSIC: readonly FlowSource[] = [
 export function planOfAnswer(body: string, base: DialPlan): Result<DialPlan, string> {
   const data = parseJson(body);
   if (!isAnswer(data)) {
-    const [problem] = isAnswer.errors ?? [];
+    const [problem] = isAnswer.errors;
     const at = problem === undefined ? '' : `${problem.instancePath.slice(0, 64)} ${problem.message ?? ''}`;
     return err(`the server's answer does not say whom to call: ${at.trim()}`);
   }

@@ -1,6 +1,5 @@
 /** What a flow must be before it is published: a refusal names the place, the rule and, for loops, the way. */
-import { Ajv, type ValidateFunction } from 'ajv';
-import { type Result, err, ok } from '../../kernel/index.js';
+import { type Result, type SchemaCheck, err, ok, schemaChecks } from '../../kernel/index.js';
 import { type DocumentProblem, describeSchemaError, problem, unknownKey } from '../routing/problems.js';
 import type { Applet, AppletSet } from './applet.js';
 import { type FlowDocument, FlowDocumentSchema, type FlowNode } from './document.js';
@@ -23,13 +22,13 @@ export interface CheckedFlow {
 
 const MAX_PROBLEMS = 100;
 
-const ajv = new Ajv({ allErrors: true, verbose: true, useDefaults: true, strict: false });
-const documentShape = ajv.compile(FlowDocumentSchema);
-const paramShapes = new WeakMap<Applet, ValidateFunction>();
+const checks = schemaChecks({ allErrors: true, verbose: true, useDefaults: true, strict: false });
+const documentShape = checks(FlowDocumentSchema);
+const paramShapes = new WeakMap<Applet, SchemaCheck>();
 
-const paramShape = (applet: Applet): ValidateFunction => {
+const paramShape = (applet: Applet): SchemaCheck => {
   let shape = paramShapes.get(applet);
-  if (shape === undefined) paramShapes.set(applet, (shape = ajv.compile(applet.params)));
+  if (shape === undefined) paramShapes.set(applet, (shape = checks(applet.params)));
   return shape;
 };
 
@@ -39,7 +38,7 @@ const paramShape = (applet: Applet): ValidateFunction => {
  * @returns the flow with warnings, or at most 100 problems, each with its path and a sentence
  */
 export function validateFlow(data: unknown, applets: AppletSet): Result<CheckedFlow, FlowProblem[]> {
-  if (!documentShape(data)) return err((documentShape.errors ?? []).slice(0, MAX_PROBLEMS).map(describeSchemaError));
+  if (!documentShape(data)) return err(documentShape.errors.slice(0, MAX_PROBLEMS).map(describeSchemaError));
   const flow = data as FlowDocument;
   const check = new FlowCheck(flow);
   for (const name of Object.keys(flow.variables)) {
@@ -120,7 +119,7 @@ function checkNode(check: FlowCheck, entry: { id: string; node: FlowNode }, appl
   }
   const shape = paramShape(applet);
   if (!shape(node.params)) {
-    for (const error of shape.errors ?? []) {
+    for (const error of shape.errors) {
       const { path, rule } = describeSchemaError(error);
       check.add(path === '' ? `${at}.params` : `${at}.params${path.startsWith('[') ? '' : '.'}${path}`, rule);
     }

@@ -2,7 +2,8 @@
  * Countries by their calling codes, from the numbering plans of libphonenumber and a table of ours for codes that several
  * countries share. For those who look at and import documents; no call is decided by it.
  */
-import { Metadata, getCountries, getCountryCallingCode, isSupportedCountry } from 'libphonenumber-js';
+import type { CountryCode, Metadata } from 'libphonenumber-js';
+import { numberingPlans } from './numberingPlans.js';
 
 export interface Country {
   /** ISO 3166-1 alpha-2. */
@@ -73,20 +74,25 @@ const LEADS: { readonly [iso: string]: string } = {
   VA: '3906698',
 };
 
-const names = new Intl.DisplayNames(['en'], { type: 'region' });
-const plans = new Metadata();
+let names: Intl.DisplayNames | undefined;
+const nameOf = (iso: string): string => (names ??= new Intl.DisplayNames(['en'], { type: 'region' })).of(iso) ?? iso;
+
+let plans: Metadata | undefined;
+const isSupported = (iso: string): iso is CountryCode => numberingPlans().isSupportedCountry(iso);
+
 const known = new Map<string, Country>();
 
 /** @param iso ISO 3166-1 alpha-2, capitals; undefined for what is no country with telephones */
 export function countryOf(iso: string): Country | undefined {
   const found = known.get(iso);
   if (found !== undefined) return found;
-  if (!isSupportedCountry(iso)) return undefined;
+  if (!isSupported(iso)) return undefined;
+  plans ??= new (numberingPlans().Metadata)();
   plans.selectNumberingPlan(iso);
   const lengths = plans.numberingPlan?.possibleLengths() ?? [];
-  const callingCode = getCountryCallingCode(iso);
+  const callingCode = numberingPlans().getCountryCallingCode(iso);
   const maxLength = lengths.length === 0 ? 15 - callingCode.length : Math.max(...lengths);
-  const country = { iso, name: names.of(iso) ?? iso, callingCode, maxLength };
+  const country = { iso, name: nameOf(iso), callingCode, maxLength };
   known.set(iso, country);
   return country;
 }
@@ -96,6 +102,7 @@ let byLead: Map<string, string> | undefined;
 const leads = (): Map<string, string> => {
   if (byLead !== undefined) return byLead;
   byLead = new Map();
+  const { getCountries, getCountryCallingCode } = numberingPlans();
   for (const iso of getCountries()) {
     const code = getCountryCallingCode(iso);
     byLead.set(code, MAIN[code] ?? iso);
@@ -126,7 +133,7 @@ const plain = (text: string): string => text.toLowerCase().replace(/[^\p{L}]/gu,
 /** @param text ISO code or English name, in whatever case */
 export function countryNamed(text: string): string | undefined {
   const upper = text.trim().toUpperCase();
-  if (upper.length === 2 && isSupportedCountry(upper)) return upper;
+  if (upper.length === 2 && isSupported(upper)) return upper;
   if (byName === undefined) {
     byName = new Map([
       ['uk', 'GB'],
@@ -134,7 +141,7 @@ export function countryNamed(text: string): string | undefined {
       ['unitedstatesofamerica', 'US'],
       ['uae', 'AE'],
     ]);
-    for (const iso of getCountries()) byName.set(plain(names.of(iso) ?? iso), iso);
+    for (const iso of numberingPlans().getCountries()) byName.set(plain(nameOf(iso)), iso);
   }
   return byName.get(plain(text));
 }

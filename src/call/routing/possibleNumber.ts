@@ -2,7 +2,7 @@
  * Whether a number can exist at all, by the numbering plan of its country. For people who ask: `explain`, `lint` and the
  * APIs. A call is never decided by it, for plans change before metadata do.
  */
-import { validatePhoneNumberLength } from 'libphonenumber-js';
+import { numberingPlans } from './numberingPlans.js';
 
 const TEXT: { readonly [code: string]: string } = {
   INVALID_COUNTRY: 'its country code does not exist',
@@ -16,6 +16,6 @@ const TEXT: { readonly [code: string]: string } = {
  * @returns the end of a sentence; undefined for a number that may exist
  */
 export function impossibleBecause(e164: string): string | undefined {
-  const problem = validatePhoneNumberLength(e164);
+  const problem = numberingPlans().validatePhoneNumberLength(e164);
   return problem === undefined ? undefined : (TEXT[problem] ?? 'it is no number');
 }

@@ -1,5 +1,5 @@
 /** Schema errors as sentences that name the place and the rule. */
-import type { ErrorObject } from 'ajv';
+import type { SchemaError } from '../../kernel/index.js';
 
 export interface DocumentProblem {
   /** `trunks[0].whitelisted_ips[1].mask`; empty for the document itself. */
@@ -25,7 +25,7 @@ export function readablePath(pointer: string): string {
   return path;
 }
 
-export function describeSchemaError(error: ErrorObject): DocumentProblem {
+export function describeSchemaError(error: SchemaError): DocumentProblem {
   const path = readablePath(error.instancePath);
   const params = error.params as { readonly [key: string]: unknown };
   switch (error.keyword) {
@@ -66,7 +66,7 @@ function knownKeys(schema: unknown): string[] {
   return properties === undefined ? Object.keys(patterns ?? {}) : Object.keys(properties);
 }
 
-function choices(error: ErrorObject): string {
+function choices(error: SchemaError): string {
   const options = Array.isArray(error.schema) ? (error.schema as unknown[]) : [error.parentSchema];
   return options
     .map((option) => {

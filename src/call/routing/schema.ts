@@ -1,6 +1,5 @@
 /** The routing document: checked, taken apart into resources, put together again. */
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
-import { type Result, TandemError, err, ok } from '../../kernel/index.js';
+import { type Result, type SchemaError, TandemError, err, ok, schemaChecks } from '../../kernel/index.js';
 import { type DocumentProblem, describeSchemaError, problem } from './problems.js';
 import type { PhoneNumber, Resource, ResourceKey, ResourceType, Trunk } from './resources.js';
 import {
@@ -29,35 +28,25 @@ export type { DocumentNumber, DocumentTrunk, RoutingDocument } from './shapes.js
 export { DocumentSchema } from './shapes.js';
 export type { DocumentProblem } from './problems.js';
 
-const ajv = new Ajv({ allErrors: true, verbose: true, useDefaults: true, strict: false });
+const checks = schemaChecks({ allErrors: true, verbose: true, useDefaults: true, strict: false });
 
-const SCHEMAS = {
-  document: DocumentSchema,
-  account: AccountSchema,
-  carrier: CarrierSchema,
-  trunk: TrunkSchema,
-  phone_number: PhoneNumberSchema,
-  network_group: NetworkGroupSchema,
-  flow: FlowSchema,
+const shapes = {
+  document: checks(DocumentSchema),
+  account: checks(AccountSchema),
+  carrier: checks(CarrierSchema),
+  trunk: checks(TrunkSchema),
+  phone_number: checks(PhoneNumberSchema),
+  network_group: checks(NetworkGroupSchema),
+  flow: checks(FlowSchema),
 } as const;
-const RESOURCE_TYPES: readonly string[] = Object.keys(SCHEMAS).filter((name) => name !== 'document');
-const shapes = new Map<string, ValidateFunction>();
-
-/** Compiled when it is first needed: a process that reads a file never needs those of single resources. */
-const shapeOf = (name: ResourceType | 'document'): ValidateFunction => {
-  const known = shapes.get(name);
-  if (known !== undefined) return known;
-  const compiled = ajv.compile(SCHEMAS[name]);
-  shapes.set(name, compiled);
-  return compiled;
-};
+const RESOURCE_TYPES: readonly string[] = Object.keys(shapes).filter((name) => name !== 'document');
 
 /**
  * Checks the shape only, and fills in defaults - in place: the caller hands its data over. `lint` works on documents
  * that pass this and fail the rest.
  */
 export function validateShape(data: unknown): Result<RoutingDocument, DocumentProblem[]> {
-  const shape = shapeOf('document');
+  const shape = shapes.document;
   if (shape(data)) return ok(data as RoutingDocument);
   return err(schemaProblems(shape.errors));
 }
@@ -81,7 +70,7 @@ export function validateResource(resource: {
   if (!RESOURCE_TYPES.includes(resource.type)) {
     return err([problem('type', `must be one of ${RESOURCE_TYPES.join(', ')}`)]);
   }
-  const shape = shapeOf(resource.type as ResourceType);
+  const shape = shapes[resource.type as ResourceType];
   if (!shape(resource.value)) return err(schemaProblems(shape.errors));
   const checked = resource as Resource;
   const problems: DocumentProblem[] = [];
@@ -180,15 +169,14 @@ export function assemble(resources: Iterable<Resource>): RoutingDocument {
   return document;
 }
 
-function schemaProblems(errors: readonly ErrorObject[] | null | undefined): DocumentProblem[] {
-  const list = errors ?? [];
+function schemaProblems(list: readonly SchemaError[]): DocumentProblem[] {
   const unions = new Set(list.filter((error) => error.keyword === 'anyOf').map((error) => error.instancePath));
   // A failed union also reports each of its branches; the union's own sentence lists the choices.
   const told = list.filter((error) => error.keyword === 'anyOf' || !isBranch(error, unions));
   return told.slice(0, MAX_PROBLEMS).map(describeSchemaError);
 }
 
-function isBranch(error: ErrorObject, unions: ReadonlySet<string>): boolean {
+function isBranch(error: SchemaError, unions: ReadonlySet<string>): boolean {
   return error.schemaPath.includes('/anyOf/') && [...ancestors(error.instancePath)].some((path) => unions.has(path));
 }
 

@@ -1,6 +1,10 @@
-import { Redis } from 'ioredis';
+import { createRequire } from 'node:module';
+import type { Redis } from 'ioredis';
 import { TandemError, type Clock } from '../../kernel/index.js';
 import { errorText } from '../problem.js';
+
+// Loaded with the first connection: a store in a file needs none.
+const require = createRequire(import.meta.url);
 
 /** ioredis names what failed, but `ECONNREFUSED` says more to an operator than "Connection is closed." */
 const closedText = 'Connection is closed.';
@@ -30,7 +34,8 @@ export class RedisConnection {
   private constructor(url: string, clock: Clock) {
     this.#clock = clock;
     this.#where = redactUrl(url);
-    this.client = new Redis(url, {
+    const library = require('ioredis') as typeof import('ioredis');
+    this.client = new library.Redis(url, {
       lazyConnect: true,
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
