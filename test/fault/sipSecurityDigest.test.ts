@@ -1,7 +1,7 @@
 /** S12: passwords of ours, and who asks for them. The edge calls through a carrier that has credentials. */
 import t, { type Test } from 'tap';
 import { parseDigest, printDigest } from '../../src/sip/auth/challenge.js';
-import { EdgeRig } from '../support/edgeRig.js';
+import { type Stage, openStage } from '../support/edgeStage.js';
 import { FOREIGN, NUMBER, TOWN, peerAt, sdpOf, townRouting } from '../support/edgeTown.js';
 import type { PeerDialog, PeerRequest, SipPeer } from '../support/sipPeer.js';
 
@@ -31,33 +31,16 @@ const proofs = (peer: SipPeer): string[] =>
     ...message.headerAll('Proxy-Authorization'),
   ]);
 
-interface Call {
-  readonly rig: EdgeRig;
-  readonly pbx: SipPeer;
-  readonly telco: SipPeer;
+interface Call extends Stage {
   /** The caller's end, and the callee's. */
   readonly a: PeerDialog;
   readonly b: PeerDialog;
 }
 
-const open = async (t: Test): Promise<{ rig: EdgeRig; pbx: SipPeer; telco: SipPeer }> => {
-  const rig = await EdgeRig.open({
-    address: ADDRESS,
-    port: PORT,
-    routing: townRouting(PORTS, { carrier: { credentials } }),
-  });
-  const pbx = await peerAt(TOWN.pbx, PORTS.pbx);
-  const telco = await peerAt(TOWN.carrier, PORTS.carrier);
-  t.teardown(async () => {
-    await rig.close();
-    await pbx.close();
-    await telco.close();
-    if (rig.errors.length > 0) throw rig.errors[0];
-  });
-  return { rig, pbx, telco };
-};
+const open = (t: Test): Promise<Stage> =>
+  openStage(t, { address: ADDRESS, port: PORT, routing: townRouting(PORTS, { carrier: { credentials } }) }, PORTS);
 
-const invite = (rig: EdgeRig, pbx: SipPeer) =>
+const invite = (rig: Stage['rig'], pbx: SipPeer) =>
   pbx.sendInvite({
     target: rig.hostPort,
     uri: `sip:${FOREIGN}@${rig.hostPort}`,

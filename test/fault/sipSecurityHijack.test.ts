@@ -1,9 +1,9 @@
 /** S13: somebody who knows everything of a call but is not where its ends are. 0 effects. */
 import t, { type Test } from 'tap';
-import { EdgeRig } from '../support/edgeRig.js';
+import { type Stage, openStage } from '../support/edgeStage.js';
 import { FOREIGN, NUMBER, TOWN, peerAt, sdpOf, townRouting } from '../support/edgeTown.js';
 import { RawSocket } from '../support/rawSocket.js';
-import type { PeerDialog, PeerMessage, PeerRequest, SipPeer } from '../support/sipPeer.js';
+import type { PeerDialog, PeerMessage, PeerRequest } from '../support/sipPeer.js';
 
 const ADDRESS = '127.0.34.3';
 const PORT = 34_200;
@@ -13,24 +13,8 @@ const ATTACKERS = [TOWN.stranger, TOWN.neighbour] as const;
 
 t.setTimeout(60_000);
 
-interface Stage {
-  readonly rig: EdgeRig;
-  readonly pbx: SipPeer;
-  readonly telco: SipPeer;
-}
-
-const open = async (t: Test, plan: object = {}): Promise<Stage> => {
-  const rig = await EdgeRig.open({ address: ADDRESS, port: PORT, routing: townRouting(PORTS), ...plan });
-  const pbx = await peerAt(TOWN.pbx, PORTS.pbx);
-  const telco = await peerAt(TOWN.carrier, PORTS.carrier);
-  t.teardown(async () => {
-    await rig.close();
-    await pbx.close();
-    await telco.close();
-    if (rig.errors.length > 0) throw rig.errors[0];
-  });
-  return { rig, pbx, telco };
-};
+const open = (t: Test, plan: object = {}): Promise<Stage> =>
+  openStage(t, { address: ADDRESS, port: PORT, routing: townRouting(PORTS), ...plan }, PORTS);
 
 const call = ({ rig, pbx }: Stage) =>
   pbx.sendInvite({
