@@ -5,10 +5,10 @@
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
 import { spawnBound } from '../support/endpoints.js';
-import { Sipp, type SippPlan, type SippResult } from '../support/sipp.js';
-import { has, verdict, went } from '../support/sippChecks.js';
+import { Sipp, type SippPlan } from '../support/sipp.js';
+import { answeredAt, refusedWith } from '../support/sippCalls.js';
+import { has, went } from '../support/sippChecks.js';
 import { TandemNode } from '../support/tandemNode.js';
-import { callIdOf } from '../support/tandemNodeSite.js';
 
 const NODE = '127.0.69.1';
 const PROVIDER = '127.0.69.20';
@@ -77,34 +77,8 @@ const caller = (address: string, called: string, from: string, scenario: string)
 const outbound = (scenario: string, from = NUMBER) => caller(PBX, FOREIGN, from, scenario);
 const inbound = (scenario: string) => caller(PROVIDER, NUMBER, FOREIGN, scenario);
 
-type Record = Awaited<ReturnType<TandemNode['record']>>;
-
-const answeredAt = async (
-  t: Test,
-  plan: SippPlan,
-  [address, port, scenario]: readonly [string, number, string],
-): Promise<readonly [SippResult, Record]> => {
-  const callee = await Sipp.start({ scenario: `uas/${scenario}`, address, port });
-  try {
-    const result = await Sipp.run(plan);
-    const record = await node.record(callIdOf(result));
-    const taken = await callee.result;
-    went(t, result, taken);
-    has(t, record, { outcome: 'answered', sipStatus: 200 });
-    t.match(record.destination, `@${address}:${port}`);
-    return [taken, record];
-  } finally {
-    await callee.stop();
-  }
-};
-
-const refused = async (t: Test, plan: SippPlan, status: number, reasonCode: string): Promise<void> => {
-  const result = await Sipp.run(plan);
-  const record = await node.record(callIdOf(result));
-  went(t, result);
-  t.equal(verdict(result).status, status, `${status}`);
-  has(t, record, { sipStatus: status, reasonCode });
-};
+const refused = (t: Test, plan: SippPlan, status: number, reasonCode: string): Promise<void> =>
+  refusedWith(t, node, plan, [status, reasonCode]);
 
 const NUMBERS = '/v1/organization-phone-numbers';
 const asked = {
@@ -132,10 +106,10 @@ void t.test('a number is brought along once its provider answers', async (t) => 
 });
 
 void t.test('calls that show it leave through its provider, whose challenge is answered', async (t) => {
-  const [taken, record] = await answeredAt(t, outbound('answer'), [PROVIDER, PROVIDER_PORT, 'challenge']);
+  const { called, record } = await answeredAt(t, node, outbound('answer'), [PROVIDER, PROVIDER_PORT, 'challenge']);
   has(t, record, { direction: 'outbound', trunkSid: 'trk_pbx', callerSent: NUMBER });
   t.match(record.carrierId, /^byo_/);
-  const invites = taken.received.filter((message) => message.startLine.startsWith('INVITE '));
+  const invites = called.received.filter((message) => message.startLine.startsWith('INVITE '));
   const last = invites.at(-1)?.raw.toString('latin1');
   t.match(last, /Authorization: Digest username="tandem"/);
   t.match(last, new RegExp(`From: [^\r]*\\${NUMBER}@`));
@@ -143,7 +117,7 @@ void t.test('calls that show it leave through its provider, whose challenge is a
 });
 
 void t.test('calls from its provider reach the PBX, or the agent version that answers', async (t) => {
-  const [, record] = await answeredAt(t, inbound('answer'), [PBX, PBX_PORT, 'answer']);
+  const { record } = await answeredAt(t, node, inbound('answer'), [PBX, PBX_PORT, 'answer']);
   has(t, record, { direction: 'inbound', trunkSid: 'trk_pbx' });
   for (const [version, status] of [
     [3, 486],
@@ -155,14 +129,14 @@ void t.test('calls from its provider reach the PBX, or the agent version that an
   }
   t.equal((await curl('DELETE', `${NUMBERS}/${id}`)).status, 409, 'in use');
   t.equal((await curl('PATCH', `${NUMBERS}/${id}`, { inbound_agent: null })).status, 200);
-  await answeredAt(t, inbound('answer'), [PBX, PBX_PORT, 'answer']);
+  await answeredAt(t, node, inbound('answer'), [PBX, PBX_PORT, 'answer']);
 });
 
 void t.test('the one toggle of numbers brought along', async (t) => {
   t.equal((await curl('PATCH', '/api/telephony/config', { byo_enabled: false })).status, 200);
   await refused(t, outbound('refused'), 403, 'byo_disabled');
   t.equal((await curl('PATCH', '/api/telephony/config', { byo_enabled: true })).status, 200);
-  await answeredAt(t, outbound('answer'), [PROVIDER, PROVIDER_PORT, 'challenge']);
+  await answeredAt(t, node, outbound('answer'), [PROVIDER, PROVIDER_PORT, 'challenge']);
 });
 
 void t.test('a deleted number is nobody’s, and its provider a stranger', async (t) => {

@@ -9,10 +9,10 @@ import t, { type Test } from 'tap';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { parse } from 'yaml';
 import { bounded, spawnBound } from '../support/endpoints.js';
-import { Sipp, type SippPlan, type SippResult } from '../support/sipp.js';
-import { attempts, has, verdict, went } from '../support/sippChecks.js';
+import { Sipp, type SippPlan } from '../support/sipp.js';
+import { answeredAt, refusedWith } from '../support/sippCalls.js';
+import { attempts, has, went } from '../support/sippChecks.js';
 import { TandemNode } from '../support/tandemNode.js';
-import { callIdOf } from '../support/tandemNodeSite.js';
 
 const NODE = '127.0.66.1';
 const CARRIER = '127.0.66.20';
@@ -112,30 +112,8 @@ const caller = (address: string, called: string, from: string, scenario: string)
   keys: { caller: from },
 });
 
-type Placed = readonly [caller: SippResult, record: Awaited<ReturnType<TandemNode['record']>>];
-
-/** A call that is answered at `to`. */
-const answeredAt = async (t: Test, plan: SippPlan, [address, port]: readonly [string, number]): Promise<Placed> => {
-  const callee = await Sipp.start({ scenario: 'uas/answer', address, port });
-  try {
-    const result = await Sipp.run(plan);
-    const record = await node.record(callIdOf(result));
-    went(t, result, await callee.result);
-    has(t, record, { outcome: 'answered', sipStatus: 200 });
-    t.match(record.destination, `@${address}:${port}`);
-    return [result, record];
-  } finally {
-    await callee.stop();
-  }
-};
-
-const refused = async (t: Test, plan: SippPlan, status: number, reasonCode: string): Promise<void> => {
-  const result = await Sipp.run(plan);
-  const record = await node.record(callIdOf(result));
-  went(t, result);
-  t.equal(verdict(result).status, status, `${status}`);
-  has(t, record, { sipStatus: status, reasonCode });
-};
+const refused = (t: Test, plan: SippPlan, status: number, reasonCode: string): Promise<void> =>
+  refusedWith(t, node, plan, [status, reasonCode]);
 
 const inbound = (scenario: string) => caller(CARRIER, NUMBER, FOREIGN, scenario);
 const outbound = (scenario: string, from = NUMBER, address = PBX) => caller(address, FOREIGN, from, scenario);
@@ -177,7 +155,7 @@ void t.test('step 3: the address is whitelisted, and calls from it go out', asyn
   const made = await done(t, 'POST', `trunks/${trunk}/whitelisted-ips`, { ip: PBX, mask: 32 });
   t.match(made, { ip: PBX, mask: 32 });
   ipId = String(made.id);
-  const [, record] = await answeredAt(t, outbound('answer'), [CARRIER, GATEWAY_PORT]);
+  const { record } = await answeredAt(t, node, outbound('answer'), [CARRIER, GATEWAY_PORT]);
   has(t, record, { direction: 'outbound', trunkSid: trunk, carrierId: 'telco', callerSent: NUMBER });
   await refused(t, outbound('refused', NUMBER, STRANGER), 403, 'source_not_allowed');
   await refused(t, outbound('refused', '+914412345678'), 403, 'caller_id_not_mapped');
@@ -187,7 +165,7 @@ void t.test('step 4: a destination, and the number reaches the PBX', async (t) =
   const body = { destinations: [{ destination: `${PBX}:${PBX_PORT};transport=udp` }] };
   const [item] = (await curl('POST', `trunks/${trunk}/destination-uris`, body)).json.response;
   t.equal(item.data.destination, `sip:${PBX}:${PBX_PORT};transport=udp`);
-  const [, record] = await answeredAt(t, inbound('answer'), [PBX, PBX_PORT]);
+  const { record } = await answeredAt(t, node, inbound('answer'), [PBX, PBX_PORT]);
   has(t, record, { direction: 'inbound', trunkSid: trunk });
   t.strictSame(attempts(record), ['200 answered']);
 });
@@ -197,8 +175,8 @@ void t.test('a second destination of higher priority comes first', async (t) => 
   await curl('POST', `trunks/${trunk}/destination-uris`, body);
   const [first] = await done(t, 'GET', `trunks/${trunk}/destination-uris`);
   await done(t, 'PUT', `trunks/${trunk}/destination-uris/${first.data.id}`, { priority: 5, weight: 1 });
-  await answeredAt(t, inbound('answer'), [PBX, SECOND_PBX_PORT]);
-  const [, record] = await answeredAt(t, inbound('answer'), [PBX, PBX_PORT]);
+  await answeredAt(t, node, inbound('answer'), [PBX, SECOND_PBX_PORT]);
+  const { record } = await answeredAt(t, node, inbound('answer'), [PBX, PBX_PORT]);
   t.equal(record.attempts.length, 2, 'and the first when that is away');
 });
 
@@ -209,7 +187,7 @@ void t.test('mode: a flow answers, then the trunk again', async (t) => {
   await done(t, 'PUT', path, { phone_number: NUMBER, mode: 'flow', flow: 'flw_busy' });
   await refused(t, inbound('refused'), 486, 'flow_reject');
   await done(t, 'PUT', path, { phone_number: NUMBER, mode: 'pstn' });
-  await answeredAt(t, inbound('answer'), [PBX, SECOND_PBX_PORT]);
+  await answeredAt(t, node, inbound('answer'), [PBX, SECOND_PBX_PORT]);
 });
 
 void t.test('ActiveStreams counts the streams of the account while they run', async (t) => {
@@ -236,21 +214,21 @@ void t.test('ActiveStreams counts the streams of the account while they run', as
 void t.test('settings: the alias speaks for callers that are not mapped, limits hold, both can go', async (t) => {
   const path = `trunks/${trunk}/settings`;
   await done(t, 'POST', path, { settings: [{ name: 'trunk_external_alias', value: NUMBER }] });
-  const [, record] = await answeredAt(t, outbound('answer', '1001'), [CARRIER, GATEWAY_PORT]);
+  const { record } = await answeredAt(t, node, outbound('answer', '1001'), [CARRIER, GATEWAY_PORT]);
   has(t, record, { callerReceived: '1001', callerSent: NUMBER });
   await done(t, 'DELETE', `${path}?name=trunk_external_alias`);
   await refused(t, outbound('refused', '1001'), 403, 'caller_id_not_mapped');
   await done(t, 'POST', path, { settings: [{ name: 'limits', value: { concurrent_calls: 0 } }] });
   await refused(t, inbound('refused'), 503, 'trunk_concurrent_calls');
   await done(t, 'DELETE', `${path}?name=limits`);
-  await answeredAt(t, inbound('answer'), [PBX, SECOND_PBX_PORT]);
+  await answeredAt(t, node, inbound('answer'), [PBX, SECOND_PBX_PORT]);
 });
 
 void t.test('an inactive trunk takes no calls, and an active one does', async (t) => {
   await done(t, 'PUT', `trunks/${trunk}`, { status: 'inactive' });
   await refused(t, inbound('refused'), 480, 'trunk_inactive');
   await done(t, 'PUT', `trunks/${trunk}`, { status: 'active', trunk_name: 'renamed' });
-  await answeredAt(t, outbound('answer'), [CARRIER, GATEWAY_PORT]);
+  await answeredAt(t, node, outbound('answer'), [CARRIER, GATEWAY_PORT]);
 });
 
 void t.test('credentials are kept, and shown without the password', async (t) => {
@@ -267,7 +245,7 @@ void t.test('what is taken away is forbidden at once', async (t) => {
   await done(t, 'DELETE', `trunks/${trunk}/phone-numbers?id=${numberId}`);
   await refused(t, inbound('refused'), 404, 'number_not_found');
   await done(t, 'POST', `trunks/${trunk}/phone-numbers`, { phone_number: NUMBER, mode: 'pstn' });
-  await answeredAt(t, inbound('answer'), [PBX, SECOND_PBX_PORT]);
+  await answeredAt(t, node, inbound('answer'), [PBX, SECOND_PBX_PORT]);
   const gone = await done(t, 'DELETE', `trunks?trunk_sid=${trunk}`);
   t.equal(gone.trunk_name, 'renamed');
   await refused(t, inbound('refused'), 404, 'number_not_found');
