@@ -191,7 +191,7 @@ Why a call that went to a destination is over. Which status the caller gets stan
 
 ${table(['code', 'meaning', 'what to do'], ends)}
 
-Calls that the node refused by itself have \`draining\`, \`node_full\`, \`too_many_hops\`, \`extension_off\` or \`session_interval_too_small\` of the table above.
+Calls that the node refused by itself have \`draining\`, \`node_full\`, \`too_many_hops\`, \`extension_off\`, \`privacy_not_served\` or \`session_interval_too_small\` of the table above.
 
 ## Transfers
 

@@ -3,12 +3,13 @@ import t from 'tap';
 import { causeOf, forwardingOf } from '../../src/call/bridge/forwarding.js';
 import { HeaderPolicy, type MessageKind } from '../../src/call/bridge/headerPolicy.js';
 import { HEADER_RULES } from '../../src/call/bridge/headerRules.js';
-import { asksForPrivacy, identityHeaders, identityOf } from '../../src/call/bridge/identityFields.js';
+import { asksForPrivacy, identityHeaders, identityOf, wantsMorePrivacy } from '../../src/call/bridge/identityFields.js';
 import { commonInvite } from '../../src/call/bridge/legHeaders.js';
 import { Draft } from '../../src/call/routing/draft.js';
 import type { Decision, Destination } from '../../src/call/routing/decision.js';
 import type { HeaderSettings } from '../../src/call/routing/headerSettings.js';
 import type { HeaderEntry } from '../../src/signal/port.js';
+import { CallRig } from '../support/callRig.js';
 import { FakeMessage } from '../support/fakeSignal.js';
 
 const NUMBER = '+918040000001';
@@ -232,3 +233,41 @@ t.test('private fields: by the list of the receiver, in what follows by both', a
   t.equal(policy.between(undefined, one), policy.between(undefined, one), 'made once for a pair');
   t.equal(policy.between(undefined, undefined), policy, 'and costs nothing where nobody says anything');
 });
+
+t.test(
+  'Privacy: critical with what is not served refuses the call (RFC 3323 §5); without it the call goes on',
+  async (t) => {
+    const REFUSED = [
+      'session;critical',
+      'critical; session',
+      'id;session;critical',
+      'critical,frobnicate',
+      'Critical;Session',
+    ];
+    const SERVED = [
+      undefined,
+      '',
+      'session',
+      'critical',
+      'id;critical',
+      'header;user;critical',
+      'none;session;critical',
+      'frobnicate',
+    ];
+    for (const value of [...REFUSED, `critical;${'x'.repeat(300)}`]) t.ok(wantsMorePrivacy(value), value);
+    for (const value of SERVED) t.notOk(wantsMorePrivacy(value), String(value));
+    for (const value of ['session;critical', 'session']) {
+      const rig = new CallRig();
+      const a = rig.signal.call({ headers: [['Privacy', value]] });
+      t.equal(rig.signal.outgoing.length, value === 'session' ? 1 : 0, 'nobody is called');
+      if (value === 'session') {
+        a.cancels();
+        rig.signal.b().confirmsCancel();
+      } else {
+        t.equal(a.rejected?.status, 500);
+        t.match(rig.record, { outcome: 'rejected', reasonCode: 'privacy_not_served', sipStatus: 500 });
+      }
+      t.same(rig.leftovers(), []);
+    }
+  },
+);

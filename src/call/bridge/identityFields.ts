@@ -27,6 +27,19 @@ export const asksForPrivacy = (privacy: string | undefined, wanted = /^(?:id|use
   return values.some((one) => wanted.test(one)) && !values.some((one) => /^none$/i.test(one));
 };
 
+/** What we do for callers who ask for it. Not `session`: media may pass between the ends, whose addresses are in them. */
+const SERVED = /^(?:|none|id|user|header|full|critical)$/i;
+
+/**
+ * RFC 3323 §4.2 and §5: the caller would rather have no call than one without all the privacy that it asks for, and asks for
+ * some that we do not give.
+ */
+export const wantsMorePrivacy = (privacy: string | undefined): boolean => {
+  if (privacy === undefined || !asksForPrivacy(privacy, /^critical$/i)) return false;
+  // What is too long to be read may hold anything.
+  return privacy.length > 256 || !privacy.split(/[\s;,]+/).every((one) => SERVED.test(one));
+};
+
 /** RFC 3325 §2.3: whether an end is within our trust domain. */
 const trusts = (settings: HeaderSettings | undefined, isCarrier: boolean): boolean => settings?.trusted ?? isCarrier;
 

@@ -56,7 +56,6 @@ export type ReasonCode =
   | 'carrier_calls_per_second'
   | 'carrier_concurrent_calls'
   | 'destination_overloaded'
-  | 'destination_overloaded'
   | 'table_not_loaded'
   /** Given by the call session, before or instead of the table's word: */
   | 'draining'
@@ -68,6 +67,7 @@ export type ReasonCode =
   | 'replaces_confirmed'
   | 'replaces_busy'
   | 'extension_off'
+  | 'privacy_not_served'
   | 'session_interval_too_small'
   | 'internal_error';
 

@@ -148,6 +148,11 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
     'The caller requires an extension of SIP that its trunk or carrier has switched off (sip).',
     'Set reliable_provisionals (session_timer.mode) to relay or terminate, or have the caller support 100rel (timer) without requiring it.',
   ],
+  privacy_not_served: [
+    500,
+    'The caller wants no call without a privacy that is not given (Privacy: session;critical, RFC 3323).',
+    'Have the caller leave out critical, or session: media may pass between the ends.',
+  ],
   session_interval_too_small: [
     422,
     'The caller asks for a shorter session interval than its trunk or carrier allows (sip.session_timer.min_se).',

@@ -16,6 +16,7 @@ import { DEAF } from '../bridge/deafLeg.js';
 import { CAPABILITY_HEADERS } from '../bridge/dialogRelay.js';
 import { ENDED_BY_API, SESSION_EXPIRED, SPEND_LIMIT, endingOfRefusal } from '../bridge/ending.js';
 import { HeaderPolicy } from '../bridge/headerPolicy.js';
+import { wantsMorePrivacy } from '../bridge/identityFields.js';
 import { commonInvite } from '../bridge/legHeaders.js';
 import { reasonHeader } from '../bridge/reason.js';
 import { refusedOption } from '../bridge/reliability.js';
@@ -237,6 +238,8 @@ export class CallService implements SignalHandlers {
     if (!decision.accepted) return this.#refuse(call, decision, decision.reasonCode);
     if (refusedOption(decision.sip, call.aLeg.message) !== undefined)
       return this.#refuse(call, decision, 'extension_off');
+    if (wantsMorePrivacy(call.aLeg.message.header('Privacy')))
+      return this.#refuse(call, decision, 'privacy_not_served');
     if (decision.sip?.nat === true || this.#sendsFromItsContact(call, decision)) call.aLeg.behindNat?.();
     const timer = callerTimer(decision.sip?.session_timer, call.aLeg.message, decision.mode === 'flow');
     if (timer?.verdict.kind === 'too_small') return this.#refuse(call, decision, 'session_interval_too_small');

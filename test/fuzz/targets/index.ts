@@ -1,4 +1,5 @@
 import type { Target } from '../target.js';
+import { apiTarget } from './api.js';
 import { digestTarget } from './digest.js';
 import { engineTarget } from './engine.js';
 import { flowTarget } from './flow.js';
@@ -17,4 +18,5 @@ export const TARGETS: readonly Target[] = [
   wsTarget,
   flowTarget,
   engineTarget,
+  apiTarget,
 ];
