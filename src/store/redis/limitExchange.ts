@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { Ask, ExchangeAnswer, ExchangeNews, LimitExchange } from '../../call/admission/exchange.js';
 import { SystemRandom, TandemError, type Clock, type Random } from '../../kernel/index.js';
 import { RedisConnection } from './connection.js';
 import { hashTagged } from './hashTag.js';
+import { RedisScript } from './redisScript.js';
 
 const CONNECT_MS = 1_000;
 const ANSWER_MS = 1_000;
@@ -26,8 +25,7 @@ export interface LimitExchangeOptions {
 export class RedisLimitExchange implements LimitExchange {
   readonly #options: LimitExchangeOptions;
   readonly #clock: Clock;
-  readonly #script = readFileSync(new URL('./lua/exchangeLimits.lua', import.meta.url), 'utf8');
-  readonly #sha = createHash('sha1').update(this.#script).digest('hex');
+  readonly #script = new RedisScript('exchangeLimits');
   readonly #prefix: string;
   readonly #channel: string;
   /** Two starts of one node are two nodes: the calls of the first are gone, but Redis cannot know. */
@@ -57,10 +55,7 @@ export class RedisLimitExchange implements LimitExchange {
     const head = [this.#node, leaseMs, rejoining ? '1' : '0', this.#channel, KEEP_MS];
     const words = [...keys, ...head, ...asks.flatMap(wordsOf)];
     const reply = (await connection.run('exchangeLimits', ANSWER_MS, (client) =>
-      client.evalsha(this.#sha, keys.length, ...words).catch((error: unknown) => {
-        if (!String(error).includes('NOSCRIPT')) throw error;
-        return client.eval(this.#script, keys.length, ...words);
-      }),
+      this.#script.run(client, keys.length, words),
     )) as [number, string, ...number[]];
     const [nodes, recovering, ...figures] = reply;
     const grants = asks.map((_, i) => ({ held: figures[2 * i] ?? 0, tokens: figures[2 * i + 1] ?? 0 }));

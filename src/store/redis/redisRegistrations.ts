@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { type Registration, aorKey } from '../../call/registration/binding.js';
 import type {
   RegistrationNews,
@@ -11,6 +9,7 @@ import type { Clock, Timer } from '../../kernel/index.js';
 import { RedisConnection } from './connection.js';
 import { hashTagged } from './hashTag.js';
 import { LazyConnection } from './lazyConnection.js';
+import { RedisScript } from './redisScript.js';
 
 const CONNECT_MS = 1_000;
 const ANSWER_MS = 1_000;
@@ -31,8 +30,7 @@ export class RedisRegistrationStore implements RegistrationStore {
   readonly #options: RedisRegistrationOptions;
   readonly #clock: Clock;
   readonly #commands: LazyConnection;
-  readonly #script = readFileSync(new URL('./lua/writeRegistration.lua', import.meta.url), 'utf8');
-  readonly #sha = createHash('sha1').update(this.#script).digest('hex');
+  readonly #script = new RedisScript('writeRegistration');
   readonly #prefix: string;
   readonly #channel: string;
   readonly #index: string;
@@ -77,10 +75,7 @@ export class RedisRegistrationStore implements RegistrationStore {
     const words = [...keys, version, json, left, aor, this.#channel, this.#options.node];
     const connection = await this.#commands.use();
     const reply = (await connection.run('writeRegistration', ANSWER_MS, (client) =>
-      client.evalsha(this.#sha, keys.length, ...words).catch((error: unknown) => {
-        if (!String(error).includes('NOSCRIPT')) throw error;
-        return client.eval(this.#script, keys.length, ...words);
-      }),
+      this.#script.run(client, keys.length, words),
     )) as [number, string, string?];
     if (reply[0] === 1) return { ok: true, version: Number(reply[1]) };
     const current = readEntry(Number(reply[1]), reply[2] ?? '') ?? { trunkSid, userName, bindings: [], version: 0 };
