@@ -21,7 +21,7 @@ import { reasonHeader } from '../../bridge/reason.js';
 import type { CallCourse } from '../liveCall.js';
 import type { TransferAccount } from './account.js';
 import type { Change, Conversation, MemberBooks } from './conversation.js';
-import { descriptionOf, sdpOf, settleUnwanted } from './offers.js';
+import { descriptionOf, isBusy, sdpOf, settleUnwanted } from './offers.js';
 import { type Party, release } from './party.js';
 import { resumed } from './sessionText.js';
 
@@ -75,7 +75,7 @@ export class Replacement implements LegEvents, CallCourse, Change, MemberBooks {
       return;
     }
     if (outcome.kind === 'leg_ended') return;
-    if (outcome.kind !== 'answered') return this.#refuse(busy(outcome) ? 491 : 488, 'media_not_acceptable');
+    if (outcome.kind !== 'answered') return this.#refuse(isBusy(outcome) ? 491 : 488, 'media_not_acceptable');
     const { leg, party } = this.#order;
     if (leg.message.body.length > 0) outcome.ack();
     else this.#owed = (content) => outcome.ack(content);
@@ -218,6 +218,3 @@ export class Replacement implements LegEvents, CallCourse, Change, MemberBooks {
     return { replacement: this.#state };
   }
 }
-
-const busy = (outcome: ReinviteOutcome): boolean =>
-  outcome.kind === 'transport_error' || (outcome.kind === 'response' && outcome.message.status === 491);
