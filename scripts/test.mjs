@@ -48,11 +48,12 @@ const signalGroup = (group, signal) => {
 
 /**
  * @param {string} file
+ * @param {string[]} [flags] of node
  * @returns {Promise<{ file: string, passed: number, failed: number, skipped: string[], complaints: string[], ms: number }>}
  */
-const run = async (file) => {
+const run = async (file, flags = []) => {
   const began = performance.now();
-  const child = spawn(process.execPath, ['--enable-source-maps', file], {
+  const child = spawn(process.execPath, [...flags, file], {
     env: { ...process.env, TAP_TIMEOUT: String(FILE_LIMIT_MS / 1000 - 10) },
     stdio: ['ignore', 'pipe', 'pipe'],
     // Its own group: a peer that the test started ends with it, come what may.
@@ -165,7 +166,8 @@ await Promise.all(Array.from({ length: Math.max(1, JOBS) }, work));
 const broken = [...byFile.values()].filter((result) => result.failed > 0);
 if (JOBS > 1 && files.length > 1 && broken.length <= MOST_AGAIN) {
   for (const { file } of broken) {
-    const again = await run(file);
+    // Places in the source cost a tenth of the CPU: they are for those who will read them.
+    const again = await run(file, ['--enable-source-maps']);
     byFile.set(file, again);
     tell(again, ' (again, alone)');
   }
