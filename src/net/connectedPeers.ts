@@ -98,17 +98,20 @@ export class ConnectedPeers {
     return false;
   }
 
-  /** At once, and without what `dgram` makes for each datagram. @returns false when the system has no room for it now */
+  /**
+   * At once, and without what `dgram` makes for each datagram. A refusal that waits is of an earlier datagram, and the
+   * system tells it in place of sending this one: it is sent once more, and refused on its own account if it must be.
+   * @returns false when the system has no room for it now
+   */
   #write({ fd }: UdpHandle, peer: Peer, data: Buffer): boolean {
     if (fd < 0) return false;
-    try {
-      writeSync(fd, data, 0, data.length);
-    } catch (error) {
-      const code = errorCode(error, 'EIO');
-      if (code === 'EAGAIN' || code === 'ENOBUFS') return false;
-      // Told a tick later: a sender never hears of its own datagram within send().
-      process.nextTick(peer.sent, error as Error);
-    }
+    let error = attempt(fd, data);
+    if (error !== undefined && errorCode(error, '') === 'ECONNREFUSED') error = attempt(fd, data);
+    if (error === undefined) return true;
+    const code = errorCode(error, 'EIO');
+    if (code === 'EAGAIN' || code === 'ENOBUFS') return false;
+    // Told a tick later: a sender never hears of its own datagram within send().
+    process.nextTick(peer.sent, error);
     return true;
   }
 
@@ -191,3 +194,13 @@ export class ConnectedPeers {
     if (socket !== undefined) process.nextTick(() => socket.close());
   }
 }
+
+/** @returns what the system has against it */
+const attempt = (fd: number, data: Buffer): Error | undefined => {
+  try {
+    writeSync(fd, data, 0, data.length);
+    return undefined;
+  } catch (error) {
+    return error as Error;
+  }
+};

@@ -1,6 +1,8 @@
+import { createSocket, type Socket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
 import t from 'tap';
 import { ManualClock, TandemError } from '../../src/kernel/index.js';
+import { answerAtOnce } from '../../src/net/addresses.js';
 import { ANSWERS_WORTH_A_SOCKET, MAX_PEERS } from '../../src/net/connectedPeers.js';
 import { type DatagramSocket, NodeNetwork, SimWorld, SystemResolver } from '../../src/net/index.js';
 import type { HostResolver, SipNetwork } from '../../src/sip/ports.js';
@@ -226,6 +228,28 @@ t.test('refusals', { skip: process.platform === 'linux' ? false : 'relies on Lin
       );
     });
   }
+
+  t.test('a refusal from before a peer came up does not count against what is sent after', async (t) => {
+    const peerAt = (port: number, heard: (text: string) => void = () => {}): Socket => {
+      const peer = createSocket({ type: 'udp4', lookup: answerAtOnce });
+      peer.on('message', (data) => heard(data.toString()));
+      peer.bind({ port, address: PEER, exclusive: true });
+      return peer;
+    };
+    const [socket] = await bind(new NodeNetwork(), 0);
+    const first = await new Promise<string>((resolve) => {
+      const old = peerAt(0, (text) => {
+        // All within one turn: the event loop does not hear of the refusal in between.
+        const { port } = old.address();
+        old.close();
+        socket.send(Buffer.from('to nobody'), PEER, port, true);
+        keep(peerAt(port, resolve));
+        socket.send(Buffer.from(`${text}, and hello`), PEER, port, true);
+      });
+      socket.send(Buffer.from('hello'), PEER, old.address().port, true);
+    });
+    t.equal(first, 'hello, and hello');
+  });
 
   t.test('nothing is lost or doubled while peers are being connected under traffic', async (t) => {
     const network = new NodeNetwork();

@@ -132,10 +132,14 @@ t.test('an outage ends: drained within ten seconds of the clock', async (t) => {
   }
   rig.sink.down = false;
   const backMs = rig.clock.nowMs();
-  await until('all are there', () => {
+  const { tries } = rig.sink;
+  await until('it tries again', () => {
     rig.clock.advance(1);
-    return rig.sink.got.length === 600 || rig.clock.nowMs() - backMs > 10_000;
+    return rig.sink.tries > tries;
   });
+  // The rest takes the time of the disk, which is not the clock's.
+  await until('all are there', () => rig.sink.got.length === 600);
+  t.ok(rig.clock.nowMs() - backMs <= 10_000);
   t.equal(rig.sink.got.length, 600);
   t.match(rig.alarms, [{ type: 'sink_failed' }, { type: 'sink_recovered' }]);
   await end(rig);
