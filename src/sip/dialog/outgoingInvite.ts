@@ -9,7 +9,7 @@ import type {
 } from '../face.js';
 import { isSipUri } from '../locate/nextHop.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
-import { detach } from '../message/text.js';
+import { byteString, detach } from '../message/text.js';
 import type { ClientInviteTransaction, ClientUser } from '../transaction/clientInvite.js';
 import { patienceMs } from '../transaction/timers.js';
 import type { Hop, Listener, Way } from '../transport/hop.js';
@@ -32,14 +32,15 @@ import {
 
 /** An ACK as it went out, to be repeated; without a hop while that is still being looked up. */
 interface SentAck {
-  data: Buffer;
+  /** A byte string: a buffer of its size would keep the 8 kB that Node cut it from. */
+  text: string;
   hop: Hop | undefined;
 }
 
 /** Branches of one fork that are remembered; a callee that invents more of them is not served further. */
 const MAX_FORKS = 32;
 
-const NOTHING = Buffer.alloc(0);
+const NO_WAYS: readonly Way[] = [];
 
 /** Stands for a user who has heard all there is to hear: the transaction outlives the call and must not keep it. */
 const HEARD: OutgoingInviteListener = { onProvisional: () => {}, onAnswered: () => {}, onFailed: () => {} };
@@ -89,7 +90,7 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     this.#flow = origin.flow;
     this.#symmetric = origin.symmetric === true;
     this.#seq = request.cseq.seq;
-    this.dialogId = origin.dialog?.id ?? `${request.callId};from-tag=${request.fromTag ?? ''}`;
+    this.dialogId = origin.dialog?.id ?? detach(`${request.callId};from-tag=${request.fromTag ?? ''}`);
     this.source = outboundSource(origin.listener, undefined, 0);
   }
 
@@ -252,10 +253,11 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   /** @returns the ACK; undefined when no 2xx is unacknowledged. */
   acknowledge(dialog: InviteDialog, fields: ResponseFields): SipRequest | undefined {
     if (this.#outcome !== 'answered' || this.#answeredBy !== dialog || this.#ack !== undefined) return undefined;
-    this.#ack = { data: NOTHING, hop: undefined };
+    this.#ack = { text: '', hop: undefined };
     const ack = this.#sendAck(dialog, fields, this.#ack);
     dialog.lastOut = this.#answeredBy = undefined;
     this.request = identityOf(this.request);
+    if (this.#ways[this.#next - 1]?.insteadOf === undefined) this.#ways = NO_WAYS;
     if (this.#cancel !== undefined) dialog.bye('cancel_race', 'ACK-BYE due to cancel race condition');
     return ack;
   }
@@ -268,10 +270,11 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
       onWays: (ways) => {
         const hop = hopOf(this.#core, ways[0] as Way);
         stampOutgoingVia(this.#core, request, hop);
-        sent.data = request.toBuffer();
+        const data = request.toBuffer();
+        sent.text = byteString(data, 0, data.length);
         sent.hop = hop;
         this.#core.layer.counters.requestsOut++;
-        this.#core.layer.transport.send(hop, sent.data, false);
+        this.#core.layer.transport.send(hop, data, false);
       },
       onUnresolved: () => {},
       abandon: () => {},
@@ -281,7 +284,7 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
 
   /** RFC 3261 §13.2.2.4: each repeated 2xx gets the same ACK again. */
   #repeat(ack: SentAck | undefined): void {
-    if (ack?.hop !== undefined) this.#core.layer.resend(ack.hop, ack.data, false);
+    if (ack?.hop !== undefined) this.#core.layer.resend(ack.hop, Buffer.from(ack.text, 'latin1'), false);
   }
 
   /** A 2xx that nobody waits for, from another branch of a fork or after we gave up: ACK, and BYE once. */
@@ -291,7 +294,7 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     if (known !== undefined) return this.#repeat(known);
     this.#released ??= new Map();
     if (this.#released.size >= MAX_FORKS) return;
-    const ack: SentAck = { data: NOTHING, hop: undefined };
+    const ack: SentAck = { text: '', hop: undefined };
     this.#released.set(detach(tag), ack);
     if (this.#reinviteOf !== undefined) {
       // Of a dialog that has ended: its BYE is on the way or has come.

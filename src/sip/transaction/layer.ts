@@ -2,6 +2,7 @@ import type { Clock, Random } from '../../kernel/index.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
 import type { ParseFailure } from '../message/parse.js';
 import { sameHopRequest } from '../message/sameHop.js';
+import { detach } from '../message/text.js';
 import type { TransportName } from '../ports.js';
 import { type Hop, type Listener, sameAddress } from '../transport/hop.js';
 import type { ReplyPath, TransactionHost } from './host.js';
@@ -185,15 +186,15 @@ export class TransactionLayer implements TransportSink, TransactionHost {
 
   /** @param merge remember the request so that a merged copy is recognised: for requests without a To tag. */
   newServer(request: SipRequest, arrival: Arrival, key: string, merge: boolean): ServerTransaction {
-    const mergeKey = merge ? mergeKeyOf(request) : '';
-    const transaction = new ServerTransaction(this, key, mergeKey, replyPath(request, arrival));
+    const mergeKey = merge ? detach(mergeKeyOf(request)) : '';
+    const transaction = new ServerTransaction(this, detach(key), mergeKey, replyPath(request, arrival));
     this.#addServer(transaction);
     return transaction;
   }
 
   newServerInvite(request: SipRequest, arrival: Arrival, key: string, merge: boolean): ServerInviteTransaction {
-    const mergeKey = merge ? mergeKeyOf(request) : '';
-    const transaction = new ServerInviteTransaction(this, key, mergeKey, replyPath(request, arrival));
+    const mergeKey = merge ? detach(mergeKeyOf(request)) : '';
+    const transaction = new ServerInviteTransaction(this, detach(key), mergeKey, replyPath(request, arrival));
     this.#addServer(transaction);
     return transaction;
   }
@@ -344,8 +345,8 @@ const shortened = (response: SipResponse, bytes: number): Buffer => {
 
 /**
  * RFC 3261 §17.2.3, and the address it came from: neither can a stranger touch a transaction whose branch he knows, nor
- * do two senders that chose the same branch meet. Concatenation also frees the key from the message it was cut from, which would otherwise live as
- * long as the key.
+ * do two senders that chose the same branch meet. Whoever keeps it keeps `detach` of it: it is put together of pieces of
+ * the message, which would live as long.
  */
 const serverKey = (request: SipRequest, arrival: Arrival, method: string): string => {
   const via = request.topVia;

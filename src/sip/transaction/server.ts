@@ -1,4 +1,5 @@
 import type { Timer } from '../../kernel/index.js';
+import { byteString } from '../message/text.js';
 import type { ReplyPath, TransactionHost } from './host.js';
 import { SERVER, type ServerAction, type ServerEvent, type ServerState } from './tables.js';
 import { patienceMs } from './timers.js';
@@ -16,7 +17,10 @@ export class ServerTransaction {
   state: ServerState = 'trying';
   user: ServerUser | undefined;
   readonly #host: TransactionHost;
-  #last: Buffer | undefined;
+  /** The response that is being sent. */
+  #data: Buffer | undefined;
+  /** As a byte string: a buffer of its size would keep the 8 kB that Node cut it from, for the 32 s of Timer J. */
+  #last = '';
   #timer: Timer | undefined;
   #errorCode = '';
 
@@ -31,9 +35,11 @@ export class ServerTransaction {
   respond(status: number, data: Buffer): boolean {
     const event = status < 200 ? 'send_1xx' : 'send_final';
     if (SERVER[this.state][event].actions.length === 0) return false;
-    this.#last = data;
+    this.#data = data;
+    if (status < 200 || !this.path.reliable) this.#last = byteString(data, 0, data.length);
     if (status >= 200) this.user = undefined;
     this.#handle(event);
+    this.#data = undefined;
     return true;
   }
 
@@ -63,10 +69,10 @@ export class ServerTransaction {
   #perform(action: ServerAction): void {
     switch (action) {
       case 'send':
-        if (this.#last !== undefined) this.#host.reply(this.path, this.#last);
+        if (this.#data !== undefined) this.#host.reply(this.path, this.#data);
         return;
       case 'resend':
-        if (this.#last !== undefined) this.#host.replyAgain(this.path, this.#last);
+        if (this.#last !== '') this.#host.replyAgain(this.path, Buffer.from(this.#last, 'latin1'));
         return;
       case 'start_j':
         if (this.path.reliable) this.#handle('timer_j');
@@ -77,7 +83,8 @@ export class ServerTransaction {
       case 'end':
         this.state = 'terminated';
         this.#timer?.cancel();
-        this.#last = this.user = undefined;
+        this.#last = '';
+        this.user = undefined;
         this.#host.endServer(this.key, this.mergeKey);
     }
   }
