@@ -23,8 +23,14 @@ export function writeByteString(target: Buffer, text: string, offset: number): n
 export function detach(text: string): string {
   // Slices under 13 chars are copies already.
   if (text.length < 13) return text;
-  return byteString(Buffer.from(text, 'latin1'), 0, text.length);
+  // Not of Node's pool: what is kept of its pieces would keep those beside them.
+  const through = text.length <= room.length ? room : Buffer.allocUnsafeSlow(text.length);
+  writeByteString(through, text, 0);
+  return byteString(through, 0, text.length);
 }
+
+/** One for the thread: what is in it is read at once. */
+const room = Buffer.allocUnsafeSlow(8192);
 
 /** Text to byte string: UTF-8. */
 export function utf8ToBytes(text: string): string {
