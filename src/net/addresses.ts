@@ -1,7 +1,6 @@
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { hostPort } from '../kernel/index.js';
-import type { SocketAddress } from './ports.js';
+import { type SocketAddress, hostPort } from '../kernel/index.js';
 
 /** 'udp://127.0.0.1:5060', 'tcp://[::1]:5060': for people. */
 export const printEndpoint = (scheme: string, at: SocketAddress): string => `${scheme}://${printAddress(at)}`;

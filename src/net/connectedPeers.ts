@@ -1,8 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { writeSync } from 'node:fs';
-import type { Clock, Timer } from '../kernel/index.js';
+import type { Clock, DatagramSink, SocketAddress, Timer } from '../kernel/index.js';
 import { answerAtOnce, errorCode } from './addresses.js';
-import type { DatagramSink, SocketAddress } from './ports.js';
 import { type UdpHandle, handleOf } from './polledSocket.js';
 import type { ReceivePace } from './receivePace.js';
 import { askBuffers } from './socketBuffers.js';

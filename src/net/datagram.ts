@@ -1,9 +1,8 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
-import type { Clock } from '../kernel/index.js';
+import type { Clock, DatagramSink, DatagramSocket, SocketAddress } from '../kernel/index.js';
 import { answerAtOnce, errorCode } from './addresses.js';
 import { ConnectedPeers } from './connectedPeers.js';
-import type { DatagramSink, DatagramSocket, SocketAddress } from './ports.js';
 import type { ReceivePace } from './receivePace.js';
 import { askBuffers } from './socketBuffers.js';
 

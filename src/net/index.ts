@@ -13,7 +13,7 @@ export type {
   StreamListener,
   StreamProtocol,
   StreamSink,
-} from './ports.js';
+} from '../kernel/index.js';
 export { type HttpAnswer, type HttpAsk, HttpClient, type HttpClientOptions } from './httpClient.js';
 export { type NetworkDump, NodeNetwork, type NodeNetworkOptions } from './network.js';
 export { type CertificateFiles, TlsIdentity, type TlsSettings } from './tlsIdentity.js';

@@ -1,6 +1,5 @@
-import { TandemError } from '../kernel/index.js';
+import { type SocketAddress, TandemError } from '../kernel/index.js';
 import { errorCode, printEndpoint } from './addresses.js';
-import type { SocketAddress } from './ports.js';
 
 interface Explanation {
   readonly code: string;

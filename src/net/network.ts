@@ -1,21 +1,24 @@
 import { isIP, Socket } from 'node:net';
 import { type PeerCertificate, connect as connectTls } from 'node:tls';
 import { WebSocket } from 'ws';
-import { type Clock, SystemClock, TandemError, hostPort } from '../kernel/index.js';
+import {
+  type Clock,
+  type DatagramSink,
+  type DatagramSocket,
+  type Network,
+  type SocketAddress,
+  type StreamConnection,
+  type StreamDial,
+  type StreamListener,
+  type StreamProtocol,
+  type StreamSink,
+  SystemClock,
+  TandemError,
+  hostPort,
+} from '../kernel/index.js';
 import { errorCode, isLoopback, isWildcard } from './addresses.js';
 import { bindSocket, NodeDatagramSocket } from './datagram.js';
 import { listenError } from './listenErrors.js';
-import type {
-  DatagramSink,
-  DatagramSocket,
-  Network,
-  SocketAddress,
-  StreamConnection,
-  StreamDial,
-  StreamListener,
-  StreamProtocol,
-  StreamSink,
-} from './ports.js';
 import { ReceivePace } from './receivePace.js';
 import { createStreamServer } from './servers.js';
 import { NodeStreamConnection, type StreamOptions } from './stream.js';

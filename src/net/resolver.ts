@@ -1,9 +1,16 @@
 import { lookup, Resolver } from 'node:dns';
-import { type Clock, SystemClock } from '../kernel/index.js';
+import {
+  type Clock,
+  type NameResolver,
+  type NamingRecord,
+  type RecordsOutcome,
+  type ResolveOutcome,
+  type ServiceRecord,
+  SystemClock,
+} from '../kernel/index.js';
 import { numericAddress } from './addresses.js';
 import { AddressQuery, type QueryResult } from './addressQuery.js';
 import { lookInHostsFile } from './hostsFile.js';
-import type { NameResolver, NamingRecord, RecordsOutcome, ResolveOutcome, ServiceRecord } from './ports.js';
 import { type Lookup, type Question, RecordCache, isAbsence } from './recordCache.js';
 
 export interface SystemResolverOptions {

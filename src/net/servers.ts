@@ -4,8 +4,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { type Server, type Socket, createServer } from 'node:net';
 import { type TlsOptions, createServer as createTlsServer } from 'node:tls';
 import type { WebSocket } from 'ws';
-import { TandemError } from '../kernel/index.js';
-import type { StreamProtocol } from './ports.js';
+import { type StreamProtocol, TandemError } from '../kernel/index.js';
 import { MIN_TLS, type TlsIdentity } from './tlsIdentity.js';
 import type { SipWebSocketGate } from './webSocketStream.js';
 

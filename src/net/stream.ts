@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net';
-import type { Clock, Timer } from '../kernel/index.js';
+import type { Clock, SocketAddress, StreamConnection, StreamSink, Timer } from '../kernel/index.js';
 import { errorCode } from './addresses.js';
-import type { SocketAddress, StreamConnection, StreamSink } from './ports.js';
 
 /** Most octets that wait for a connection to come up. */
 export const MAX_DIAL_QUEUE_BYTES = 256 * 1024;

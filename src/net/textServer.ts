@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
+import type { SocketAddress } from '../kernel/index.js';
 import { listenError } from './listenErrors.js';
-import type { SocketAddress } from './ports.js';
 
 /** A page of text that is made anew for each who asks. */
 export interface TextServer {

@@ -3,9 +3,15 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
-import { Budget, type Clock, type Timer } from '../kernel/index.js';
+import {
+  Budget,
+  type Clock,
+  type SocketAddress,
+  type StreamConnection,
+  type StreamSink,
+  type Timer,
+} from '../kernel/index.js';
 import { errorCode } from './addresses.js';
-import type { SocketAddress, StreamConnection, StreamSink } from './ports.js';
 import { LINGER_MS, MAX_DIAL_QUEUE_BYTES } from './stream.js';
 
 /** RFC 7118 §4.1. */

@@ -1,5 +1,5 @@
+import type { DatagramSink, DatagramSocket, SocketAddress } from '../../kernel/index.js';
 import { isWildcard } from '../addresses.js';
-import type { DatagramSink, DatagramSocket, SocketAddress } from '../ports.js';
 import type { SimFabric, SimSocket, SimStation } from './fabric.js';
 import type { SimPacket } from './packet.js';
 

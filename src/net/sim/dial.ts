@@ -1,5 +1,5 @@
+import type { SocketAddress, StreamConnection, StreamSink } from '../../kernel/index.js';
 import { isWildcard } from '../addresses.js';
-import type { SocketAddress, StreamConnection, StreamSink } from '../ports.js';
 import type { SimFabric, SimStation } from './fabric.js';
 import { SimStream } from './stream.js';
 

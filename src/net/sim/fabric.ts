@@ -1,5 +1,4 @@
-import type { Clock, Random } from '../../kernel/index.js';
-import type { SocketAddress, StreamConnection, StreamSink } from '../ports.js';
+import type { Clock, Random, SocketAddress, StreamConnection, StreamSink } from '../../kernel/index.js';
 import type { Path } from './link.js';
 import type { Fate, SimPacket, Verdict } from './packet.js';
 

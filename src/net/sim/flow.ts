@@ -1,5 +1,4 @@
-import type { Timer } from '../../kernel/index.js';
-import type { SocketAddress } from '../ports.js';
+import type { SocketAddress, Timer } from '../../kernel/index.js';
 import type { SimFabric } from './fabric.js';
 import type { SimPacket } from './packet.js';
 

@@ -1,16 +1,16 @@
-import { TandemError } from '../../kernel/index.js';
+import {
+  type DatagramSink,
+  type DatagramSocket,
+  type Network,
+  type SocketAddress,
+  type StreamConnection,
+  type StreamDial,
+  type StreamListener,
+  type StreamSink,
+  TandemError,
+} from '../../kernel/index.js';
 import { isWildcard, printAddress } from '../addresses.js';
 import { listenError } from '../listenErrors.js';
-import type {
-  DatagramSink,
-  DatagramSocket,
-  Network,
-  SocketAddress,
-  StreamConnection,
-  StreamListener,
-  StreamDial,
-  StreamSink,
-} from '../ports.js';
 import { SimDatagramSocket } from './datagram.js';
 import { dial } from './dial.js';
 import type { SimFabric, SimSocket, SimStation } from './fabric.js';

@@ -1,4 +1,4 @@
-import type { SocketAddress } from '../ports.js';
+import type { SocketAddress } from '../../kernel/index.js';
 
 /** What `SimWorld.intercept` is shown: a datagram, or a piece of a stream, as it leaves its sender. */
 export interface SimPacket {

@@ -1,6 +1,12 @@
-import type { Clock } from '../../kernel/index.js';
+import type {
+  Clock,
+  NameResolver,
+  NamingRecord,
+  RecordsOutcome,
+  ResolveOutcome,
+  ServiceRecord,
+} from '../../kernel/index.js';
 import { numericAddress } from '../addresses.js';
-import type { NameResolver, NamingRecord, RecordsOutcome, ResolveOutcome, ServiceRecord } from '../ports.js';
 
 export interface SimResolverOptions {
   /** With a clock, names are answered after `delayMs` (default 0) by timer; without one, within the call. */

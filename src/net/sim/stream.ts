@@ -1,5 +1,4 @@
-import type { Timer } from '../../kernel/index.js';
-import type { SocketAddress, StreamConnection, StreamSink } from '../ports.js';
+import type { SocketAddress, StreamConnection, StreamSink, Timer } from '../../kernel/index.js';
 import { LINGER_MS, MAX_DIAL_QUEUE_BYTES, MAX_WRITE_QUEUE_BYTES } from '../stream.js';
 import type { SimFabric, SimSocket, SimStation } from './fabric.js';
 import { SimFlow, type FlowItem } from './flow.js';
