@@ -241,7 +241,7 @@ export class Node {
       userAgent: sip.userAgent === '' ? undefined : sip.userAgent,
       gate: this.#admission,
       overload: this.#overload,
-      onOverloadTold: this.#peers && ((gateway, via) => this.#peers?.heard(gateway, via, clock.nowMs())),
+      onOverloadTold: this.#peers && ((gateway, word) => this.#peers?.heard(gateway, word, clock.nowMs())),
       neighbour: this.#neighbour?.server,
       onEvent: (event) => {
         if (event.type === 'user_error') logger.error({ err: event.error }, 'fault in the call path');

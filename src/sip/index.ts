@@ -19,4 +19,4 @@ export {
 } from './auth/client.js';
 export { DigestServer, type DigestServerOptions, type Proof } from './auth/server.js';
 export { reasonPhrase } from './message/reasons.js';
-export type { OverloadGate } from './transport/overload.js';
+export { type OverloadGate, type OverloadWord, overloadWord } from './transport/overload.js';

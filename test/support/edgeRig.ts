@@ -87,7 +87,7 @@ export class EdgeRig {
         { transport: 'tcp', ...at },
         { transport: 'ws', address: plan.address, port: plan.port + 1 },
       ],
-      onOverloadTold: plan.peers && ((gateway, via) => plan.peers?.heard(gateway, via, clock.nowMs())),
+      onOverloadTold: plan.peers && ((gateway, word) => plan.peers?.heard(gateway, word, clock.nowMs())),
       gate: plan.gate === undefined ? this.admission : plan.gate(this.admission),
       onEvent: (event) => {
         if (event.type === 'user_error') this.errors.push(event.error);

@@ -1,6 +1,7 @@
 /** RFC 7339 on the sending side: what next hops say by `oc` is obeyed towards them, and towards nobody else. */
 import t from 'tap';
 import { PeerOverload } from '../../src/call/admission/peerOverload.js';
+import { overloadWord } from '../../src/sip/index.js';
 import { EdgeRig } from '../support/edgeRig.js';
 import { FOREIGN, NUMBER, TOWN, peerAt, sdpOf, townRouting } from '../support/edgeTown.js';
 import type { SipPeer } from '../support/sipPeer.js';
@@ -9,13 +10,19 @@ const G = '192.0.2.1:5060';
 const VIA = 'SIP/2.0/UDP h;rport;branch=z9hG4bK1';
 const told = (oc: number, more = ';oc-algo="loss";oc-validity=1000;oc-seq=1.0'): string => `${VIA};oc=${oc}${more}`;
 
+/** As the signalling plane hands it on. */
+const hear = (peers: PeerOverload, gateway: string, via: string, nowMs: number): void => {
+  const word = overloadWord(via);
+  if (word !== undefined) peers.heard(gateway, word, nowMs);
+};
+
 const fresh = (roll = 0.5): PeerOverload => new PeerOverload({ roll: () => roll, emergencyNumbers: ['112'] });
 
 t.test('a share of the calls is kept, for as long as it was said', (t) => {
   let roll = 0;
   const peers = new PeerOverload({ roll: () => (roll = (roll + 0.01) % 1), emergencyNumbers: [] });
   t.notOk(peers.keeps(G, '1', 0), 'nothing said, nothing kept');
-  peers.heard(G, told(30), 0);
+  hear(peers, G, told(30), 0);
   let kept = 0;
   for (let i = 0; i < 1000; i++) if (peers.keeps(G, '1', 999)) kept++;
   t.ok(kept >= 290 && kept <= 310, `${kept} of 1000`);
@@ -40,10 +47,12 @@ t.test('words that end it, or that are none', (t) => {
     ['no number', `${VIA};oc=x`, false],
     ['our own question', `${VIA};oc;oc-algo="loss"`, false],
     ['a parameter that ends in oc', `${VIA};xoc=100`, false],
+    ['within quotes of another parameter', `${VIA};x=";oc=100"`, false],
+    ['in capitals, with spaces', `${VIA} ; OC = 100 ; OC-Algo = "LOSS"`, true],
   ];
   for (const [name, via, kept] of cases) {
     const peers = fresh();
-    peers.heard(G, via, 0);
+    hear(peers, G, via, 0);
     t.equal(peers.keeps(G, '1', 400), kept, name);
   }
   t.end();
@@ -51,20 +60,20 @@ t.test('words that end it, or that are none', (t) => {
 
 t.test('the latest word counts, and emergencies go on', (t) => {
   const peers = fresh();
-  peers.heard(G, told(100, ';oc-validity=1000;oc-seq=5.5'), 0);
-  peers.heard(G, told(0, ';oc-validity=1000;oc-seq=5.4'), 0);
+  hear(peers, G, told(100, ';oc-validity=1000;oc-seq=5.5'), 0);
+  hear(peers, G, told(0, ';oc-validity=1000;oc-seq=5.4'), 0);
   t.ok(peers.keeps(G, '1', 10), 'an older answer that comes later');
   t.notOk(peers.keeps(G, '112', 10));
-  peers.heard(G, told(0, ';oc-validity=0;oc-seq=5.6'), 20);
+  hear(peers, G, told(0, ';oc-validity=0;oc-seq=5.6'), 20);
   t.notOk(peers.keeps(G, '1', 30));
-  peers.heard(G, told(100, ';oc-validity=999999999;oc-seq=6'), 0);
+  hear(peers, G, told(100, ';oc-validity=999999999;oc-seq=6'), 0);
   t.notOk(peers.keeps(G, '1', 61_000), 'nobody is believed for longer than a minute');
   t.end();
 });
 
 t.test('10,000 next hops are remembered, not more', (t) => {
   const peers = fresh(0);
-  for (let i = 0; i <= 10_000; i++) peers.heard(`g${i}`, told(50), 0);
+  for (let i = 0; i <= 10_000; i++) hear(peers, `g${i}`, told(50), 0);
   t.equal(peers.dump(1).length, 10_000);
   t.notOk(peers.keeps('g0', '1', 1));
   t.end();

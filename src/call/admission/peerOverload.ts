@@ -9,6 +9,16 @@ export interface SparedGateway {
   readonly lossPercent: number;
 }
 
+/** One word of a next hop's, as it came. */
+export interface OverloadWord {
+  /** Percent of the calls to keep from it. */
+  readonly loss: number;
+  readonly seq: number | undefined;
+  readonly validityMs: number | undefined;
+  /** The algorithm's name, in lower case. */
+  readonly algo: string | undefined;
+}
+
 interface Told {
   lossPercent: number;
   untilMs: number;
@@ -28,23 +38,6 @@ const MAX_GATEWAYS = 10_000;
 const DEFAULT_VALIDITY_MS = 500;
 /** Nobody is believed for longer: a word that is lost must not silence a gateway. */
 const MAX_VALIDITY_MS = 60_000;
-const MAX_PARAMETER = 24;
-
-/** Value of one Via parameter as a number, or undefined; linear, and only where there is an `oc=` at all. */
-const numberOf = (via: string, name: string): number | undefined => {
-  const lower = via.toLowerCase();
-  for (let at = lower.indexOf(name); at >= 0; at = lower.indexOf(name, at + 1)) {
-    let begin = at + name.length;
-    if (lower[at - 1] !== ';' && lower[at - 1] !== ' ') continue;
-    while (lower[begin] === ' ') begin++;
-    if (lower[begin] !== '=') continue;
-    const digits = /^[ ]?([0-9]{1,15}(?:\.[0-9]{1,6})?)(?=[;, ]|$)/.exec(
-      lower.slice(begin + 1, begin + 1 + MAX_PARAMETER),
-    );
-    return digits === null ? undefined : Number(digits[1]);
-  }
-  return undefined;
-};
 
 export class PeerOverload {
   readonly #options: PeerOverloadOptions;
@@ -63,24 +56,21 @@ export class PeerOverload {
   }
 
   /**
-   * A response has come.
+   * A response has come with a word on its sender's load.
    * @param gateway where its request was sent, as destinations name it
-   * @param via our own Via in it, with what the peer has added
    */
-  heard(gateway: string, via: string, nowMs: number): void {
-    const percent = numberOf(via, 'oc');
-    if (percent === undefined || percent > 100) return;
+  heard(gateway: string, word: OverloadWord, nowMs: number): void {
+    const { loss, seq = 0, algo = 'loss' } = word;
     // §4.2: an algorithm that we have not offered is none that we could obey.
-    if (/;\s*oc-algo\s*=/i.test(via) && !/;\s*oc-algo\s*=\s*"?loss\b/i.test(via)) return;
-    const seq = numberOf(via, 'oc-seq') ?? 0;
+    if (loss > 100 || algo !== 'loss') return;
     const known = this.#told.get(gateway);
     // §4.3: answers overtake each other; the latest word is the one with the highest number.
     if (known !== undefined && known.untilMs > nowMs && seq < known.seq) return;
     // §4.4: no time at all ends it.
-    const validityMs = Math.min(numberOf(via, 'oc-validity') ?? DEFAULT_VALIDITY_MS, MAX_VALIDITY_MS);
+    const validityMs = Math.min(word.validityMs ?? DEFAULT_VALIDITY_MS, MAX_VALIDITY_MS);
     this.#told.delete(gateway);
-    if (validityMs === 0 || percent === 0) return;
-    this.#told.set(gateway, { lossPercent: percent, untilMs: nowMs + validityMs, seq });
+    if (validityMs === 0 || loss === 0) return;
+    this.#told.set(gateway, { lossPercent: loss, untilMs: nowMs + validityMs, seq });
     if (this.#told.size <= MAX_GATEWAYS) return;
     for (const oldest of this.#told.keys()) return void this.#told.delete(oldest);
   }

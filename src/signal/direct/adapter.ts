@@ -4,6 +4,7 @@ import {
   type EngineOptions,
   type IncomingInvite,
   type IncomingRequest,
+  type OverloadWord,
   type Screening,
   type SipEngine,
   type SipRequest,
@@ -33,10 +34,10 @@ export type DirectSignalOptions = Omit<EngineOptions, 'handler' | 'supported'> &
   /** Programs beside the application on the same engine: a method that they claim is theirs. */
   readonly neighbour?: EngineNeighbour | undefined;
   /**
-   * Told of our own Via in each answer to an INVITE, with what its next hop says of overload (RFC 7339). Absent: nobody is
-   * asked. `gateway`: host, port and transport as the INVITE's URI or next hop had them.
+   * Told what a next hop says of its load in an answer to an INVITE (RFC 7339). Absent: nobody is asked, and no answer is
+   * looked at. `gateway`: host, port and transport as the INVITE's URI or next hop had them.
    */
-  readonly onOverloadTold?: ((gateway: string, via: string) => void) | undefined;
+  readonly onOverloadTold?: ((gateway: string, word: OverloadWord) => void) | undefined;
 };
 
 /** Another user of the engine, such as the drachtio server. */

@@ -6,6 +6,7 @@ import type {
   IncomingInvite as EngineInvite,
   IncomingRequest as EngineRequest,
   OutgoingInvite as EngineOutgoingInvite,
+  OverloadWord,
   ResponseFields,
   ResponseOrigin,
   SipRequest,
@@ -36,7 +37,7 @@ export interface LegHost {
   soon(work: () => void): void;
   readonly random: Pick<Random, 'hex'>;
   /** Told what next hops say of their load; absent: nobody asks them. */
-  readonly onOverloadTold?: ((gateway: string, via: string) => void) | undefined;
+  readonly onOverloadTold?: ((gateway: string, word: OverloadWord) => void) | undefined;
 }
 
 const lostStatus = (status: number): boolean => status === 481 || status === 408;

@@ -6,6 +6,7 @@ import {
   type ResponseOrigin,
   type SipResponse,
   type Source,
+  overloadWord,
 } from '../../sip/index.js';
 import { canAnswer } from '../challenge.js';
 import { LegLogin } from '../legLogin.js';
@@ -185,8 +186,8 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
     const { onOverloadTold } = this.host;
     const spec = this.#spec;
     if (onOverloadTold === undefined || spec === undefined) return;
-    const via = response.header('Via');
-    if (via?.includes('oc=') === true) onOverloadTold(placeOf(spec.nextHop ?? spec.uri), via);
+    const word = overloadWord(response.topVia.raw);
+    if (word !== undefined) onOverloadTold(placeOf(spec.nextHop ?? spec.uri), word);
   }
 
   onEngineLost(): void {

@@ -1,5 +1,6 @@
 /** New calls refused before they are parsed, RFC 3261 §21.5.4, and what peers are told by `oc` (RFC 7339). */
 import type { Glance } from '../message/glance.js';
+import { ParamCursor } from '../message/params.js';
 
 /** Who decides which new calls come in while there are too many. */
 export interface OverloadGate {
@@ -33,6 +34,50 @@ export const withLoss = (raw: string, lossPercent: number, nowMs: number): strin
   const validity = lossPercent > 0 ? OC_VALIDITY_MS : 0;
   const told = `;oc=${lossPercent};oc-algo="loss";oc-validity=${validity};oc-seq=${(nowMs / 1000).toFixed(3)}`;
   return raw.replace(OC_ALGORITHM, '').replace(OC, told);
+};
+
+/** What a next hop says of its load in our own Via (RFC 7339 §4). */
+export interface OverloadWord {
+  /** Percent of the calls that it asks us to keep from it, as written. */
+  readonly loss: number;
+  /** Grows with each word of this hop. */
+  readonly seq: number | undefined;
+  /** How long the word holds, ms. */
+  readonly validityMs: number | undefined;
+  /** What `loss` means, in lower case. */
+  readonly algo: string | undefined;
+}
+
+/** RFC 7339 §9: all three numbers; only `oc-seq` has a fraction, but who gives another one is understood. */
+const NUMBER = /^[0-9]{1,15}(?:\.[0-9]{1,6})?$/;
+
+/**
+ * RFC 7339 §5.9: the parameters of a response's top Via that tell of the load where it comes from. Linear; the first of a
+ * name counts.
+ * @param raw a Via value that the parser has accepted
+ * @returns undefined where `oc` is absent, or still the question that we asked
+ */
+export const overloadWord = (raw: string): OverloadWord | undefined => {
+  const start = raw.indexOf(';');
+  if (start < 0) return undefined;
+  let loss: number | undefined;
+  let seq: number | undefined;
+  let validityMs: number | undefined;
+  let algo: string | undefined;
+  const cursor = new ParamCursor(raw, start, raw.length);
+  while (cursor.next() === 1) {
+    if (cursor.valueStart < 0) continue;
+    if (cursor.is('oc')) loss ??= numberOf(cursor);
+    else if (cursor.is('oc-seq')) seq ??= numberOf(cursor);
+    else if (cursor.is('oc-validity')) validityMs ??= numberOf(cursor);
+    else if (cursor.is('oc-algo')) algo ??= cursor.value().toLowerCase();
+  }
+  return loss === undefined ? undefined : { loss, seq, validityMs, algo };
+};
+
+const numberOf = ({ text, valueStart, valueEnd }: ParamCursor): number | undefined => {
+  const digits = text.slice(valueStart, valueEnd);
+  return NUMBER.test(digits) ? Number(digits) : undefined;
 };
 
 /**
