@@ -153,6 +153,31 @@ t.test(
   },
 );
 
+t.test('a late answer under our branch that names another call makes no dialog of that call', async (t) => {
+  const stage = await Stage.open();
+  const { peer } = stage;
+  stage.call();
+  stage.run();
+  const invite = peer.last('INVITE');
+  peer.send(responseText(invite, 200, { toTag: 'b', lines: CONTACT }));
+  stage.run();
+  t.strictSame(peer.lines, ['INVITE', 'ACK']);
+  const late = responseText(invite, 200, { toTag: 'd', lines: CONTACT });
+  peer.send(late.replace(`Call-ID: ${invite.callId}`, 'Call-ID: of-somebody-else'));
+  peer.send(late.replace(/(From: [^\r]*;tag=)[^\r;]+/, '$1of-somebody-else'));
+  stage.run();
+  t.strictSame(peer.lines, ['INVITE', 'ACK'], 'neither acknowledged nor released');
+  t.equal(stage.engine.dump()['dialogs'], 1);
+  peer.send(late);
+  stage.run();
+  t.strictSame(peer.lines.slice(2), ['ACK', 'BYE'], 'a fork that is ours is both');
+  peer.send(responseText(peer.last('BYE'), 200));
+  stage.dialogs[0]?.request('BYE', {}, { onResponse: () => {} });
+  stage.run();
+  peer.send(responseText(peer.last('BYE'), 200));
+  stage.rest(t);
+});
+
 t.test('a callee that invents branches without end is bounded', async (t) => {
   const stage = await Stage.open();
   const { peer, told } = stage;

@@ -21,8 +21,7 @@ import { Locator } from '../locate/locator.js';
 import { type Target, nextHopOfText } from '../locate/nextHop.js';
 import type { MessageLimits, ParseFailure } from '../message/parse.js';
 import type { HostResolver, SipNetwork } from '../ports.js';
-import { TransactionLayer, type TransactionCore } from '../transaction/layer.js';
-import type { ServerInviteTransaction } from '../transaction/serverInvite.js';
+import { type CancelledInvite, TransactionLayer, type TransactionCore } from '../transaction/layer.js';
 import { DEFAULT_TIMERS, type TimerSettings } from '../transaction/timers.js';
 import type { ListenSpec } from '../transport/hop.js';
 import { LargeRequests } from '../transport/largeRequests.js';
@@ -209,7 +208,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   }
 
   /** RFC 3261 §9.2. */
-  onCancel(cancel: SipRequest, arrival: Arrival, key: string, invite: ServerInviteTransaction | undefined): void {
+  onCancel(cancel: SipRequest, arrival: Arrival, key: string, invite: CancelledInvite | undefined): void {
     // Only whoever sent the INVITE may withdraw it: the sender's address is part of the key that found it.
     if (invite === undefined) return this.#refuseUnknown(cancel, arrival);
     const call = invite.user;

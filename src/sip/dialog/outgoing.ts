@@ -3,8 +3,7 @@ import type { Timer } from '../../kernel/index.js';
 import type { OutgoingRequest, OutgoingRequestListener, ResponseOrigin, Source } from '../face.js';
 import { type NextHop, type Target, isNumericHost } from '../locate/nextHop.js';
 import { responseTo } from '../message/build.js';
-import { SipRequest, type SipResponse } from '../message/message.js';
-import { detach } from '../message/text.js';
+import type { SipRequest, SipResponse } from '../message/message.js';
 import type { ClientUser } from '../transaction/clientInvite.js';
 import { type Hop, type Listener, type Way, canonicalAddress, familyOf } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
@@ -108,13 +107,6 @@ export const stampOutgoingVia = (core: CoreHost, request: SipRequest, hop: Hop):
   if (request.count('Via') === 0) request.prepend('Via', via);
   else request.replaceTopVia(via);
   return branch;
-};
-
-/** What the dialogs of late forks take from an INVITE: the rest, body and all, need not live as long as its Timer M. */
-export const identityOf = (request: SipRequest): SipRequest => {
-  const identity = new SipRequest(request.method, request.uri);
-  for (const name of ['From', 'Call-ID', 'CSeq']) identity.add(name, detach(request.header(name) ?? ''));
-  return identity;
 };
 
 /** A non-INVITE request: RFC 3261 §8.1, with the next target tried when one fails (RFC 3263 §4.3). */

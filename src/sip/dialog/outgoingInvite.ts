@@ -9,12 +9,13 @@ import type {
 } from '../face.js';
 import { isSipUri } from '../locate/nextHop.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
-import { byteString, detach } from '../message/text.js';
+import { detach } from '../message/text.js';
 import type { ClientInviteTransaction, ClientUser } from '../transaction/clientInvite.js';
 import { patienceMs } from '../transaction/timers.js';
-import type { Hop, Listener, Way } from '../transport/hop.js';
+import type { Way } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
 import type { InviteDialog } from './dialog.js';
+import { LateAnswers, MAX_FORKS } from './lateAnswers.js';
 import { wayBack } from './wayBack.js';
 import { routeSetOf } from './routeSet.js';
 import { cancelOf } from './cancel.js';
@@ -23,44 +24,29 @@ import {
   type InviteOrigin,
   type LaunchUser,
   hopOf,
-  identityOf,
   nameContact,
   stampOutgoingVia,
   synthesise,
   withLarge,
 } from './outgoing.js';
 
-/** An ACK as it went out, to be repeated; without a hop while that is still being looked up. */
-interface SentAck {
-  /** A byte string: a buffer of its size would keep the 8 kB that Node cut it from. */
-  text: string;
-  hop: Hop | undefined;
-}
-
-/** Branches of one fork that are remembered; a callee that invents more of them is not served further. */
-const MAX_FORKS = 32;
-
-const NO_WAYS: readonly Way[] = [];
-
-/** Stands for a user who has heard all there is to hear: the transaction outlives the call and must not keep it. */
+/** Stands for a user who has heard all there is to hear: who holds the INVITE must not keep him. */
 const HEARD: OutgoingInviteListener = { onProvisional: () => {}, onAnswered: () => {}, onFailed: () => {} };
 
 const IGNORE_ANSWER: ClientUser = { onResponse: () => {}, onTimeout: () => {}, onTransportError: () => {} };
 
 /**
- * An INVITE or re-INVITE that we sent: RFC 3261 §13.2 and §14.1, from the first datagram to the last 2xx of the last
- * fork. It may outlive its answer, to repeat the ACK and to release late forks.
+ * An INVITE or re-INVITE that we sent: RFC 3261 §13.2 and §14.1, from the first datagram to the ACK. What comes after
+ * that is for its LateAnswers.
  */
 export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUser {
-  request: SipRequest;
+  readonly request: SipRequest;
   readonly dialogId: string;
   source: Source;
   readonly #core: CoreHost;
   #listener: OutgoingInviteListener;
-  readonly #from: Listener;
   readonly #reinviteOf: InviteDialog | undefined;
-  readonly #flow: Way | undefined;
-  readonly #symmetric: boolean;
+  readonly #origin: InviteOrigin;
   readonly #seq: number;
   #transaction: ClientInviteTransaction | undefined;
   #ways: readonly Way[] = [];
@@ -73,22 +59,17 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   #cancel: { readonly request: SipRequest; sent: boolean } | undefined;
   #timer: Timer | undefined;
   #early: Map<string, InviteDialog> | undefined;
-  /** Until its ACK has gone; then the tag alone, by which a repeated 2xx is known. */
+  /** From its 2xx until our ACK. */
   #answeredBy: InviteDialog | undefined;
-  #answeredTag: string | undefined;
   #lastRSeq: Map<string, number> | undefined;
-  #ack: SentAck | undefined;
-  /** Of each 2xx that nobody waited for. */
-  #released: Map<string, SentAck> | undefined;
+  #late: LateAnswers | undefined;
 
   constructor(core: CoreHost, request: SipRequest, origin: InviteOrigin, listener: OutgoingInviteListener) {
     this.#core = core;
     this.request = request;
     this.#listener = listener;
-    this.#from = origin.listener;
+    this.#origin = origin;
     this.#reinviteOf = origin.dialog;
-    this.#flow = origin.flow;
-    this.#symmetric = origin.symmetric === true;
     this.#seq = request.cseq.seq;
     this.dialogId = origin.dialog?.id ?? detach(`${request.callId};from-tag=${request.fromTag ?? ''}`);
     this.source = outboundSource(origin.listener, undefined, 0);
@@ -124,7 +105,7 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
     const way = this.#ways[this.#next++] as Way;
     const hop = hopOf(this.#core, way);
     // Too long for UDP now, but a dialog over UDP: its Contact stays.
-    if (way.insteadOf === undefined) nameContact(this.request, this.#from, hop);
+    if (way.insteadOf === undefined) nameContact(this.request, this.#origin.listener, hop);
     const branch = stampOutgoingVia(this.#core, this.request, hop);
     this.source = outboundSource(hop.listener, hop, 0);
     this.#transaction = this.#core.layer.sendInvite(this.request, branch, hop, this);
@@ -188,19 +169,17 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
   }
 
   #onSuccess(response: SipResponse, arrival: Arrival): void {
-    if (this.#outcome === 'answered' && this.#answeredTag === (response.toTag ?? '')) {
-      return this.#repeat(this.#ack);
-    }
-    if (this.#outcome !== 'pending') return this.#releaseFork(response, arrival);
+    // Its ACK is not due before the user sends it.
+    if (this.#answeredBy !== undefined && this.#answeredBy.remoteTag === (response.toTag ?? '')) return;
+    if (this.#outcome !== 'pending') return this.#release(response, arrival);
     const dialog = this.#reinviteOf ?? this.#earlyDialog(response, arrival) ?? this.#dialogFrom(response, arrival);
     if (dialog.state === 'terminated') {
       // Our BYE of the early dialog crossed the answer: the peer has ended it too.
-      this.#releaseFork(response, arrival);
+      this.#release(response, arrival, dialog);
       return this.#fail(synthesise(this.#core, this.request, 487), 'timeout', undefined);
     }
     this.#settle('answered');
     this.#answeredBy = dialog;
-    this.#answeredTag = dialog.remoteTag;
     if (this.#reinviteOf === undefined) {
       dialog.adoptAnswer(response);
       this.#dropEarly(dialog);
@@ -252,67 +231,31 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
 
   /** @returns the ACK; undefined when no 2xx is unacknowledged. */
   acknowledge(dialog: InviteDialog, fields: ResponseFields): SipRequest | undefined {
-    if (this.#outcome !== 'answered' || this.#answeredBy !== dialog || this.#ack !== undefined) return undefined;
-    this.#ack = { text: '', hop: undefined };
-    const ack = this.#sendAck(dialog, fields, this.#ack);
+    const transaction = this.#transaction;
+    if (this.#answeredBy !== dialog || transaction === undefined) return undefined;
+    const late = this.#lateAnswers(transaction);
+    const ack = late.acknowledge(dialog, this.#seq, fields);
     dialog.lastOut = this.#answeredBy = undefined;
-    this.request = identityOf(this.request);
-    if (this.#ways[this.#next - 1]?.insteadOf === undefined) this.#ways = NO_WAYS;
+    transaction.leaveTo(late);
     if (this.#cancel !== undefined) dialog.bye('cancel_race', 'ACK-BYE due to cancel race condition');
     return ack;
   }
 
-  /** Sends the ACK of a 2xx as soon as its way is known, and notes in `sent` what went where. */
-  #sendAck(dialog: InviteDialog, fields: ResponseFields, sent: SentAck): SipRequest {
-    const { request, next } = dialog.buildAck(this.#seq, fields);
-    if (next === undefined) return request;
-    dialog.findWaysFor(next, {
-      onWays: (ways) => {
-        const hop = hopOf(this.#core, ways[0] as Way);
-        stampOutgoingVia(this.#core, request, hop);
-        const data = request.toBuffer();
-        sent.text = byteString(data, 0, data.length);
-        sent.hop = hop;
-        this.#core.layer.counters.requestsOut++;
-        this.#core.layer.transport.send(hop, data, false);
-      },
-      onUnresolved: () => {},
-      abandon: () => {},
-    });
-    return request;
+  #lateAnswers({ hop }: ClientInviteTransaction): LateAnswers {
+    const listener = this.#ways[this.#next - 1]?.insteadOf ?? hop.listener;
+    return (this.#late ??= new LateAnswers(this.#core, this.#origin, this.dialogId, { hop, listener }));
   }
 
-  /** RFC 3261 §13.2.2.4: each repeated 2xx gets the same ACK again. */
-  #repeat(ack: SentAck | undefined): void {
-    if (ack?.hop !== undefined) this.#core.layer.resend(ack.hop, Buffer.from(ack.text, 'latin1'), false);
-  }
-
-  /** A 2xx that nobody waits for, from another branch of a fork or after we gave up: ACK, and BYE once. */
-  #releaseFork(response: SipResponse, arrival: Arrival): void {
-    const tag = response.toTag ?? '';
-    const known = this.#released?.get(tag);
-    if (known !== undefined) return this.#repeat(known);
-    this.#released ??= new Map();
-    if (this.#released.size >= MAX_FORKS) return;
-    const ack: SentAck = { text: '', hop: undefined };
-    this.#released.set(detach(tag), ack);
-    if (this.#reinviteOf !== undefined) {
-      // Of a dialog that has ended: its BYE is on the way or has come.
-      this.#sendAck(this.#reinviteOf, {}, ack);
-      return;
-    }
-    const dialog = this.#early?.get(tag) ?? this.#dialogFrom(response, arrival);
-    dialog.adoptAnswer(response);
-    this.#sendAck(dialog, {}, ack);
-    dialog.confirm();
-    dialog.bye('local_bye', 'answered elsewhere');
+  /** A 2xx that nobody waits for: of another branch of a fork, or after we gave up. */
+  #release(response: SipResponse, arrival: Arrival, early?: InviteDialog): void {
+    if (this.#transaction !== undefined) this.#lateAnswers(this.#transaction).release(response, arrival, early);
   }
 
   // ------------------------------------------------------------------ CANCEL
 
   cancel(headers?: readonly HeaderField[]): { readonly request: SipRequest; readonly held: boolean } | undefined {
     if (this.#outcome !== 'pending' || this.#cancel !== undefined) return undefined;
-    const cancel = cancelOf(this.request, headers, this.#from.sentBy);
+    const cancel = cancelOf(this.request, headers, this.#origin.listener.sentBy);
     this.#cancel = { request: cancel, sent: false };
     if (this.#provisional) this.#sendCancel();
     return { request: cancel, held: !this.#cancel.sent };
@@ -372,9 +315,9 @@ export class OutgoingInviteCall implements OutgoingInvite, ClientUser, LaunchUse
       remoteSeq: undefined,
       listener: this.#ways[this.#next - 1]?.insteadOf ?? this.#transaction?.hop.listener ?? arrival.listener,
       peerAddress: arrival.address,
-      peerWay: this.#symmetric ? wayBack(arrival) : undefined,
+      peerWay: this.#origin.symmetric === true ? wayBack(arrival) : undefined,
       hop: arrival.hop,
-      flow: this.#flow,
+      flow: this.#origin.flow,
     });
   }
 

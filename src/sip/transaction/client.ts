@@ -4,6 +4,7 @@ import type { Hop, HopUser } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
 import type { ClientUser } from './clientInvite.js';
 import type { TransactionHost } from './host.js';
+import { ANSWERED } from './lingering.js';
 import { CLIENT, type ClientAction, type ClientEvent, type ClientState } from './tables.js';
 import { patienceMs } from './timers.js';
 import { MAX_DATAGRAM_BYTES } from '../transport/layer.js';
@@ -39,7 +40,7 @@ export class ClientTransaction implements HopUser {
     this.#data = data;
     this.hop.waiting.add(this);
     if (!this.hop.reliable) this.#resendTimer = this.#host.clock.setTimer('E', this.#resendMs, this.#onE);
-    this.#timer = this.#host.clock.setTimer('F', patienceMs(this.#host.timers), this.#onF);
+    this.#timer = this.#host.clock.setTimer('F', patienceMs(this.#host.timers), () => this.#handle('timer_f'));
     if (this.hop.reliable || data.length <= MAX_DATAGRAM_BYTES) this.#host.send(this.hop, data, true);
     else this.#failSoon();
   }
@@ -72,8 +73,6 @@ export class ClientTransaction implements HopUser {
   }
 
   readonly #onE = (): void => this.#handle('timer_e');
-  readonly #onF = (): void => this.#handle('timer_f');
-  readonly #onK = (): void => this.#handle('timer_k');
 
   #handle(event: ClientEvent): void {
     const cell = CLIENT[this.state][event];
@@ -101,9 +100,8 @@ export class ClientTransaction implements HopUser {
         this.#data = undefined;
         return;
       case 'start_k':
-        if (this.hop.reliable) this.#end();
-        else this.#timer = this.#host.clock.setTimer('K', this.#host.timers.t4Ms, this.#onK);
-        return;
+        if (this.hop.reliable) return this.#end();
+        return this.#host.lingerClient(this.key, 'K', ANSWERED);
       case 'tell_response': {
         const user = this.#user;
         if (this.state !== 'proceeding') this.#user = undefined;

@@ -1,8 +1,10 @@
 import type { Timer } from '../../kernel/index.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
+import { byteString } from '../message/text.js';
 import type { Hop, HopUser } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
 import type { TransactionHost } from './host.js';
+import { type ClientRemains, StoredAck } from './lingering.js';
 import { INVITE_CLIENT, type InviteClientAction, type InviteClientEvent, type InviteClientState } from './tables.js';
 import { patienceMs } from './timers.js';
 import { MAX_DATAGRAM_BYTES } from '../transport/layer.js';
@@ -13,9 +15,6 @@ export interface ClientUser {
   onTimeout(): void;
   onTransportError(code: string): void;
 }
-
-/** Timer D for unreliable transports: "at least 32 seconds", RFC 3261 §17.1.1.2. */
-const TIMER_D_T1S = 64;
 
 /** RFC 3261 §17.1.1, RFC 6026 §7.2. */
 export class ClientInviteTransaction implements HopUser {
@@ -51,7 +50,7 @@ export class ClientInviteTransaction implements HopUser {
     this.#data = data;
     this.hop.waiting.add(this);
     if (!this.hop.reliable) this.#resendTimer = this.#host.clock.setTimer('A', this.#resendMs, this.#onA);
-    this.#timer = this.#host.clock.setTimer('B', patienceMs(this.#host.timers), this.#onB);
+    this.#timer = this.#host.clock.setTimer('B', patienceMs(this.#host.timers), () => this.#handle('timer_b'));
     if (this.hop.reliable || data.length <= MAX_DATAGRAM_BYTES) this.#host.send(this.hop, data, true);
     else this.#failSoon();
   }
@@ -76,6 +75,15 @@ export class ClientInviteTransaction implements HopUser {
     this.#end();
   }
 
+  /** The user has acknowledged a 2xx and needs no more: copies of it and answers of other forks are for `remains`. */
+  leaveTo(remains: ClientRemains): void {
+    if (this.state !== 'accepted') return;
+    this.#stopTimers();
+    this.#user = undefined;
+    this.state = 'terminated';
+    this.#host.lingerClient(this.key, 'M', remains);
+  }
+
   /** Told after the call that made us has returned. */
   #failSoon(): void {
     this.#resendTimer?.cancel();
@@ -83,8 +91,6 @@ export class ClientInviteTransaction implements HopUser {
   }
 
   readonly #onA = (): void => this.#handle('timer_a');
-  readonly #onB = (): void => this.#handle('timer_b');
-  readonly #onLinger = (): void => this.#handle(this.state === 'accepted' ? 'timer_m' : 'timer_d');
 
   #handle(event: InviteClientEvent): void {
     const cell = INVITE_CLIENT[this.state][event];
@@ -104,13 +110,12 @@ export class ClientInviteTransaction implements HopUser {
       case 'start_m':
         // Only a failure is acknowledged from here.
         this.request = this.#data = undefined;
-        this.#timer = this.#host.clock.setTimer('M', patienceMs(this.#host.timers), this.#onLinger);
+        this.#timer = this.#host.clock.setTimer('M', patienceMs(this.#host.timers), () => this.#handle('timer_m'));
         return;
       case 'start_d':
         this.#data = undefined;
-        if (this.hop.reliable) this.#end();
-        else this.#timer = this.#host.clock.setTimer('D', TIMER_D_T1S * this.#host.timers.t1Ms, this.#onLinger);
-        return;
+        if (this.hop.reliable) return this.#end();
+        return this.#host.lingerClient(this.key, 'D', new StoredAck(this.#host, this, this.#ackText()));
       case 'send_ack':
         return this.#sendAck();
       case 'tell_response':
@@ -135,6 +140,11 @@ export class ClientInviteTransaction implements HopUser {
       this.request = undefined;
     }
     if (this.#ack !== undefined) this.#host.send(this.hop, this.#ack, false);
+  }
+
+  #ackText(): string {
+    const ack = this.#ack;
+    return ack === undefined ? '' : byteString(ack, 0, ack.length);
   }
 
   #stopTimers(): void {

@@ -1,6 +1,7 @@
 import type { Clock } from '../../kernel/index.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
 import type { Hop, Listener } from '../transport/hop.js';
+import type { ClientRemains, ServerRemains } from './lingering.js';
 import type { TimerSettings } from './timers.js';
 
 /** Where answers to one request go. */
@@ -22,6 +23,9 @@ export interface TransactionHost {
   reply(path: ReplyPath, data: Buffer): void;
   replyAgain(path: ReplyPath, data: Buffer): void;
   buildFailureAck(request: SipRequest, response: SipResponse): Buffer;
+  /** From now on, and until that timer, `remains` hears what comes for the transaction. */
+  lingerClient(key: string, timer: 'D' | 'K' | 'M', remains: ClientRemains): void;
+  lingerServer(key: string, mergeKey: string, timer: 'I' | 'J' | 'L', remains: ServerRemains): void;
   endClient(key: string): void;
   endServer(key: string, mergeKey: string): void;
 }

@@ -11,10 +11,12 @@ import { responsePort, stampVia } from '../transport/responsePath.js';
 import { ClientTransaction } from './client.js';
 import { ClientInviteTransaction, type ClientUser } from './clientInvite.js';
 import { MAGIC_COOKIE } from './cookie.js';
+import { type ClientRemains, Lingering, type ServerRemains } from './lingering.js';
 import { Pressure, keyOfVia } from './pressure.js';
 import { ServerTransaction } from './server.js';
-import { ServerInviteTransaction } from './serverInvite.js';
-import type { TimerSettings } from './timers.js';
+import { ServerInviteTransaction, type ServerInviteUser } from './serverInvite.js';
+import { shortened } from './shortened.js';
+import { type TimerSettings, patienceMs } from './timers.js';
 
 /** The core above: told of what no transaction absorbs. */
 export interface TransactionCore {
@@ -22,12 +24,16 @@ export interface TransactionCore {
   onRequest(request: SipRequest, arrival: Arrival, key: string): void;
   /** ACK outside any transaction: of a 2xx, or stray. */
   onAck(ack: SipRequest, arrival: Arrival): void;
-  /** `invite`: the transaction that it withdraws, if any is known. */
-  onCancel(cancel: SipRequest, arrival: Arrival, key: string, invite: ServerInviteTransaction | undefined): void;
+  /** `invite`: the transaction that it withdraws, or would have, if any is known; its user while it has one. */
+  onCancel(cancel: SipRequest, arrival: Arrival, key: string, invite: CancelledInvite | undefined): void;
   onMalformed(failure: ParseFailure, arrival: Arrival): void;
   onFlowClosed(flow: string): void;
   /** The engine itself threw while it dealt with a packet. */
   onFault(error: unknown): void;
+}
+
+export interface CancelledInvite {
+  readonly user: ServerInviteUser | undefined;
 }
 
 export interface TransactionCounters {
@@ -88,9 +94,12 @@ export class TransactionLayer implements TransportSink, TransactionHost {
   readonly #offer: string;
   /** Refuses new calls while there are too many. */
   readonly pressure: Pressure | undefined;
-  readonly #clients = new Map<string, ClientTransaction | ClientInviteTransaction>();
-  readonly #servers = new Map<string, ServerTransaction | ServerInviteTransaction>();
+  readonly #clients = new Map<string, ClientTransaction | ClientInviteTransaction | ClientRemains>();
+  readonly #servers = new Map<string, ServerTransaction | ServerInviteTransaction | ServerRemains>();
   readonly #merges = new Map<string, string>();
+  /** For Timers D, J, L, M, and for I, K. */
+  readonly #lingering: Lingering;
+  readonly #lingeringBriefly: Lingering;
 
   constructor(options: TransactionOptions, core: TransactionCore) {
     this.clock = options.clock;
@@ -101,6 +110,8 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     this.pressure = overload === undefined ? undefined : new Pressure(overload, clock, random);
     this.#offer = options.obeysOverload === true ? ';oc;oc-algo="loss"' : '';
     this.#anyonesResponses = options.responsesFrom === 'anyone';
+    this.#lingering = new Lingering(clock, patienceMs(options.timers));
+    this.#lingeringBriefly = new Lingering(clock, options.timers.t4Ms);
     this.transport = new TransportLayer(options, this);
   }
 
@@ -115,14 +126,14 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     const known = this.#servers.get(key);
     if (isAck) {
       if (known instanceof ServerInviteTransaction) known.receiveAck(request, arrival);
-      else this.#core.onAck(request, arrival);
+      else if (known === undefined) this.#core.onAck(request, arrival);
     } else if (known !== undefined) {
       this.counters.retransmissionsIn++;
       known.retransmitted();
     } else if (request.method === 'CANCEL') {
       const invite = this.#servers.get(serverKey(request, arrival, 'INVITE'));
-      const target = invite instanceof ServerInviteTransaction ? invite : undefined;
-      this.#core.onCancel(request, arrival, key, target);
+      const user = invite instanceof ServerInviteTransaction ? invite.user : undefined;
+      this.#core.onCancel(request, arrival, key, invite === undefined ? undefined : { user });
     } else {
       this.#core.onRequest(request, arrival, key);
     }
@@ -143,8 +154,9 @@ export class TransactionLayer implements TransportSink, TransactionHost {
   #isForeign(
     response: SipResponse,
     arrival: Arrival,
-    { hop, relays }: ClientTransaction | ClientInviteTransaction,
+    { hop, relays }: ClientTransaction | ClientInviteTransaction | ClientRemains,
   ): boolean {
+    if (hop === undefined) return false;
     const { listener } = hop;
     const via = response.topVia;
     if (via.host !== listener.viaHost || (via.port ?? 5060) !== listener.viaPort) return true;
@@ -272,6 +284,18 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     this.transport.send(hop, data, expectAnswer);
   }
 
+  lingerClient(key: string, timer: 'D' | 'K' | 'M', remains: ClientRemains): void {
+    this.#clients.set(key, remains);
+    (timer === 'K' ? this.#lingeringBriefly : this.#lingering).add(this.#clients, key);
+  }
+
+  lingerServer(key: string, mergeKey: string, timer: 'I' | 'J' | 'L', remains: ServerRemains): void {
+    this.#servers.set(key, remains);
+    const lingering = timer === 'I' ? this.#lingeringBriefly : this.#lingering;
+    lingering.add(this.#servers, key);
+    if (mergeKey !== '') lingering.add(this.#merges, mergeKey);
+  }
+
   endClient(key: string): void {
     this.#clients.delete(key);
   }
@@ -298,15 +322,19 @@ export class TransactionLayer implements TransportSink, TransactionHost {
   /** Every user that still waits is told once, then sockets close and no timer is left. */
   stop(): void {
     for (const transaction of [...this.#clients.values()]) {
+      if (!(transaction instanceof ClientTransaction || transaction instanceof ClientInviteTransaction)) continue;
       transaction.onTransportError('ESHUTDOWN');
       transaction.dispose();
     }
     for (const transaction of [...this.#servers.values()]) {
+      if (!(transaction instanceof ServerTransaction || transaction instanceof ServerInviteTransaction)) continue;
       // Sockets are still open: what is owed an answer may give one.
       transaction.user?.onTransportError('ESHUTDOWN');
       transaction.dispose();
     }
     this.transport.stop();
+    this.#lingering.stop();
+    this.#lingeringBriefly.stop();
     this.#clients.clear();
     this.#servers.clear();
     this.#merges.clear();
@@ -324,23 +352,6 @@ const VIA_TRANSPORT: { readonly [transport in TransportName]: string } = {
   tls: 'TLS',
   ws: 'WS',
   wss: 'WSS',
-};
-
-/** What a refusal can do without. A forged source must not get more from us than was sent in its name. */
-const EXPENDABLE = ['Server', 'Warning', 'Allow', 'Reason'];
-
-/** The response in at most so many octets, with all that fits; the least there is, where that is more. */
-const shortened = (response: SipResponse, bytes: number): Buffer => {
-  let data = response.toBuffer();
-  for (const name of EXPENDABLE) {
-    if (data.length <= bytes) return data;
-    response.remove(name);
-    data = response.toBuffer();
-  }
-  const challenges = response.headerAll('WWW-Authenticate');
-  if (data.length <= bytes || challenges.length < 2) return data;
-  // The last is the one that everybody knows.
-  return response.set('WWW-Authenticate', challenges.at(-1) as string).toBuffer();
 };
 
 /**

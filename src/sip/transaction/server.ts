@@ -1,8 +1,7 @@
-import type { Timer } from '../../kernel/index.js';
 import { byteString } from '../message/text.js';
 import type { ReplyPath, TransactionHost } from './host.js';
+import { StoredAnswer } from './lingering.js';
 import { SERVER, type ServerAction, type ServerEvent, type ServerState } from './tables.js';
-import { patienceMs } from './timers.js';
 
 /** The core's side: told, while it owes the answer, that there is no way left to give it. */
 export interface ServerUser {
@@ -19,9 +18,8 @@ export class ServerTransaction {
   readonly #host: TransactionHost;
   /** The response that is being sent. */
   #data: Buffer | undefined;
-  /** As a byte string: a buffer of its size would keep the 8 kB that Node cut it from, for the 32 s of Timer J. */
+  /** As of StoredAnswer. */
   #last = '';
-  #timer: Timer | undefined;
   #errorCode = '';
 
   constructor(host: TransactionHost, key: string, mergeKey: string, path: ReplyPath) {
@@ -58,8 +56,6 @@ export class ServerTransaction {
     this.#handle('request');
   }
 
-  readonly #onJ = (): void => this.#handle('timer_j');
-
   #handle(event: ServerEvent): void {
     const cell = SERVER[this.state][event];
     if (cell.next !== undefined) this.state = cell.next;
@@ -75,14 +71,17 @@ export class ServerTransaction {
         if (this.#last !== '') this.#host.replyAgain(this.path, Buffer.from(this.#last, 'latin1'));
         return;
       case 'start_j':
-        if (this.path.reliable) this.#handle('timer_j');
-        else this.#timer = this.#host.clock.setTimer('J', patienceMs(this.#host.timers), this.#onJ);
-        return;
+        if (this.path.reliable) return this.#handle('timer_j');
+        return this.#host.lingerServer(
+          this.key,
+          this.mergeKey,
+          'J',
+          new StoredAnswer(this.#host, this.path, this.#last),
+        );
       case 'tell_error':
         return this.user?.onTransportError(this.#errorCode);
       case 'end':
         this.state = 'terminated';
-        this.#timer?.cancel();
         this.#last = '';
         this.user = undefined;
         this.#host.endServer(this.key, this.mergeKey);

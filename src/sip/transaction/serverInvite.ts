@@ -2,6 +2,7 @@ import type { Timer } from '../../kernel/index.js';
 import type { SipRequest } from '../message/message.js';
 import type { Arrival } from '../transport/layer.js';
 import type { ReplyPath, TransactionHost } from './host.js';
+import { ACKNOWLEDGED } from './lingering.js';
 import { INVITE_SERVER, type InviteServerAction, type InviteServerEvent, type InviteServerState } from './tables.js';
 import { patienceMs } from './timers.js';
 
@@ -65,8 +66,7 @@ export class ServerInviteTransaction {
 
   /** The core has seen the ACK of its 2xx: nothing but the key need linger. */
   release(): void {
-    this.#last = undefined;
-    this.user = undefined;
+    if (this.state === 'accepted') this.#linger('L');
   }
 
   onTransportError(code: string): void {
@@ -76,14 +76,11 @@ export class ServerInviteTransaction {
 
   /** Ends at once and in silence. */
   dispose(): void {
-    this.#perform('stop_timers');
+    this.#stopTimers();
     this.#end();
   }
 
   readonly #onG = (): void => this.#handle('timer_g');
-  readonly #onH = (): void => this.#handle('timer_h');
-  readonly #onI = (): void => this.#handle('timer_i');
-  readonly #onL = (): void => this.#handle('timer_l');
 
   #handle(event: InviteServerEvent): void {
     const cell = INVITE_SERVER[this.state][event];
@@ -103,25 +100,20 @@ export class ServerInviteTransaction {
       case 'start_g_h':
         this.#resendMs = timers.t1Ms;
         if (!this.path.reliable) this.#resendTimer = clock.setTimer('G', this.#resendMs, this.#onG);
-        this.#timer = clock.setTimer('H', patienceMs(timers), this.#onH);
+        this.#timer = clock.setTimer('H', patienceMs(timers), () => this.#handle('timer_h'));
         return;
       case 'restart_g':
         this.#resendMs = Math.min(this.#resendMs * 2, timers.t2Ms);
         this.#resendTimer = clock.setTimer('G', this.#resendMs, this.#onG);
         return;
       case 'start_i':
-        this.release();
-        if (this.path.reliable) this.#end();
-        else this.#timer = clock.setTimer('I', timers.t4Ms, this.#onI);
-        return;
+        if (this.path.reliable) return this.#end();
+        return this.#linger('I');
       case 'start_l':
-        this.#timer = clock.setTimer('L', patienceMs(timers), this.#onL);
+        this.#timer = clock.setTimer('L', patienceMs(timers), () => this.#handle('timer_l'));
         return;
       case 'stop_timers':
-        this.#resendTimer?.cancel();
-        this.#timer?.cancel();
-        this.#resendTimer = this.#timer = undefined;
-        return;
+        return this.#stopTimers();
       case 'tell_ack':
         if (this.#ack !== undefined && this.#arrival !== undefined) this.user?.onAck(this.#ack, this.#arrival);
         return;
@@ -134,9 +126,24 @@ export class ServerInviteTransaction {
     }
   }
 
+  #stopTimers(): void {
+    this.#resendTimer?.cancel();
+    this.#timer?.cancel();
+    this.#resendTimer = this.#timer = undefined;
+  }
+
+  /** Nothing more can come but copies of the request. */
+  #linger(timer: 'I' | 'L'): void {
+    this.#stopTimers();
+    this.#last = undefined;
+    this.user = undefined;
+    this.#host.lingerServer(this.key, this.mergeKey, timer, ACKNOWLEDGED);
+  }
+
   #end(): void {
     this.state = 'terminated';
-    this.release();
+    this.#last = undefined;
+    this.user = undefined;
     this.#host.endServer(this.key, this.mergeKey);
   }
 }

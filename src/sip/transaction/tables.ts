@@ -2,6 +2,7 @@
  * The transaction machines of RFC 3261 §17 as corrected by RFC 6026, as data: state x event -> next state and actions.
  * The transaction classes interpret them; a test walks every cell. "Reliable" transports differ only in the timers that an
  * action starts (see the `start_*` actions in the transaction classes), as in the RFC's figures.
+ * Over UDP the rows "completed" and "confirmed", and "accepted" once its ACK is through, are played by what lingers.
  */
 
 export interface Cell<S extends string, A extends string> {
@@ -254,7 +255,7 @@ export const SERVER: Table<ServerState, ServerEvent, ServerAction> = {
     send_1xx: IGNORE,
     send_final: IGNORE,
     timer_j: go('terminated', 'end'),
-    transport_error: go('terminated', 'tell_error', 'end'),
+    transport_error: IGNORE, // nobody waits to be told, and a copy of the request may come by a way that works
   },
   terminated: {
     request: IGNORE,
