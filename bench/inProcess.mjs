@@ -16,7 +16,6 @@ const { CallService } = await load('call/session/service.js');
 const { LiveAdmission } = await load('cli/admission.js');
 const { createDirectSignal } = await load('signal/index.js');
 const { CallLog, createLogger, createMetrics } = await load('observe/index.js');
-const { pino } = await import('pino');
 
 const SYSTEM = '10.0.0.1';
 const CALLER = '10.0.0.2';
@@ -69,12 +68,7 @@ await holder.apply({ kind: 'full', revision: 'bench', batches: [resources] });
 const { logger } = createLogger({
   level: 'info',
   nodeId: 'bench',
-  destination: pino.destination({
-    dest: openSync('/dev/null', 'w'),
-    sync: false,
-    minLength: 8_192,
-    periodicFlush: 200,
-  }),
+  fd: openSync('/dev/null', 'w'),
 });
 const log = new CallLog(logger);
 const metrics = createMetrics({ nodeId: 'bench', version: '0', sources: {} });

@@ -4,6 +4,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { keepCoresAwake } from './cores.mjs';
 import { established } from './calls/established.mjs';
 import { memory } from './calls/memory.mjs';
 import { SYSTEMS, cost, ladder } from './calls/section.mjs';
@@ -27,6 +28,8 @@ options   --rate N        calls a second of cost (300)
           --streams N     of media (200); --dialect NAME exotel, twilio, plivo, jambonz; --frame-ms N of a message to
                           the bot; --no-signalling without 100 calls/s beside it; --seconds N (20)
           --capacity N    of overload: calls a second, instead of measuring it
+          --awake         keep the cores from halting: a virtual machine's take long to wake
+          --own-core      of media: the media thread has the last core to itself, everything else shares the others
           --dist DIR      build to run (dist)
           --node=FLAG     for the node that runs tandem; may be repeated
           --keep DIR      copy logs, counters and profiles of the runs there
@@ -56,6 +59,8 @@ const { values, positionals } = parseArgs({
     node: { type: 'string', multiple: true, default: [] },
     keep: { type: 'string' },
     capacity: { type: 'string' },
+    awake: { type: 'boolean', default: false },
+    'own-core': { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -83,6 +88,7 @@ const options = {
     dialect: values.dialect,
     frameMs: values['frame-ms'] === undefined ? undefined : Number(values['frame-ms']),
     withSignalling: !values['no-signalling'],
+    ownCore: values['own-core'],
   },
   dist: resolve(values.dist),
   nodeFlags: values.node,
@@ -124,6 +130,7 @@ const main = async () => {
   if (traffic && ![need('sipp', 'sip-tester'), need('kamailio', 'kamailio')].every(Boolean)) return 1;
   const load = readFileSync('/proc/loadavg', 'latin1').split(' ').slice(0, 2).join(' ');
   console.log(`Node ${process.version}, ${cpus().length} cores (${cpus()[0]?.model}), load before ${load}`);
+  if (values.awake) keepCoresAwake();
   const folder = mkdtempSync(join(tmpdir(), 'tandem-bench-'));
   // Also when a signal ends the bench.
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));

@@ -93,14 +93,14 @@ export const rssBytes = (pid) => {
   return kilobytes * 1024;
 };
 
-/** CPU-seconds the whole machine has been busy for. */
+/** CPU-seconds the whole machine has been busy for, but for programs that take only what nobody else wants. */
 export const machineBusySeconds = () => {
-  const [user, nice, system, , , irq, softirq] = readFileSync('/proc/stat', 'latin1')
+  const [user, , system, , , irq, softirq] = readFileSync('/proc/stat', 'latin1')
     .split('\n', 1)[0]
     .replace(/^cpu\s+/, '')
     .split(' ')
     .map(Number);
-  return (user + nice + system + irq + softirq) / TICKS_PER_SECOND;
+  return (user + system + irq + softirq) / TICKS_PER_SECOND;
 };
 
 const isBound = (address, port) => {

@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertFree, end, launch, machineBusySeconds, rssBytes, untilBound } from '../calls/processes.mjs';
+import { leaveLastCore, takeLastCore } from '../cores.mjs';
 import {
   ADMIN_PORT,
   BOT,
@@ -177,8 +178,10 @@ const silences = (cleared, talk) =>
 
 const measure = async (node, { bot, caller }, options) => {
   const { seconds, streams, withSignalling } = options;
+  const settling = threadTimes(node.pid);
   await sleep(SETTLE_MS);
   const before = threadTimes(node.pid);
+  if (options.ownCore) takeLastCore(threadsBetween(node.pid, settling, before).media.tid);
   const busyBefore = machineBusySeconds();
   const ownBefore = [bot, caller].map(({ pid }) => sumOf(threadTimes(pid)));
   const startedMs = performance.now();
@@ -217,6 +220,7 @@ const sumOf = (threads) => [...threads.values()].reduce((sum, { ran }) => sum + 
 const runOnce = async (folder, options) => {
   mkdirSync(folder, { recursive: true });
   assertFree(NODE, SIP_PORT);
+  if (options.ownCore) leaveLastCore();
   const args = [...options.nodeFlags, join(options.dist, 'main.js'), 'start', '--config', writeConfig(folder, options)];
   const node = launch(process.execPath, args, { log: join(folder, 'tandem.log'), cwd: folder });
   await untilBound(node, NODE, SIP_PORT);
