@@ -16,13 +16,7 @@ export interface KamailioPlan {
   readonly behind?: { readonly [contact: string]: string };
 }
 
-export class Kamailio {
-  readonly #program: KamailioProgram;
-
-  private constructor(program: KamailioProgram) {
-    this.#program = program;
-  }
-
+export class Kamailio extends KamailioProgram {
   /** Resolves when it listens on both transports. */
   static async start(plan: KamailioPlan): Promise<Kamailio> {
     const { address, port } = plan;
@@ -30,26 +24,17 @@ export class Kamailio {
       ['udp', port],
       ['tcp', port],
     ] as const;
-    const program = { configuration: configuration(plan), address, ports } as const;
-    return new Kamailio(await KamailioProgram.start(program));
+    return new Kamailio(await super.run({ configuration: configuration(plan), address, ports }));
   }
 
   /** Requests that passed through, as `METHOD transport they came over`, ACK of failures left out. */
   get passed(): string[] {
-    return [...this.#program.output.matchAll(/PASSED (\w+ \w+)/g)].map((found) => found[1] ?? '');
-  }
-
-  get output(): string {
-    return this.#program.output;
+    return [...this.output.matchAll(/PASSED (\w+ \w+)/g)].map((found) => found[1] ?? '');
   }
 
   /** Waits for a request to pass. */
   async saw(request: string): Promise<void> {
-    await this.#program.endpoint.printed(new RegExp(`PASSED ${request}`), 5000);
-  }
-
-  stop(): Promise<void> {
-    return this.#program.stop();
+    await this.endpoint.printed(new RegExp(`PASSED ${request}`), 5000);
   }
 }
 

@@ -17,13 +17,7 @@ export interface KamailioEdgePlan {
   readonly exchange: string;
 }
 
-export class KamailioEdge {
-  readonly #program: KamailioProgram;
-
-  private constructor(program: KamailioProgram) {
-    this.#program = program;
-  }
-
+export class KamailioEdge extends KamailioProgram {
   /** Resolves when it listens. */
   static async start(plan: KamailioEdgePlan): Promise<KamailioEdge> {
     const { address, port } = plan;
@@ -32,23 +26,14 @@ export class KamailioEdge {
       ['tcp', port + 1],
       ['tcp', port + 2],
     ] as const;
-    const program = { configuration: configuration(plan), address, ports, memory: [64, 8] } as const;
-    return new KamailioEdge(await KamailioProgram.start(program));
+    return new KamailioEdge(await super.run({ configuration: configuration(plan), address, ports, memory: [64, 8] }));
   }
 
   /** Requests that passed through, as `METHOD transport they came over`; `CHALLENGED METHOD` for those that did not. */
   get passed(): string[] {
-    return [...this.#program.output.matchAll(/(?:PASSED |(CHALLENGED ))(\w+ \w+)/g)].map(
+    return [...this.output.matchAll(/(?:PASSED |(CHALLENGED ))(\w+ \w+)/g)].map(
       ([, challenged = '', what = '']) => challenged + what,
     );
-  }
-
-  get output(): string {
-    return this.#program.output;
-  }
-
-  stop(): Promise<void> {
-    return this.#program.stop();
   }
 }
 

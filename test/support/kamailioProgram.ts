@@ -1,4 +1,4 @@
-/** A kamailio with a configuration of ours, in a folder of its own. */
+/** A kamailio with a configuration of ours, in a folder of its own; its parts in a call are classes of this one. */
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ export const modulesFolder = (): string => {
   throw new Error('the modules of kamailio are not installed: apt-get install kamailio');
 };
 
-export interface KamailioProgramPlan {
+interface KamailioProgramPlan {
   readonly configuration: string;
   readonly address: string;
   /** Awaited, in this order. */
@@ -23,22 +23,28 @@ export interface KamailioProgramPlan {
   readonly memory?: readonly [shared: number, own: number];
 }
 
-export class KamailioProgram {
+/** One that listens, and the folder to be taken away with it. */
+interface Running {
   readonly endpoint: Endpoint;
+  readonly folder: string;
+}
+
+export class KamailioProgram {
+  protected readonly endpoint: Endpoint;
   readonly #folder: string;
 
-  private constructor(endpoint: Endpoint, folder: string) {
+  protected constructor({ endpoint, folder }: Running) {
     this.endpoint = endpoint;
     this.#folder = folder;
   }
 
   /** Resolves when it listens. */
-  static async start({
+  protected static async run({
     configuration,
     address,
     ports,
     memory = [32, 4],
-  }: KamailioProgramPlan): Promise<KamailioProgram> {
+  }: KamailioProgramPlan): Promise<Running> {
     const folder = await mkdtemp(join(tmpdir(), 'tandem-kamailio-'));
     const file = join(folder, 'kamailio.cfg');
     await writeFile(file, configuration);
@@ -50,7 +56,7 @@ export class KamailioProgram {
       cwd: folder,
     });
     for (const [transport, port] of ports) await endpoint.bound(transport, address, port);
-    return new KamailioProgram(endpoint, folder);
+    return { endpoint, folder };
   }
 
   get output(): string {

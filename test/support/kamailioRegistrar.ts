@@ -11,34 +11,19 @@ export interface KamailioRegistrarPlan {
   readonly maxExpires: number;
 }
 
-export class KamailioRegistrar {
-  readonly #program: KamailioProgram;
-
-  private constructor(program: KamailioProgram) {
-    this.#program = program;
-  }
-
+export class KamailioRegistrar extends KamailioProgram {
   static async start(plan: KamailioRegistrarPlan): Promise<KamailioRegistrar> {
     const { address, port } = plan;
     const ports = [
       ['udp', port],
       ['tcp', port],
     ] as const;
-    const program = { configuration: configuration(plan), address, ports } as const;
-    return new KamailioRegistrar(await KamailioProgram.start(program));
-  }
-
-  get output(): string {
-    return this.#program.output;
+    return new KamailioRegistrar(await super.run({ configuration: configuration(plan), address, ports }));
   }
 
   /** Waits for a line such as `SAVED line7 300`. */
   async printed(pattern: RegExp, from = 0): Promise<void> {
-    await this.#program.endpoint.printed(pattern, 10_000, from);
-  }
-
-  stop(): Promise<void> {
-    return this.#program.stop();
+    await this.endpoint.printed(pattern, 10_000, from);
   }
 }
 
