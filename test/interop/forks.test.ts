@@ -1,7 +1,7 @@
 /** Forks on both sides of a real node, over UDP: a proxy behind a trunk rings several telephones with one INVITE. */
 import t from 'tap';
 import { type PeerMessage, type PeerTransaction, SipPeer } from '../support/sipPeer.js';
-import { TandemNode } from '../support/tandemNode.js';
+import { singleTrunk } from '../support/singleTrunk.js';
 
 const [NODE, CARRIER, PROXY, DESK, SOFT] = [50, 51, 52, 53, 54].map((n) => `127.44.1.${n}`) as [
   string,
@@ -26,44 +26,20 @@ const portOf = (message: PeerMessage): string => /m=audio (\d+)/.exec(message.te
 const rackOf = (progress: PeerMessage) => [['RAck', `${progress.header('RSeq') ?? ''} ${progress.cseq}`]] as const;
 
 t.test('an INVITE that forks behind us', async (t) => {
-  const proxy = await SipPeer.open({ address: PROXY, name: 'proxy' });
-  const carrier = await SipPeer.open({ address: CARRIER, name: 'carrier' });
+  const {
+    carrier,
+    trunk: proxy,
+    target,
+  } = await singleTrunk(t, {
+    ...{ node: { address: NODE, port: PORT }, carrier: CARRIER, trunk: PROXY, number: DID },
+    more: () => ({ trunk: { sip: { redirects: 'follow', redirect_hosts: [DESK, SOFT] } } }),
+  });
   const desk = await SipPeer.open({ address: DESK, name: 'desk' });
   const soft = await SipPeer.open({ address: SOFT, name: 'soft' });
-  const node = await TandemNode.start({
-    address: NODE,
-    port: PORT,
-    routing: {
-      accounts: [{ sid: 'demo' }],
-      carriers: [
-        {
-          id: 'telco',
-          kind: 'byo',
-          source_acl: [{ ip: CARRIER }],
-          gateways: [{ uri: `sip:${CARRIER}:${carrier.port}`, priority: 0, weight: 1 }],
-        },
-      ],
-      trunks: [
-        {
-          trunk_sid: 'trk',
-          account_sid: 'demo',
-          trunk_name: 'pbx',
-          whitelisted_ips: [{ ip: PROXY }],
-          destination_uris: [{ destination: `${PROXY}:${proxy.port};transport=udp`, priority: 0, weight: 1 }],
-          phone_numbers: [{ phone_number: DID, mode: 'pstn', carrier: 'telco' }],
-          sip: { redirects: 'follow', redirect_hosts: [DESK, SOFT] },
-        },
-      ],
-    },
-  });
   t.teardown(async () => {
-    await node.stop();
-    await proxy.close();
-    await carrier.close();
     await desk.close();
     await soft.close();
   });
-  const target = `${NODE}:${PORT}`;
   const call = (headers: readonly (readonly [string, string])[]): PeerTransaction =>
     carrier.sendInvite({ target, uri: `sip:${DID}@${target}`, body: OFFER, headers });
 
