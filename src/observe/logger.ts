@@ -1,11 +1,16 @@
 import { type DestinationStream, type Level, type Logger, pino } from 'pino';
+import { isoTime } from '../call/record/isoTime.js';
+import { SystemClock } from '../kernel/index.js';
+import { GatheredLines } from './gatheredLines.js';
 import { secretPaths } from './mask.js';
 
 export interface LoggerOptions {
   readonly level: Level | 'silent';
   readonly nodeId: string;
-  /** Where lines go; default: standard output, written without waiting. */
+  /** Where lines go, one at a time; default: `fd`. */
   readonly destination?: DestinationStream | undefined;
+  /** Written without waiting, several lines at a time; default: standard output. */
+  readonly fd?: number;
 }
 
 export interface LogSink {
@@ -14,37 +19,25 @@ export interface LogSink {
   flush(): void;
 }
 
-/** Lines are written together, so that a busy node does not go to another thread and back for each. */
-const GATHER_BYTES = 8_192;
-/** Longest time that a line waits for others. */
-const GATHER_MS = 200;
-
 /** Lines of JSON. Members with secret names are blanked, however they got there. */
 export const createLogger = (options: LoggerOptions): LogSink => {
+  const clock = new SystemClock();
+  const { fd = 1 } = options;
   const own =
     options.destination === undefined
-      ? pino.destination({ dest: 1, sync: false, minLength: GATHER_BYTES, periodicFlush: GATHER_MS })
+      ? new GatheredLines(pino.destination({ dest: fd, sync: false }), clock)
       : undefined;
   const logger = pino(
     {
       level: options.level,
       base: { node: options.nodeId },
-      timestamp: pino.stdTimeFunctions.isoTime,
+      timestamp: () => `,"time":"${isoTime(clock.wallMs())}"`,
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: [...secretPaths], censor: '***' },
     },
     own ?? (options.destination as DestinationStream),
   );
-  return {
-    logger,
-    flush: () => {
-      try {
-        own?.flushSync();
-      } catch {
-        // Standard output is closed or was never opened: there is nobody left to tell.
-      }
-    },
-  };
+  return { logger, flush: () => own?.flushSync() };
 };
 
 export interface CallContext {

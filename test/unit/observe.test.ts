@@ -1,7 +1,8 @@
 import t from 'tap';
 import type { CallRecord } from '../../src/call/record/cdr.js';
 import type { CallEvent } from '../../src/call/session/events.js';
-import { EventChannel } from '../../src/kernel/index.js';
+import { EventChannel, ManualClock } from '../../src/kernel/index.js';
+import { GatheredLines } from '../../src/observe/gatheredLines.js';
 import { CallLog, callLogger, createLogger, createMetrics, maskSipText } from '../../src/observe/index.js';
 import { callRecord } from '../support/callRecord.js';
 
@@ -274,4 +275,43 @@ t.test('observing a whole call costs microseconds', async (t) => {
   const each = ((performance.now() - start) * 1000) / calls;
   t.comment(`${each.toFixed(2)} us a call of ${events.length} events`);
   t.ok(each < 100);
+});
+
+t.test('lines go to their sink by the dozen, after 200 ms at the latest, and all at the end', async (t) => {
+  const clock = new ManualClock();
+  const written: string[] = [];
+  let flushed = 0;
+  const sink = { write: (lines: string) => void written.push(lines), flushSync: () => void flushed++ };
+  const lines = new GatheredLines(sink, clock);
+  lines.write('one\n');
+  clock.advance(150);
+  lines.write('two\n');
+  t.same(written, []);
+  clock.advance(50);
+  t.same(written, ['one\ntwo\n']);
+  t.equal(clock.pending, 0, 'and nothing wakes up while nobody writes');
+  const long = `${'x'.repeat(999)}\n`;
+  for (let i = 0; i < 9; i++) lines.write(long);
+  t.same(written.slice(1), [long.repeat(9)], '8 kB do not wait');
+  t.equal(clock.pending, 0);
+  lines.write('last\n');
+  lines.flushSync();
+  t.equal(written.at(-1), 'last\n');
+  t.equal(flushed, 1);
+  t.equal(clock.pending, 0);
+  const broken = new GatheredLines(
+    {
+      write: () => {
+        throw new Error('closed');
+      },
+      flushSync: () => {
+        throw new Error('closed');
+      },
+    },
+    clock,
+  );
+  broken.write('lost\n');
+  broken.flushSync();
+  broken.write('lost\n');
+  t.doesNotThrow(() => clock.advance(200), 'a sink that is closed breaks nothing');
 });
