@@ -185,6 +185,8 @@ export interface OutgoingLeg extends Leg {
    * after a bounded time; a 2xx that crosses is acknowledged and released by the adapter.
    */
   cancel(headers?: readonly HeaderEntry[]): void;
+  /** Before an answer: whether the callee has an early dialog of this tag. Absent where `remoteTag` is the only one. */
+  hasEarly?(remoteTag: string): boolean;
 }
 
 /** For digest challenges (RFC 7616, RFC 3261 §22) of whoever is next on the way, and nobody behind. */

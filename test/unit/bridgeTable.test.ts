@@ -163,6 +163,14 @@ const FIRE: { readonly [E in BridgeEvent]: (bench: Bench) => void } = {
   b_over: ({ b }) => b.ends({ kind: 'local_bye' }),
   b_request: ({ b }) => void b.asks('INFO'),
   b_reinvite: ({ b }) => b.sink.onReinvite(b, new FakeReinvite(b, 'o', [])),
+  picked_up: ({ bridge, signal }) =>
+    bridge.pickUp({
+      destination: { uri: 'sip:2@192.0.2.3', gateway: '192.0.2.3', priority: 0, weight: 1 },
+      leg: (events) => {
+        const by = signal.invite({ uri: 'sip:2@192.0.2.3', from: '', to: '' }, events) as FakeOutgoingLeg;
+        return Object.assign(by, { begin: () => by.answers('ans') });
+      },
+    }),
   silence: (bench) => tick(bench, 'silence'),
   ring_timeout: (bench) => tick(bench, 'ring_timeout'),
   duration_limit: (bench) => tick(bench, 'duration_limit'),
@@ -188,6 +196,7 @@ const noLegs = {
   b_over: NEVER,
   b_request: NEVER,
   b_reinvite: NEVER,
+  picked_up: NEVER,
 };
 const noTimers = { silence: NEVER, ring_timeout: NEVER, duration_limit: NEVER, release_timeout: NEVER };
 
@@ -209,6 +218,8 @@ const unanswered = {
   b_over: 'attempting: B2 <- INVITE [o]',
   b_request: 'same: B1 <- 500 (INFO)',
   b_reinvite: 'same: B1 <- 500 (re-INVITE)',
+  picked_up:
+    'answering: B2 <- INVITE, B1 <- CANCEL {SIP;cause=200;text="Call completed elsewhere"}, B2 <- ACK, A <- 200 [ans]',
   ...noTimers,
   hang_up:
     'releasing: A <- 503 {SIP;cause=503;text="drain_limit" | Q.850;cause=41}, B1 <- CANCEL {SIP;cause=503;text="drain_limit" | Q.850;cause=41}',
@@ -227,6 +238,7 @@ const answered = {
   b_progress: SAME,
   b_answered: SAME,
   b_request: 'same: A <- INFO',
+  picked_up: SAME,
   ...noTimers,
 };
 
@@ -264,6 +276,8 @@ const GRID: { readonly [S in BridgeState]: Row } = {
     b_bye: 'ended: A <- 503 {SIP;cause=503;text="destination_unreachable"}',
     b_lost: 'ended: A <- 503 {SIP;cause=503;text="destination_unreachable"}',
     b_over: 'ended: A <- 503 {SIP;cause=503;text="destination_unreachable"}',
+    picked_up:
+      'answering: B2 <- INVITE, B1 <- CANCEL {SIP;cause=200;text="Call completed elsewhere"}, B2 <- ACK, A <- 200 [ans] in fork1',
     ring_timeout:
       'releasing: B1 <- CANCEL {Q.850;cause=19;text="No answer"}, A <- 480 {SIP;cause=480;text="no_answer"}',
   },
@@ -312,6 +326,7 @@ const GRID: { readonly [S in BridgeState]: Row } = {
     b_over: 'same: heir <- b_over',
     b_request: 'same: heir <- b_request, B1 <- 200 (INFO)',
     b_reinvite: 'same: heir <- b_reinvite, B1 <- 200 (re-INVITE)',
+    picked_up: SAME,
     ...noTimers,
     duration_limit: 'same: heir <- duration_limit',
     hang_up: 'same: heir <- hang_up',
@@ -336,6 +351,7 @@ const GRID: { readonly [S in BridgeState]: Row } = {
     b_over: 'ended',
     b_request: 'same: B1 <- 481 (INFO)',
     b_reinvite: 'same: B1 <- 481 (re-INVITE)',
+    picked_up: SAME,
     ...noTimers,
     release_timeout: 'ended',
     hang_up: SAME,
@@ -359,6 +375,7 @@ const GRID: { readonly [S in BridgeState]: Row } = {
     b_over: SAME,
     b_request: 'same: B1 <- 481 (INFO)',
     b_reinvite: 'same: B1 <- 481 (re-INVITE)',
+    picked_up: SAME,
     ...noTimers,
     hang_up: SAME,
     fault: SAME,

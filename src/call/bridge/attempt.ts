@@ -15,7 +15,7 @@ import type {
 import type { AttemptRecord } from '../record/cdr.js';
 import { isoTime } from '../record/isoTime.js';
 import type { Destination } from '../routing/decision.js';
-import type { ForkedLeg } from './forkedLeg.js';
+import { type EarlyDialog, type ForkedLeg, isEarly } from './forkedLeg.js';
 
 /** What the bridge hears of an attempt. */
 export interface AttemptSink {
@@ -57,6 +57,8 @@ export class Attempt implements OutgoingEvents {
   relaysPrack = false;
   /** Its session timer is the ends' own affair. */
   relaysTimers = false;
+  /** Its leg is a caller's, who has taken a call that rang elsewhere. */
+  picked = false;
   /** The leg has not reported its end. */
   open = true;
   record: AttemptRecord | undefined;
@@ -90,6 +92,12 @@ export class Attempt implements OutgoingEvents {
   releaseAnswer(): void {
     this.leg?.ack();
     this.leg?.bye();
+  }
+
+  /** Whether a callee rings in this dialog. */
+  ringsIn(dialog: EarlyDialog): boolean {
+    if (this.leg === undefined || this.picked || this.lastStatus <= 100) return false;
+    return this.forked === undefined ? isEarly(this.leg, dialog) : this.forked.ringsIn(dialog);
   }
 
   /** CANCEL, or nothing where there is no INVITE yet. */

@@ -22,20 +22,18 @@ import {
   type HangUpReason,
   INTERNAL_ERROR,
   endingOf,
-  endingOfFailure,
   endingOfHangUp,
   hangUpHeaders,
-  refusalHeaders,
   releaseHeaders,
 } from './ending.js';
 import type { AttemptFailure } from './failover.js';
 import type { Estate, Heir } from './heir.js';
-import { Hunt, giveUpHeaders } from './hunt.js';
+import { Hunt, type PickUp, giveUpHeaders } from './hunt.js';
+import { lastWord } from './lastWord.js';
 import { SessionWatch } from './sessionWatch.js';
 import { LegPair } from './legPair.js';
 import { contentOf } from './legHeaders.js';
 import { type Act, DIALOG_LOST, LEG_LOST, type Occurrence, type TimerEvent, timerFor } from './occurrence.js';
-import { q850Of } from './reason.js';
 import { ruledByUs } from './referRule.js';
 import { A_END, BRIDGE_TABLE, B_END, type BridgeAction, type BridgeEvent, type BridgeState } from './states.js';
 import type { BridgeCall, BridgeObserver, BridgeWorld } from './world.js';
@@ -93,12 +91,23 @@ export class Bridge implements LegEvents, AttemptSink {
     this.#relay = relay;
   }
 
-  /** The heir's word: nothing of the call lives. */
+  /** Nothing of the call lives; the heir's word, too. */
   released(abandonedLegs: number): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
     this.#stopTimer();
     this.#observer.onReleased(abandonedLegs);
+  }
+
+  /** Whoever is being called, while somebody else may still take the call. */
+  get ringing(): Attempt | undefined {
+    return BRIDGE_TABLE[this.#state].picked_up.action === 'pickUp' ? this.#hunt.current : undefined;
+  }
+
+  /** Somebody else takes the call that rings (RFC 3891 §3). */
+  pickUp(pickUp: PickUp): void {
+    if (this.ringing !== undefined) this.#legs.bOpen++;
+    this.#on('picked_up', { pickUp });
   }
 
   /** Calls the first destination. */
@@ -116,9 +125,7 @@ export class Bridge implements LegEvents, AttemptSink {
       state: this.#state,
       attempt: this.#hunt.tried,
       timer: this.#timer?.name ?? null,
-      aLeg: this.#legs.aOpen ? this.#legs.a.dump() : null,
-      bLeg: this.#hunt.current?.open === true ? (this.#hunt.current.leg?.dump() ?? null) : null,
-      bLegsOpen: this.#legs.bOpen,
+      ...this.#legs.dump(this.#hunt.current),
       ...this.#relay.dump(),
       ...this.heir?.dump(),
     };
@@ -207,6 +214,7 @@ export class Bridge implements LegEvents, AttemptSink {
     giveUpRinging: (bridge) => bridge.#giveUp('ring_timeout', true),
     giveUpLast: (bridge) => bridge.#giveUp('ring_timeout', false),
     withdraw: (bridge, now) => bridge.#withdraw(now.end as LegEnd),
+    pickUp: (bridge, now) => bridge.#hunt.pickUp(now.pickUp as PickUp, bridge),
     callerAcked: (bridge, now) => bridge.#legs.acked(bridge.#hunt.current, contentOf(now.message as SignalMessage)),
     callerGone: (bridge, now) => bridge.#legGone('a', now.end as LegEnd),
     calleeGone: (bridge, now) => bridge.#legGone('b', now.end ?? DIALOG_LOST),
@@ -244,10 +252,7 @@ export class Bridge implements LegEvents, AttemptSink {
 
   /** In the end only the legs matter: when all are gone, so is the call. */
   #settle(): void {
-    if (this.#state !== 'releasing' || !this.#legs.gone) return;
-    this.#state = 'ended';
-    this.#stopTimer();
-    this.#observer.onReleased(this.#abandoned);
+    if (this.#state === 'releasing' && this.#legs.gone) this.released(this.#abandoned);
   }
 
   #tryNext(): void {
@@ -282,7 +287,6 @@ export class Bridge implements LegEvents, AttemptSink {
   }
 
   #forwardAnswer(attempt: Attempt, message: SignalMessage): void {
-    this.#stopTimer();
     this.#legs.answer(attempt, this.#lateOffer);
     // Before the caller is told: whoever was told of an answer has a record that says so, also if the process dies now.
     this.#hunt.won(message.status ?? 200);
@@ -315,12 +319,8 @@ export class Bridge implements LegEvents, AttemptSink {
   /** The search is over: the final answer of the decisive attempt. */
   #finish(): void {
     this.#state = 'releasing';
-    const { failure, status } = this.#hunt.verdict();
-    const response = failure?.kind === 'response' ? failure.message : undefined;
-    const ending = endingOfFailure(failure, status, response === undefined ? undefined : q850Of(response.headers()));
-    if (response?.status === status) {
-      this.#reject(status, this.#relay.response('failure', response), ending);
-    } else this.#reject(status, { headers: refusalHeaders(status, failure, ending) }, ending);
+    const { status, spec, ending } = lastWord(this.#hunt.verdict(), this.#relay);
+    this.#reject(status, spec, ending);
   }
 
   #withdraw(end: LegEnd): void {

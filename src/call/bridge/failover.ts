@@ -111,3 +111,13 @@ export const finalStatus = (trunk: FailoverPolicy, failure: AttemptFailure, node
  */
 export const decisiveFailure = (failures: readonly AttemptFailure[]): AttemptFailure | undefined =>
   failures.findLast((failure) => failure.kind === 'response') ?? failures.at(-1);
+
+/**
+ * RFC 3263 §4.3: what says that this server is of no use, so that another of the same name may be. Who rings without an
+ * answer, or refuses, has been reached.
+ */
+export const speaksOfServer = (failure: AttemptFailure): boolean =>
+  failure.kind === 'silence' ||
+  failure.kind === 'timeout' ||
+  failure.kind === 'transport_error' ||
+  (failure.kind === 'response' && failure.status === 503);

@@ -22,7 +22,7 @@ import { bestFailure, decidesForAllCallees } from './bestFailure.js';
 import { reasonHeader } from './reason.js';
 
 /** RFC 3326 §3.1, in the words of RFC 3326's own example. */
-const ELSEWHERE: readonly HeaderEntry[] = [reasonHeader('SIP', 200, 'Call completed elsewhere')];
+export const ELSEWHERE: readonly HeaderEntry[] = [reasonHeader('SIP', 200, 'Call completed elsewhere')];
 
 /** What became of one of the callees. */
 export interface BranchRecord {
@@ -131,6 +131,11 @@ export class ForkedLeg implements OutgoingLeg {
       sipStatus: branch.status,
       result: branch === this.#winner ? 'answered' : branch.result,
     }));
+  }
+
+  /** Whether one of them has this early dialog (RFC 3261 §12.1). */
+  ringsIn(dialog: EarlyDialog): boolean {
+    return this.#branches.some(({ open, leg }) => open && leg !== undefined && isEarly(leg, dialog));
   }
 
   get id(): string {
@@ -257,5 +262,20 @@ export class ForkedLeg implements OutgoingLeg {
     for (const branch of this.#branches) if (branch !== but && branch.open) branch.leg?.cancel(headers);
   }
 }
+
+/** An early dialog by what both its ends know of it. */
+export interface EarlyDialog {
+  readonly callId: string;
+  /** Ours. */
+  readonly localTag: string;
+  /** The callee's. */
+  readonly remoteTag: string;
+}
+
+/** Whether the callee has answered the leg's INVITE provisionally with this tag. */
+export const isEarly = (leg: OutgoingLeg, { callId, localTag, remoteTag }: EarlyDialog): boolean =>
+  leg.callId === callId &&
+  leg.localTag === localTag &&
+  (leg.remoteTag === remoteTag || leg.hasEarly?.(remoteTag) === true);
 
 const nameOf = ({ index }: Branch, tag: string): string => `${index} ${tag}`;

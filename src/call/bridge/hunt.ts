@@ -16,8 +16,8 @@ import type { HeaderSettings } from '../routing/headerSettings.js';
 import type { FailoverPolicy } from '../routing/resources.js';
 import { Attempt, type AttemptSink, textOfTarget } from './attempt.js';
 import { SESSION_EXPIRED, hangUpHeaders } from './ending.js';
-import { type AttemptFailure, decisiveFailure, failoverAction, finalStatus } from './failover.js';
-import { ForkedLeg } from './forkedLeg.js';
+import { type AttemptFailure, decisiveFailure, failoverAction, finalStatus, speaksOfServer } from './failover.js';
+import { ELSEWHERE, ForkedLeg } from './forkedLeg.js';
 import { hostOf } from './headerText.js';
 import type { HeaderPolicy } from './headerPolicy.js';
 import { type Identity, identityHeaders } from './identityFields.js';
@@ -70,6 +70,14 @@ export interface HuntPlan {
   mayCall?(destination: Destination, address: string): boolean;
   /** For the carrier's digest challenges. */
   credentials?(destination: Destination): Credentials | undefined;
+}
+
+/** Somebody who takes a call that rings elsewhere (RFC 3891 §3). */
+export interface PickUp {
+  /** As the callee that it is from now on. */
+  readonly destination: Destination;
+  /** Its leg; `begin` follows, and answers it. */
+  leg(events: OutgoingEvents): OutgoingLeg & { begin(): void };
 }
 
 interface Failed {
@@ -337,6 +345,19 @@ export class Hunt {
     return this.#targets.length > 0 || this.#place < this.decision.destinations.length;
   }
 
+  /** Whoever rings is given up for somebody else, who has answered already. */
+  pickUp({ destination, leg }: PickUp, sink: AttemptSink): void {
+    const given = this.current;
+    this.conclude('picked_up', given?.lastStatus ?? 0);
+    const attempt = this.#begin(destination, sink);
+    const by = leg(attempt);
+    attempt.leg = by;
+    attempt.picked = true;
+    given?.cancel(ELSEWHERE);
+    this.#observer.onAttemptStarted(attempt);
+    by.begin();
+  }
+
   /** What to tell the caller when the search is over: the decisive failure and its status. */
   verdict(): { readonly failure: AttemptFailure | undefined; readonly status: number } {
     const decisive = decisiveFailure(this.#failures.map(({ failure }) => failure));
@@ -362,16 +383,6 @@ const isNamed = ({ uri, reach, sip }: Destination): boolean => {
   const first = host.charCodeAt(host.lastIndexOf('.') + 1);
   return !(first >= 0x30 && first <= 0x39) && !host.includes(':');
 };
-
-/**
- * RFC 3263 §4.3: what says that this server is of no use, so that another of the same name may be. Who rings without an
- * answer, or refuses, has been reached.
- */
-const speaksOfServer = (failure: AttemptFailure): boolean =>
-  failure.kind === 'silence' ||
-  failure.kind === 'timeout' ||
-  failure.kind === 'transport_error' ||
-  (failure.kind === 'response' && failure.status === 503);
 
 const GIVEN_UP = {
   silence: [reasonHeader('SIP', 408, 'No response')],

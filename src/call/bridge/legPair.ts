@@ -70,6 +70,15 @@ export class LegPair {
     }
   }
 
+  /** @param attempt whose leg is shown */
+  dump(attempt: Attempt | undefined): object {
+    return {
+      aLeg: this.aOpen ? this.a.dump() : null,
+      bLeg: attempt?.open === true ? (attempt.leg?.dump() ?? null) : null,
+      bLegsOpen: this.bOpen,
+    };
+  }
+
   /** Waits for no leg any more; returns how many it had waited for. */
   abandon(): number {
     const legs = this.bOpen + (this.aOpen ? 1 : 0);

@@ -4,6 +4,7 @@ import type { InDialogRequest, IncomingReinvite, LegEnd, SignalMessage } from '.
 import type { Attempt } from './attempt.js';
 import type { HangUpReason } from './ending.js';
 import type { AttemptFailure } from './failover.js';
+import type { PickUp } from './hunt.js';
 import type { BridgeEvent } from './states.js';
 import type { BridgeSettings, BridgeWorld } from './world.js';
 
@@ -17,6 +18,7 @@ export interface Occurrence {
   readonly request?: InDialogRequest | IncomingReinvite;
   /** The leg that a request came from. */
   readonly from?: 'a' | 'b';
+  readonly pickUp?: PickUp;
 }
 
 export type TimerEvent = 'silence' | 'ring_timeout' | 'duration_limit' | 'release_timeout';

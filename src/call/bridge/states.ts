@@ -47,6 +47,8 @@ export type BridgeEvent =
   | 'b_over'
   | 'b_request'
   | 'b_reinvite'
+  /** Somebody else of the destination's trunk takes the call that rings there. */
+  | 'picked_up'
   | 'silence'
   | 'ring_timeout'
   | 'duration_limit'
@@ -99,6 +101,8 @@ export type BridgeAction =
   | 'giveUpLast'
   /** The caller is gone before an answer: CANCEL. */
   | 'withdraw'
+  /** CANCEL to whoever rings; who takes the call is the callee. */
+  | 'pickUp'
   | 'callerAcked'
   | 'callerGone'
   | 'calleeGone'
@@ -155,6 +159,7 @@ const IGNORED: { readonly [E in BridgeEvent]: Cell } = {
   b_over: NOTHING,
   b_request: { action: 'noDialog' },
   b_reinvite: { action: 'noDialog' },
+  picked_up: NOTHING,
   silence: NOTHING,
   ring_timeout: NOTHING,
   duration_limit: NOTHING,
@@ -189,6 +194,7 @@ const UNDER_WAY: { readonly [E in BridgeEvent]: Cell } = {
   b_bye: { action: 'attemptFailed' },
   b_lost: { action: 'attemptFailed' },
   b_over: { action: 'attemptFailed' },
+  picked_up: { action: 'pickUp' },
   ring_timeout: { action: 'giveUpRinging' },
 };
 

@@ -105,6 +105,10 @@ export class TimedOutgoingLeg extends TimedLeg implements OutgoingLeg, OutgoingE
     this.inner.cancel(headers);
   }
 
+  hasEarly(remoteTag: string): boolean {
+    return this.inner.hasEarly?.(remoteTag) === true;
+  }
+
   prack(progress: SignalMessage, spec: ResponseSpec, done: (outcome: RequestOutcome) => void): void {
     this.describe(spec);
     this.inner.prack(progress, spec, done);

@@ -65,6 +65,7 @@ export type ReasonCode =
   | 'replaces_unknown'
   | 'replaces_not_allowed'
   | 'replaces_confirmed'
+  | 'replaces_media'
   | 'replaces_busy'
   | 'extension_off'
   | 'privacy_not_served'

@@ -161,8 +161,8 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
   replaces_invalid: [400, 'The Replaces header cannot be read, or there are several.', 'Correct the sender.'],
   replaces_unknown: [
     481,
-    'Replaces names no dialog of an established call here.',
-    'The call was over, or not yet up; else look whether the sender changes Call-ID or tags.',
+    'Replaces names no dialog of an established call here, and none in which a destination rings.',
+    'The call was over, or rings for a flow; else look whether the sender changes Call-ID or tags.',
   ],
   replaces_not_allowed: [
     403,
@@ -173,6 +173,11 @@ const REASONS: { readonly [code in ReasonCode]: Entry } = {
     486,
     'Replaces asks for an early dialog (early-only), and this one is confirmed.',
     'Leave early-only out to take over a call that was answered.',
+  ],
+  replaces_media: [
+    488,
+    'Whoever wants to take a ringing call has no stream in common with its caller that could be joined as it is.',
+    'Offer plain RTP with a codec of the caller; with encrypted media, send the INVITE with Replaces without an offer.',
   ],
   replaces_busy: [491, 'Another transfer of the call is under way.', 'Try again.'],
   too_many_hops: [

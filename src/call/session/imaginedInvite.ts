@@ -1,5 +1,5 @@
 /** An INVITE that nobody has sent: as much of one as routing, the headers of the other leg and flows depend on. */
-import type { HeaderEntry, SignalMessage } from '../../signal/port.js';
+import type { Content, HeaderEntry, SignalMessage } from '../../signal/port.js';
 
 const NO_BODY = Buffer.alloc(0);
 
@@ -26,5 +26,33 @@ export class ImaginedInvite implements SignalMessage {
 
   headers(): HeaderEntry[] {
     return [...this.#headers];
+  }
+}
+
+/** A 200 that nobody has sent: what somebody who called us would have said, had we called. */
+export class ImaginedAnswer implements SignalMessage {
+  readonly method = 'INVITE';
+  readonly uri = undefined;
+  readonly status = 200;
+  readonly reason = 'OK';
+  readonly callId: string;
+  readonly contentType: string | undefined;
+  readonly body: Buffer;
+  readonly #allow: string | undefined;
+
+  /** @param invite of the one who answers */
+  constructor(invite: SignalMessage, { contentType, body }: Content) {
+    this.callId = invite.callId;
+    this.contentType = contentType;
+    this.body = body ?? NO_BODY;
+    this.#allow = invite.header('Allow');
+  }
+
+  header(name: string): string | undefined {
+    return name.toLowerCase() === 'allow' ? this.#allow : undefined;
+  }
+
+  headers(): HeaderEntry[] {
+    return this.#allow === undefined ? [] : [['Allow', this.#allow]];
   }
 }

@@ -40,6 +40,7 @@ import { OriginCall } from './originate/originCall.js';
 import { CallRegistry } from './registry.js';
 import { callRequestOf, plainAddress } from './request.js';
 import { TransferDesk } from './transfer/desk.js';
+import type { TakenUp } from './transfer/pickUp.js';
 
 /** Port to admission and routing: decides by the live table and takes the call's limits. */
 export interface Admission {
@@ -140,12 +141,14 @@ export class CallService implements SignalHandlers {
     const plain = callRequestOf(leg.message, leg.source, this.#options.admission.registersOut);
     const request =
       login?.kind === 'proved' ? { ...plain, userName: login.userName, provedTrunks: login.trunks } : plain;
+    const taken = leg.message.header('Replaces') === undefined ? undefined : this.#takeUp(leg, request);
+    if (taken?.sink !== undefined) return taken.sink;
     const call = new LiveCall(this.#world, this.#ids.next(), leg, {
       request,
       onReleased: (gone) => this.registry.remove(gone),
     });
     try {
-      return this.#connect(call);
+      return this.#connect(call, taken);
     } catch (error) {
       call.onFault('invite', error);
       const { course } = call;
@@ -228,10 +231,10 @@ export class CallService implements SignalHandlers {
     return { draining: this.#draining, liveCalls: this.registry.size, calls: this.registry.dump(1000) };
   }
 
-  #connect(call: LiveCall): LegEvents {
+  #connect(call: LiveCall, taken: TakenUp | undefined): LegEvents {
     if (this.#draining) return this.#refuse(call, undefined, 'draining');
     if (this.registry.size >= this.#maxCalls) return this.#refuse(call, undefined, 'node_full');
-    if (call.aLeg.message.header('Replaces') !== undefined) return this.#replace(call);
+    if (taken !== undefined) return this.#replace(call, taken);
     const admitted = this.#options.admission.admit(call.request);
     call.decided(admitted);
     const { decision } = admitted;
@@ -249,11 +252,23 @@ export class CallService implements SignalHandlers {
     return leg.attach(this.#follow(call, admitted, leg));
   }
 
-  /** A newcomer for an end of an established call. */
-  #replace(call: LiveCall): LegEvents {
+  /** An INVITE with Replaces: whoever takes a call that rings makes none of its own. */
+  #takeUp(leg: IncomingLeg, request: CallRequest): TakenUp {
     const { admission } = this.#options;
-    const speaksFor = (request: CallRequest, owner: Owner): boolean => admission.speaksFor?.(request, owner) === true;
-    const replacement = this.#desk.replace(call, this.#revision(), speaksFor);
+    const speaksFor = (of: CallRequest, owner: Owner): boolean => admission.speaksFor?.(of, owner) === true;
+    const nat = request.userName !== undefined && admission.isRegisteredFrom?.(request.sourceAddress) === true;
+    try {
+      return this.#desk.takeUp({ leg, request, nat, speaksFor });
+    } catch (error) {
+      this.#fault('pick_up', error);
+      leg.reject(500, { headers: [reasonHeader('SIP', 500, 'internal_error')] });
+      return { sink: DEAF, speaksFor };
+    }
+  }
+
+  /** A newcomer for an end of an established call. */
+  #replace(call: LiveCall, taken: TakenUp): LegEvents {
+    const replacement = this.#desk.replace(call, this.#revision(), taken);
     if (typeof replacement === 'string') return this.#refuse(call, undefined, replacement);
     this.registry.add(call);
     return replacement;

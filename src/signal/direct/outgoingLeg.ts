@@ -134,6 +134,10 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
     early.set(one.remoteTag, one).set(other.remoteTag, other);
   }
 
+  hasEarly(remoteTag: string): boolean {
+    return !this.#settled && this.dialogOf(remoteTag) !== undefined;
+  }
+
   protected dialogOf(fork: string): Dialog | undefined {
     return fork === this.dialog?.remoteTag ? this.dialog : this.#early?.get(fork);
   }

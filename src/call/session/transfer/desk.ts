@@ -6,16 +6,17 @@ import { nextMaxForwards, commonInvite } from '../../bridge/legHeaders.js';
 import { cleanText, escapeUser } from '../../bridge/headerText.js';
 import type { CommonInvite } from '../../bridge/hunt.js';
 import type { Owner, TransferWish } from '../../routing/decideTransfer.js';
-import type { CallRequest, Decision, Destination, ReasonCode } from '../../routing/decision.js';
+import type { CallRequest, Decision, Destination } from '../../routing/decision.js';
 import { Draft } from '../../routing/draft.js';
 import type { AdmittedDial, DialWorld } from '../flow/world.js';
 import { ImaginedInvite } from '../imaginedInvite.js';
 import type { LiveCall } from '../liveCall.js';
 import { TransferAccount, refusalReason } from './account.js';
 import { Conversation } from './conversation.js';
-import { DialogFinder } from './dialogFinder.js';
+import { DialogFinder, type FoundLeg, type FoundRinging } from './dialogFinder.js';
 import { type Party, type Seat, ownerOf, ruleOf, sameOwner } from './party.js';
 import { passOn } from './passOn.js';
+import { type Newcomer, type ReplacesRefusal, type TakenUp, pickUp } from './pickUp.js';
 import type { TransferCode } from './reasons.js';
 import { type ReferTarget, type Replaces, readReferTo, readReplaces } from './referTo.js';
 import { Replacement } from './replacement.js';
@@ -90,7 +91,8 @@ export class TransferDesk {
   /** Refer-To names a dialog of ours: nobody else can make sense of that. */
   #isOurs({ message }: InDialogRequest): boolean {
     const replaces = readReferTo(message)?.replaces;
-    return replaces !== undefined && this.#finder.find(replaces) !== undefined;
+    const found = replaces === undefined ? undefined : this.#finder.find(replaces);
+    return found !== undefined && 'leg' in found;
   }
 
   #carryOut(conversation: Conversation, referrer: Party, request: InDialogRequest): void {
@@ -141,7 +143,7 @@ export class TransferDesk {
 
   /** Attended: an end of another call of whoever asks. */
   #otherEnd(referrer: Party, replaces: Replaces, account: TransferAccount): TransferTarget | Refusal {
-    const found = this.#endOf(replaces);
+    const found = this.#endOf(this.#finder.find(replaces));
     if (found === undefined) return [481, 'replaces_unknown'];
     const { conversation, party: middle } = found;
     if (!sameOwner(ownerOf(middle.seat), ownerOf(referrer.seat))) return [403, 'replaces_not_allowed'];
@@ -153,9 +155,10 @@ export class TransferDesk {
     return { kind: 'end', conversation, party: conversation.peerOf(middle) };
   }
 
-  #endOf(replaces: Replaces): { readonly conversation: Conversation; readonly party: Party } | undefined {
-    const found = this.#finder.find(replaces);
-    if (found === undefined || !(found.call.course instanceof Bridge)) return undefined;
+  #endOf(
+    found: FoundLeg | FoundRinging | undefined,
+  ): { readonly conversation: Conversation; readonly party: Party } | undefined {
+    if (found === undefined || !('leg' in found) || !(found.call.course instanceof Bridge)) return undefined;
     const bridge = found.call.course;
     const { estate } = bridge;
     const conversation =
@@ -168,6 +171,19 @@ export class TransferDesk {
     return conversation === undefined || party === undefined ? undefined : { conversation, party };
   }
 
+  /** An INVITE with Replaces; `replace` follows where it has not taken a call that rings. */
+  takeUp(newcomer: Newcomer): TakenUp {
+    const { speaksFor, leg } = newcomer;
+    const values = leg.message.headers().filter(([name]) => name.toLowerCase() === 'replaces');
+    const replaces = values.length === 1 ? readReplaces(values[0]?.[1] ?? '') : undefined;
+    if (replaces === undefined) return { speaksFor, refusal: 'replaces_invalid' };
+    const found = this.#finder.find(replaces);
+    if (found === undefined) return { speaksFor, refusal: 'replaces_unknown' };
+    if ('leg' in found) return { speaksFor, established: { replaces, found } };
+    const taken = pickUp(newcomer, found);
+    return typeof taken === 'string' ? { speaksFor, refusal: taken } : { speaksFor, sink: taken };
+  }
+
   /**
    * An INVITE with Replaces (RFC 3891 §3): its sender must speak for whoever is replaced, and that one be allowed to
    * transfer: this is one in other words.
@@ -177,14 +193,12 @@ export class TransferDesk {
   replace(
     call: LiveCall,
     revision: string,
-    speaksFor: (request: CallRequest, owner: Owner) => boolean,
-  ): Replacement | Extract<ReasonCode, `replaces_${string}`> {
+    { refusal, established, speaksFor }: TakenUp,
+  ): Replacement | ReplacesRefusal {
     const { message } = call.aLeg;
-    const values = message.headers().filter(([name]) => name.toLowerCase() === 'replaces');
-    const replaces = values.length === 1 ? readReplaces(values[0]?.[1] ?? '') : undefined;
-    if (replaces === undefined) return 'replaces_invalid';
-    const found = this.#endOf(replaces);
-    if (found === undefined) return 'replaces_unknown';
+    const found = this.#endOf(established?.found);
+    if (found === undefined || established === undefined) return refusal ?? 'replaces_unknown';
+    const { replaces } = established;
     const { conversation, party: replaced } = found;
     const owner = ownerOf(replaced.seat);
     if (owner === undefined || ruleOf(replaced.seat) !== 'terminate' || !speaksFor(call.request, owner))
