@@ -100,6 +100,7 @@ t.test('Via in all its forms', async (t) => {
     rport: '',
     maddr: undefined,
     raw: 'SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa;rport',
+    length: 48,
   });
   t.match(parseVia('SIP/2.0/tcp Host.Example.COM'), { transport: 'TCP', host: 'host.example.com', port: undefined });
   t.match(parseVia('SIP/2.0/WSS x.invalid;branch=z9hG4bKb'), { transport: 'WSS' });

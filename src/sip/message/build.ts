@@ -9,7 +9,6 @@ const DIALOG_FORMING = new Set(['INVITE', 'SUBSCRIBE', 'REFER', 'NOTIFY']);
  * @param reason phrase as a byte string; the registered one by default
  */
 export function responseTo(request: SipRequest, status: number, reason?: string): SipResponse {
-  const response = new SipResponse(status, reason);
   const recordRoutes = status > 100 && status < 300 && DIALOG_FORMING.has(request.method);
   const names: string[] = [];
   const values: string[] = [];
@@ -36,6 +35,5 @@ export function responseTo(request: SipRequest, status: number, reason?: string)
     names.push(name);
     values.push(value);
   });
-  response.adoptFields(names, values);
-  return response;
+  return new SipResponse(status, reason, names, values);
 }

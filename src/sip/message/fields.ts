@@ -5,19 +5,21 @@ import {
   findPrefix,
   HOT_CONTACT,
   HOT_CONTENT_LENGTH,
+  HOT_NAMES,
   HOT_ONCE,
   nextHash,
 } from './headerNames.js';
+import { DEFAULT_LIMITS } from './limits.js';
 import { sliceTrimmed, trimSpace } from './text.js';
 
 /** Header fields as the scanner found them. */
 export interface ScannedFields {
-  readonly names: string[];
-  readonly values: string[];
+  names: string[];
+  values: string[];
   /** Where each value begins in the text; -1 for a folded one, which is not there as it is. */
-  readonly starts: number[];
+  starts: Int32Array;
   /** Index of the first field of each HOT_ name; -1 when absent. */
-  readonly first: number[];
+  readonly first: Int32Array;
   /** True when there are several Contact or several Content-Length fields. */
   severalContacts: boolean;
   severalLengths: boolean;
@@ -35,6 +37,30 @@ interface Folded {
   readonly next: number;
 }
 
+/** One for the thread: whoever has a head scanned is done with it, but for names and values, before the next one is. */
+const found: ScannedFields = {
+  names: [],
+  values: [],
+  starts: new Int32Array(DEFAULT_LIMITS.maxHeaders),
+  first: new Int32Array(HOT_NAMES),
+  severalContacts: false,
+  severalLengths: false,
+  end: 0,
+  flaw: '',
+  flawAt: '',
+};
+
+/** For a head of up to so many fields. */
+const nothingFound = (maxHeaders: number): ScannedFields => {
+  found.names = [];
+  found.values = [];
+  if (found.starts.length < maxHeaders) found.starts = new Int32Array(maxHeaders);
+  found.first.fill(-1);
+  found.severalContacts = found.severalLengths = false;
+  found.flaw = found.flawAt = '';
+  return found;
+};
+
 const isBlank = (octet: number | undefined): boolean => octet === SP || octet === TAB;
 
 /** A head as text, to cut from, and as the octets it was decoded from, to read: octets read twice as fast. */
@@ -47,20 +73,12 @@ export interface HeadText {
 /**
  * Scans header fields from `start` to the empty line, in one pass. Malformed lines are noted and skipped, so that
  * what remains may serve to answer with.
+ * @returns what the next call changes, `names` and `values` excepted: those are the caller's
  */
 export function scanFields(head: HeadText, start: number, maxHeaders: number): ScannedFields {
   const { text, octets } = head;
-  const fields: ScannedFields = {
-    names: [],
-    values: [],
-    starts: [],
-    first: [-1, -1, -1, -1, -1, -1, -1, -1],
-    severalContacts: false,
-    severalLengths: false,
-    end: text.length,
-    flaw: '',
-    flawAt: '',
-  };
+  const fields = nothingFound(maxHeaders);
+  fields.end = text.length;
   let i = start;
   for (let lines = 0; i < text.length; lines++) {
     if (octets[i] === CR && octets[i + 1] === LF) {
@@ -105,12 +123,16 @@ function scanOddName(fields: ScannedFields, head: HeadText, start: number): numb
 /** The value after the colon. @returns where the next field begins */
 function scanValue(fields: ScannedFields, head: HeadText, name: FieldName | string, at: number): number {
   const { text, octets } = head;
-  let lf = text.indexOf('\n', at);
-  if (lf < 0) {
-    note(fields, 'head_not_terminated', '');
-    lf = text.length;
+  let end = crlfAfter(head, at);
+  let lf = end + 1;
+  if (end < 0) {
+    lf = text.indexOf('\n', at);
+    if (lf < 0) {
+      note(fields, 'head_not_terminated', '');
+      lf = text.length;
+    }
+    end = lineBreak(fields, text, at, lf);
   }
-  const end = lineBreak(fields, text, at, lf);
   const index = fields.names.length;
   if (typeof name === 'string') fields.names.push(name);
   else {
@@ -124,11 +146,11 @@ function scanValue(fields: ScannedFields, head: HeadText, name: FieldName | stri
   const value = text.slice(start, stop);
   if (lf + 1 < text.length && isBlank(octets[lf + 1])) {
     const folded = unfold(fields, text, value, lf + 1);
-    fields.starts.push(-1);
+    fields.starts[index] = -1;
     fields.values.push(folded.value);
     return folded.next;
   }
-  fields.starts.push(start);
+  fields.starts[index] = start;
   fields.values.push(value);
   return lf + 1;
 }
@@ -139,6 +161,18 @@ function noteHot(fields: ScannedFields, name: FieldName, index: number): void {
   else if (hot < HOT_ONCE) note(fields, 'repeated_header', name.canonical);
   else if (hot === HOT_CONTACT) fields.severalContacts = true;
   else if (hot === HOT_CONTENT_LENGTH) fields.severalLengths = true;
+}
+
+/** @returns where the line's CRLF is; -1 where a CR or LF that stands alone comes first, or none */
+function crlfAfter({ text, octets }: HeadText, from: number): number {
+  const last = text.length - 1;
+  for (let i = from; i < last; i++) {
+    const c = octets[i]!;
+    if (c > CR) continue;
+    if (c === CR) return octets[i + 1] === LF ? i : -1;
+    if (c === LF) return -1;
+  }
+  return -1;
 }
 
 /** @returns where the line that the LF at `lf` ends has its CR; notes a CR or LF that stands alone */

@@ -64,7 +64,7 @@ export const glanceAtInvite = (data: Buffer): Glance | undefined => {
   if (top === undefined || from === '' || to === '' || callId === '' || cseq === '') return undefined;
   if (!isPlain(from + to + callId + cseq) || !vias.every(isPlain)) return undefined;
   const uri = text.slice(7, lineEnd - VERSION.length);
-  return { uri, topVia: top.via, vias, topLength: top.length, from, to, callId, cseq, inDialog: hasTag(to) };
+  return { uri, topVia: top, vias, topLength: top.length, from, to, callId, cseq, inDialog: hasTag(to) };
 };
 
 /** `v:`, `VIA :` and the like. */

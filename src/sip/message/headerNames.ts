@@ -93,6 +93,8 @@ export const HOT_ONCE = 5;
 export const HOT_VIA = 5;
 export const HOT_CONTACT = 6;
 export const HOT_CONTENT_LENGTH = 7;
+/** How many there are. */
+export const HOT_NAMES = 8;
 
 const HOT: Record<string, number> = {
   From: HOT_FROM,
@@ -159,6 +161,13 @@ for (const [name, compact] of REGISTERED) {
 }
 // Where several begin alike, those that come with every message are tried first.
 for (const alike of PREFIXES) alike.sort((a, b) => Number(b.hot >= 0) - Number(a.hot >= 0));
+
+const LINE_STARTS = new Map(REGISTERED.map(([name]) => [name, `\r\n${name}: `]));
+
+/** The line end of the field before, the name and its colon. */
+export function lineStart(canonical: string): string {
+  return LINE_STARTS.get(canonical) ?? '\r\n' + canonical + ': ';
+}
 
 /** The registered name that stands at `i` in its canonical spelling, directly followed by a colon: the short way. */
 export function findPrefix(octets: Uint8Array, i: number): FieldName | undefined {

@@ -3,11 +3,14 @@ import { BRACKET_OPEN, CLASS, COLON, decimal, DOT, HEX, HOST, skipClass, skipSpa
 /** Host and port read from the middle of a text. */
 export interface HostPort {
   /** Lower case, IPv6 without brackets. */
-  readonly host: string;
-  readonly port: number | undefined;
+  host: string;
+  port: number | undefined;
   /** Position after them. */
-  readonly end: number;
+  end: number;
 }
+
+/** One for the thread: whoever reads host and port takes them out at once. */
+const found: HostPort = { host: '', port: undefined, end: 0 };
 
 const isIpv4 = (text: string): boolean => {
   let parts = 0;
@@ -72,8 +75,9 @@ function nameEnd(text: string, i: number): number {
 /**
  * Reads `host [":" port]` at `i`.
  * @param spaced whether spaces may stand around the colon (Via, RFC 3261 §25.1 sent-by), or not (URI)
+ * @returns undefined when malformed; else what the next call changes
  */
-export function readHostPort(text: string, i: number, spaced: boolean): HostPort | undefined {
+export function readHostPort(text: string, i: number, spaced: boolean): Readonly<HostPort> | undefined {
   let host: string;
   let end: number;
   if (text.charCodeAt(i) === BRACKET_OPEN) {
@@ -87,7 +91,10 @@ export function readHostPort(text: string, i: number, spaced: boolean): HostPort
     if (end < 0) end = -end;
   }
   const colon = spaced ? skipSpace(text, end) : end;
-  if (text.charCodeAt(colon) !== COLON) return { host, port: undefined, end };
+  found.host = host;
+  found.port = undefined;
+  found.end = end;
+  if (text.charCodeAt(colon) !== COLON) return found;
   let at = spaced ? skipSpace(text, colon + 1) : colon + 1;
   let port = 0;
   for (; at < text.length && port <= 65535; at++) {
@@ -96,5 +103,8 @@ export function readHostPort(text: string, i: number, spaced: boolean): HostPort
     port = port * 10 + digit;
   }
   // Port 0 cannot be sent to.
-  return port > 0 && port <= 65535 ? { host, port, end: at } : undefined;
+  if (port <= 0 || port > 65535) return undefined;
+  found.port = port;
+  found.end = at;
+  return found;
 }

@@ -1,23 +1,15 @@
 import { decimal, isToken, sameLetters } from './chars.js';
 import { type CSeq, parseCSeq } from './cseq.js';
-import { knownName } from './headerNames.js';
+import { knownName, lineStart } from './headerNames.js';
 import { type NameAddr, parseNameAddr, splitList } from './nameAddr.js';
-import { reasonPhrase } from './reasons.js';
+import { reasonPhrase, statusLine } from './reasons.js';
 import { lineSafe, sliceTrimmed, trimSpace, writeByteString } from './text.js';
 import { parseUri, type SipUri } from './uri.js';
-import { type FirstVia, firstVia, type Via } from './via.js';
+import { firstVia, type Via } from './via.js';
 
 export { detach } from './text.js';
 
 export type { CSeq } from './cseq.js';
-
-/** Structured values that the parser has read while it checked them. */
-export interface ReadValues {
-  readonly from: NameAddr | undefined;
-  readonly to: NameAddr | undefined;
-  readonly cseq: CSeq | undefined;
-  readonly via: FirstVia | undefined;
-}
 
 const NO_BODY = Buffer.alloc(0);
 const NO_ADDRESS: NameAddr = { display: undefined, uri: '', params: '', bracketed: false };
@@ -31,6 +23,7 @@ const NO_VIA: Via = {
   rport: undefined,
   maddr: undefined,
   raw: '',
+  length: 0,
 };
 
 /**
@@ -41,26 +34,29 @@ const NO_VIA: Via = {
 export abstract class SipMessage {
   /** Byte-exact; may be a view into the received packet. */
   body: Buffer = NO_BODY;
-  private names: string[] = [];
-  private values: string[] = [];
+  private names: string[];
+  private values: string[];
   private fromRead: NameAddr | undefined;
   private toRead: NameAddr | undefined;
   private cseqRead: CSeq | undefined;
-  private viaRead: FirstVia | undefined;
+  private viaRead: Via | undefined;
   private contactRead: NameAddr | undefined;
 
   /** Start line without its line end. */
   abstract startLine(): string;
 
   /** Takes fields over as they are: canonical names, clean values. For the parser and for `responseTo`. */
-  adoptFields(names: string[], values: string[], read?: ReadValues): void {
+  constructor(names: string[] = [], values: string[] = []) {
     this.names = names;
     this.values = values;
-    if (read === undefined) return;
-    this.fromRead = read.from;
-    this.toRead = read.to;
-    this.cseqRead = read.cseq;
-    this.viaRead = read.via;
+  }
+
+  /** Keeps the structured values that the parser has read while it checked them. */
+  adoptRead(from: NameAddr, to: NameAddr, cseq: CSeq, via: Via): void {
+    this.fromRead = from;
+    this.toRead = to;
+    this.cseqRead = cseq;
+    this.viaRead = via;
   }
 
   /** Keeps the first contact that the parser has read. */
@@ -132,8 +128,13 @@ export abstract class SipMessage {
     const known = knownName(name);
     if (known === undefined && !isToken(name)) return this;
     const first = this.find(known, name, 0);
-    this.names.splice(first < 0 ? 0 : first, 0, known ?? name);
-    this.values.splice(first < 0 ? 0 : first, 0, trimSpace(lineSafe(value)));
+    if (first <= 0) {
+      this.names.unshift(known ?? name);
+      this.values.unshift(trimSpace(lineSafe(value)));
+    } else {
+      this.names.splice(first, 0, known ?? name);
+      this.values.splice(first, 0, trimSpace(lineSafe(value)));
+    }
     this.forget(known);
     return this;
   }
@@ -199,7 +200,7 @@ export abstract class SipMessage {
 
   /** A Via with an empty transport when absent or malformed, which no parsed message is. */
   get topVia(): Via {
-    return this.readTopVia()?.via ?? NO_VIA;
+    return this.readTopVia() ?? NO_VIA;
   }
 
   /** The first contact; undefined for none, for `*` and for a malformed one. */
@@ -224,7 +225,7 @@ export abstract class SipMessage {
     return (this.cseqRead ??= this.parsed('CSeq', parseCSeq));
   }
 
-  readTopVia(): FirstVia | undefined {
+  readTopVia(): Via | undefined {
     return (this.viaRead ??= this.parsed('Via', firstVia));
   }
 
@@ -251,19 +252,21 @@ export abstract class SipMessage {
     return octets;
   }
 
+  /** Two pieces a field: each piece that is added is an object until the whole is written. */
   private head(): string {
     const names = this.names;
     const values = this.values;
-    let out = this.startLine() + '\r\n';
+    let out = this.startLine();
     let sized = false;
     for (let i = 0; i < names.length; i++) {
       const name = names[i]!;
-      if (name === 'Content-Length') {
-        if (!sized) out += 'Content-Length: ' + this.body.length + '\r\n';
+      if (name !== 'Content-Length') out += lineStart(name) + values[i]!;
+      else if (!sized) {
+        out += lengthLine(this.body.length);
         sized = true;
-      } else out += name + ': ' + values[i]! + '\r\n';
+      }
     }
-    return sized ? out + '\r\n' : out + 'Content-Length: ' + this.body.length + '\r\n\r\n';
+    return sized ? out + '\r\n\r\n' : out + lengthLine(this.body.length) + '\r\n\r\n';
   }
 
   private parsed<T>(canonical: string, parse: (value: string) => T | undefined): T | undefined {
@@ -303,6 +306,9 @@ export abstract class SipMessage {
   }
 }
 
+const NO_LENGTH = '\r\nContent-Length: 0';
+const lengthLine = (octets: number): string => (octets === 0 ? NO_LENGTH : '\r\nContent-Length: ' + octets);
+
 export class SipRequest extends SipMessage {
   readonly method: string;
   /** Request-URI as written. */
@@ -310,8 +316,8 @@ export class SipRequest extends SipMessage {
   private uriOf: string | undefined;
   private uriRead: SipUri | undefined;
 
-  constructor(method: string, uri: string) {
-    super();
+  constructor(method: string, uri: string, names?: string[], values?: string[]) {
+    super(names, values);
     this.method = method;
     this.uri = uri;
   }
@@ -349,13 +355,13 @@ export class SipResponse extends SipMessage {
   /** Byte string; may be empty. */
   readonly reason: string;
 
-  constructor(status: number, reason?: string) {
-    super();
+  constructor(status: number, reason?: string, names?: string[], values?: string[]) {
+    super(names, values);
     this.status = status;
     this.reason = reason ?? reasonPhrase(status);
   }
 
   override startLine(): string {
-    return 'SIP/2.0 ' + this.status + ' ' + lineSafe(this.reason);
+    return statusLine(this.status, lineSafe(this.reason));
   }
 }

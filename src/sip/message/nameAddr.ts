@@ -46,42 +46,40 @@ function hasScheme(text: string, start: number, end: number): boolean {
   return false;
 }
 
-/** Checks the header parameters of `text[at, end)`. @returns undefined when malformed, else the tag among them */
-function tagOf(text: string, at: number, end: number): { readonly tag: string | undefined } | undefined {
-  const cursor = new ParamCursor(text, at, end);
+/** One for the thread: no walk begins within another. */
+const cursor = new ParamCursor();
+
+/** Checks the header parameters of `text[at, end)`. @returns null when malformed, else the tag among them, if any */
+function tagOf(text: string, at: number, end: number): string | undefined | null {
+  cursor.over(text, at, end);
   let tag: string | undefined;
   let step = cursor.next();
   for (; step === 1; step = cursor.next()) {
     if (tag === undefined && cursor.nameEnd - cursor.nameStart === 3 && cursor.is('tag')) tag = cursor.value();
   }
-  return step === 0 && cursor.at === end ? { tag } : undefined;
-}
-
-/** The address whose URI is `text[start, uriEnd)`, with the parameters from `after` to `end`. */
-function address(text: string, uri: Borders, after: number, end: number): NameAddr | undefined {
-  const { display, start, uriEnd, bracketed } = uri;
-  if (!hasScheme(text, start, uriEnd)) return undefined;
-  const rest = skipSpace(text, after);
-  if (rest >= end) return { display, uri: text.slice(start, uriEnd), params: '', bracketed, tag: undefined };
-  const found = tagOf(text, rest, end);
-  if (found === undefined) return undefined;
-  const params = sliceTrimmed(text, rest, end);
-  return { display, uri: text.slice(start, uriEnd), params, bracketed, tag: found.tag };
-}
-
-interface Borders {
-  readonly display: string | undefined;
-  readonly start: number;
-  readonly uriEnd: number;
-  readonly bracketed: boolean;
+  return step === 0 && cursor.at === end ? tag : null;
 }
 
 /** name-addr whose `<` is at `less`. */
 function bracketedAt(text: string, less: number, end: number, display: string | undefined): NameAddr | undefined {
   const start = less + 1;
   const uriEnd = skipClass(text, start, BRACKETED);
-  if (uriEnd >= end || text.charCodeAt(uriEnd) !== GREATER) return undefined;
-  return address(text, { display, start, uriEnd, bracketed: true }, uriEnd + 1, end);
+  if (uriEnd >= end || text.charCodeAt(uriEnd) !== GREATER || !hasScheme(text, start, uriEnd)) return undefined;
+  const rest = skipSpace(text, uriEnd + 1);
+  const tag = rest >= end ? undefined : tagOf(text, rest, end);
+  if (tag === null) return undefined;
+  return { display, uri: text.slice(start, uriEnd), params: sliceTrimmed(text, rest, end), bracketed: true, tag };
+}
+
+/** addr-spec at `start`. */
+function bareAt(text: string, start: number, end: number): NameAddr | undefined {
+  const uriEnd = skipClass(text, start, BARE);
+  if (uriEnd > end || !hasScheme(text, start, uriEnd)) return undefined;
+  const rest = skipSpace(text, uriEnd);
+  const tag = rest >= end ? undefined : tagOf(text, rest, end);
+  if (tag === null) return undefined;
+  const params = sliceTrimmed(text, rest, end);
+  return { display: undefined, uri: text.slice(start, uriEnd), params, bracketed: false, tag };
 }
 
 /**
@@ -111,9 +109,7 @@ export function nameAddrIn(text: string, from: number, end: number): NameAddr | 
     i++;
   }
   if (i < end && text.charCodeAt(i) === LESS) return bracketedAt(text, i, end, sliceTrimmed(text, start, i));
-  const uriEnd = skipClass(text, start, BARE);
-  if (uriEnd > end) return undefined;
-  return address(text, { display: undefined, start, uriEnd, bracketed: false }, uriEnd, end);
+  return bareAt(text, start, end);
 }
 
 /**

@@ -3,20 +3,22 @@ import { unquote } from './text.js';
 
 /** Walks header parameters, `;name[=value]` with spaces where RFC 3261 §25.1 allows them. Positions, no strings. */
 export class ParamCursor {
-  readonly text: string;
-  readonly end: number;
+  text = '';
+  end = 0;
   /** Where the walk stands; after the last parameter: the end, or the comma that ended the list. */
-  at: number;
+  at = 0;
   nameStart = 0;
   nameEnd = 0;
   /** -1: a flag, no value. Quotes of a quoted value lie within. */
   valueStart = -1;
   valueEnd = -1;
 
-  constructor(text: string, at: number, end: number) {
+  /** Begins a walk of `text[at, end)`. Whoever walks often keeps one cursor for all that it walks. */
+  over(text: string, at: number, end: number): this {
     this.text = text;
     this.at = at;
     this.end = end;
+    return this;
   }
 
   /** @returns 1: a parameter was read; 0: no more; -1: malformed here */
@@ -54,9 +56,7 @@ export class ParamCursor {
 
   /** Compares the name, in lower case, without regard to case. */
   is(lower: string): boolean {
-    const { text, nameStart, nameEnd } = this;
-    if (nameEnd - nameStart !== lower.length) return false;
-    return text.startsWith(lower, nameStart) || matchesWord(text, nameStart, nameEnd, lower);
+    return matchesWord(this.text, this.nameStart, this.nameEnd, lower);
   }
 
   /** The value without quotes; '' for a flag. */
@@ -74,7 +74,7 @@ export class ParamCursor {
 export function param(params: string, name: string): string | undefined {
   if (params.length === 0) return undefined;
   const lower = name.toLowerCase();
-  const cursor = new ParamCursor(params, 0, params.length);
+  const cursor = new ParamCursor().over(params, 0, params.length);
   while (cursor.next() === 1) {
     if (cursor.is(lower)) return cursor.value();
   }

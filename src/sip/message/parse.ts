@@ -69,8 +69,7 @@ export function parseMessage(
   const fields = scanFields(packet, lf + 1, bounds.maxHeaders);
   const broken = brokenHead(packet, fields, lineEnd, lf);
   if (line === undefined) return parseResponse(packet, fields, broken, lineEnd);
-  const request = new SipRequest(line.method, line.uri);
-  request.adoptFields(fields.names, fields.values);
+  const request = new SipRequest(line.method, line.uri, fields.names, fields.values);
   const found =
     line.flaw !== ''
       ? flaw(line.flaw, '', line.status)
@@ -116,15 +115,15 @@ function parseResponse(
   lineEnd: number,
 ): Result<SipResponse, ParseFailure> {
   const line = readStatusLine(packet.text, lineEnd);
-  const fail = ({ reason, detail }: Flaw): Result<SipResponse, ParseFailure> =>
-    err({ reason, detail, kind: 'response', status: 0, partial: undefined });
-  if (line === undefined) return fail(flaw('malformed_start_line'));
-  if (broken !== undefined) return fail(broken);
-  const response = new SipResponse(line.status, line.reason);
-  response.adoptFields(fields.names, fields.values);
+  if (line === undefined) return brokenResponse(flaw('malformed_start_line'));
+  if (broken !== undefined) return brokenResponse(broken);
+  const response = new SipResponse(line.status, line.reason, fields.names, fields.values);
   const found = checkMandatory(packet, fields, response) ?? takeBody(packet, fields, response);
-  return found === undefined ? ok(response) : fail(found);
+  return found === undefined ? ok(response) : brokenResponse(found);
 }
+
+const brokenResponse = ({ reason, detail }: Flaw): Result<SipResponse, ParseFailure> =>
+  err({ reason, detail, kind: 'response', status: 0, partial: undefined });
 
 /** Structured values are read from the packet's text, not from the slices: see chars.ts. */
 function readAt<T>(
@@ -154,7 +153,7 @@ function checkMandatory(packet: Packet, fields: ScannedFields, message: SipMessa
   if (readAt(packet, fields, HOT_CALL_ID, callIdIn) === undefined) {
     return absentOr(fields, 'Call-ID', 'malformed_call_id');
   }
-  message.adoptFields(fields.names, fields.values, { from, to, cseq, via });
+  message.adoptRead(from, to, cseq, via);
   return undefined;
 }
 
@@ -239,13 +238,12 @@ function refuse(request: SipRequest, found: Flaw): ParseFailure {
     // What is echoed must not carry on what made the request malformed.
     values.push(
       lineSafe(
-        name === 'Via' && !names.includes('Via') ? salvaged.via.raw + value.slice(salvaged.length) : value,
+        name === 'Via' && !names.includes('Via') ? salvaged.raw + value.slice(salvaged.length) : value,
       ).replaceAll('\0', ' '),
     );
     names.push(name);
   });
-  const partial = new SipRequest(request.method, request.uri);
-  partial.adoptFields(names, values);
+  const partial = new SipRequest(request.method, request.uri, names, values);
   // RFC 3261 §17.1.1.3: an ACK is never answered.
   return { reason, detail, kind: 'request', status: request.method === 'ACK' ? 0 : found.status, partial };
 }

@@ -76,9 +76,20 @@ const PHRASES: Record<number, string> = {
   608: 'Rejected',
 };
 
+/** The whole start line of answers with the registered phrase. */
+const STATUS_LINES = new Map<number, string>(
+  Object.entries(PHRASES).map(([status, phrase]) => [Number(status), `SIP/2.0 ${status} ${phrase}`]),
+);
+
 const CLASSES = ['', 'Progress', 'Success', 'Redirection', 'Client Error', 'Server Error', 'Global Failure'];
 
 /** The registered reason phrase; for other codes the name of their class. */
 export function reasonPhrase(status: number): string {
   return PHRASES[status] ?? CLASSES[Math.floor(status / 100)] ?? 'Unknown';
+}
+
+/** `SIP/2.0 200 OK`. @param reason a byte string without line ends */
+export function statusLine(status: number, reason: string): string {
+  const usual = PHRASES[status] === reason ? STATUS_LINES.get(status) : undefined;
+  return usual ?? 'SIP/2.0 ' + status + ' ' + reason;
 }

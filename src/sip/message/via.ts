@@ -18,20 +18,11 @@ export interface Via {
   readonly maddr: string | undefined;
   /** This value as written, unfolded, without those that follow it. */
   readonly raw: string;
-}
-
-interface Mutable {
-  branch: string | undefined;
-  received: string | undefined;
-  rport: number | '' | undefined;
-  maddr: string | undefined;
-}
-
-/** The first Via of a field value, and how much of the value it takes: all, or up to a comma. */
-export interface FirstVia {
-  readonly via: Via;
+  /** How much of its field it takes, spaces included: all, or up to a comma. */
   readonly length: number;
 }
+
+type Mutable = { -readonly [name in keyof Via]: Via[name] };
 
 const MAGIC_COOKIE = 'z9hG4bK';
 
@@ -85,15 +76,18 @@ function takeParam(cursor: ParamCursor, into: Mutable): boolean {
 }
 
 /** Reads the first value of a Via field. */
-export function firstVia(value: string): FirstVia | undefined {
+export function firstVia(value: string): Via | undefined {
   return firstViaIn(value, 0, value.length);
 }
+
+/** One for the thread: no walk begins within another. */
+const cursor = new ParamCursor();
 
 /**
  * The same for a field value at `text[from, to)`.
  * @param salvage keep transport and sent-by where the parameters are malformed (to answer the request at all)
  */
-export function firstViaIn(text: string, from: number, to: number, salvage = false): FirstVia | undefined {
+export function firstViaIn(text: string, from: number, to: number, salvage = false): Via | undefined {
   const start = skipSpace(text, from);
   let i = afterProtocol(text, start);
   if (i < 0) return undefined;
@@ -104,27 +98,41 @@ export function firstViaIn(text: string, from: number, to: number, salvage = fal
   const hostPort = readHostPort(text, hostStart, true);
   if (hostPort === undefined) return undefined;
   const transport = transportName(text, i, transportEnd);
-  const { host, port } = hostPort;
-  const found: Mutable = { branch: undefined, received: undefined, rport: undefined, maddr: undefined };
-  const cursor = new ParamCursor(text, hostPort.end, to);
+  const { host, port, end } = hostPort;
+  const via = bareVia(transport, host, port);
+  cursor.over(text, end, to);
   let step = cursor.next();
-  while (step === 1 && takeParam(cursor, found)) step = cursor.next();
+  while (step === 1 && takeParam(cursor, via)) step = cursor.next();
   if (step !== 0) {
     if (!salvage) return undefined;
-    const raw = text.slice(start, hostPort.end);
-    const none = { branch: undefined, received: undefined, rport: undefined, maddr: undefined };
-    return { via: { transport, host, port, ...none, raw }, length: to - from };
+    const bare = bareVia(transport, host, port);
+    bare.raw = text.slice(start, end);
+    bare.length = to - from;
+    return bare;
   }
-  const branch = found.branch === MAGIC_COOKIE ? undefined : found.branch;
-  const { received, rport, maddr } = found;
-  const raw = sliceTrimmed(text, start, cursor.at);
-  return { via: { transport, host, port, branch, received, rport, maddr, raw }, length: cursor.at - from };
+  if (via.branch === MAGIC_COOKIE) via.branch = undefined;
+  via.raw = sliceTrimmed(text, start, cursor.at);
+  via.length = cursor.at - from;
+  return via;
 }
+
+/** Without parameters, and not cut out yet. */
+const bareVia = (transport: string, host: string, port: number | undefined): Mutable => ({
+  transport,
+  host,
+  port,
+  branch: undefined,
+  received: undefined,
+  rport: undefined,
+  maddr: undefined,
+  raw: '',
+  length: 0,
+});
 
 /** Parses one Via value; undefined when malformed, and when a comma and another one follow. */
 export function parseVia(value: string): Via | undefined {
   const first = firstVia(value);
-  return first !== undefined && first.length === value.length ? first.via : undefined;
+  return first?.length === value.length ? first : undefined;
 }
 
 /** True when something other than a Via begins after the comma at `end`: an empty list element. */

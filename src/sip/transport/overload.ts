@@ -64,7 +64,7 @@ export const overloadWord = (raw: string): OverloadWord | undefined => {
   let seq: number | undefined;
   let validityMs: number | undefined;
   let algo: string | undefined;
-  const cursor = new ParamCursor(raw, start, raw.length);
+  const cursor = new ParamCursor().over(raw, start, raw.length);
   while (cursor.next() === 1) {
     if (cursor.valueStart < 0) continue;
     if (cursor.is('oc')) loss ??= numberOf(cursor);

@@ -68,8 +68,10 @@ export const uriTarget: Target = {
     checkAddress(text);
     const via = firstVia(text);
     if (via !== undefined) {
-      const again = parseVia(via.via.raw);
-      expect(JSON.stringify(again) === JSON.stringify(via.via), 'via-unstable', () => show(text));
+      const again = parseVia(via.raw);
+      expect(JSON.stringify(again) === JSON.stringify({ ...via, length: via.raw.length }), 'via-unstable', () =>
+        show(text),
+      );
     }
     void [parseCSeq(text), isIpv6(text), bracketHost(text), userOf(text), hostOf(text)];
     expect(unquote(quote(text)) === text, 'quote', () => show(text));
