@@ -25,4 +25,5 @@ export type {
   StreamSink,
 } from './networkPorts.js';
 export { type MayConnect, numericHostRefused, permittedLookup } from './permittedAddress.js';
+export { Scratch } from './scratch.js';
 export { type SchemaCheck, type SchemaError, hearOfSchemas, schemaChecks } from './schemaCheck.js';

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:dgram';
 import { readSync, writeSync } from 'node:fs';
+import { Scratch } from '../kernel/index.js';
 import { errorCode } from './addresses.js';
 
 /** What libuv's handle of a UDP socket offers besides what `dgram` shows of it. */
@@ -21,10 +22,7 @@ const EMPTY_EVERY = 16;
 /** Datagrams taken at a time: what is left waits for the next. */
 const MOST = 64;
 
-/** One for the thread: a datagram is used up before the next one is read. */
-const room = Buffer.alloc(LONGEST);
-/** `room`, cut to the length of the datagram before, which nearly always is that of the next. */
-let cut = room;
+const datagram = new Scratch(Buffer.alloc(LONGEST));
 
 /**
  * A UDP socket that hears one peer only, and only when it is asked: datagrams are read from and written to its file
@@ -79,8 +77,7 @@ export class PolledSocket {
       const length = this.#read();
       if (length < 0) break;
       if (length === 0) continue;
-      if (cut.length !== length) cut = room.subarray(0, length);
-      take(cut);
+      take(datagram.first(length));
     }
     // One at a time is the rule; any other number asks for care.
     if (whole) this.#sawMore = count > 1;
@@ -102,13 +99,13 @@ export class PolledSocket {
     this.#socket.disconnect();
   }
 
-  /** @returns the octets of the next datagram in `room`; -1: there is none; 0: none that says anything */
+  /** @returns the octets of the next datagram, now in the scratch; -1: there is none; 0: none that says anything */
   #read(): number {
     const depth = Error.stackTraceLimit;
     // "Nothing there" comes as an exception; without a stack it costs a third less.
     Error.stackTraceLimit = 0;
     try {
-      return readSync(this.#handle.fd, room, 0, LONGEST, null);
+      return readSync(this.#handle.fd, datagram.room, 0, LONGEST, null);
     } catch (error) {
       // What a peer's host says about a datagram of ours stands before what the peer sends.
       return errorCode(error, '') === 'ECONNREFUSED' ? 0 : -1;

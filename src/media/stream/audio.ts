@@ -1,3 +1,4 @@
+import { Scratch } from '../../kernel/index.js';
 import { decodeMulaw, encodeMulaw } from '../codec/g711.js';
 import { decodeL16Le, encodeL16Le } from '../codec/l16.js';
 import { Resampler } from '../codec/resampler.js';
@@ -51,16 +52,11 @@ export class AudioToBot {
   }
 }
 
-/** What messages are turned into before it is copied to where it waits: one for the thread. */
-const room = new Int16Array(8192);
-/** `room`, cut to the length of the message before, which nearly always is that of the next. */
-let cut = room;
+/** What messages are turned into before it is copied to where it waits. */
+const scratch = new Scratch(new Int16Array(8192));
 
-const roomFor = (samples: number): Int16Array => {
-  if (samples > room.length) return new Int16Array(samples);
-  if (cut.length !== samples) cut = room.subarray(0, samples);
-  return cut;
-};
+const roomFor = (samples: number): Int16Array =>
+  samples > scratch.room.length ? new Int16Array(samples) : scratch.first(samples);
 
 /** Turns what bots send into samples of the seam. */
 export class AudioFromBot {

@@ -1,3 +1,4 @@
+import { Scratch } from '../../kernel/index.js';
 import type { StreamSpec } from '../port.js';
 import type { StreamStop } from './port.js';
 
@@ -124,10 +125,7 @@ export const markOf = (json: unknown, key: string, shown: string): BotMessage =>
 export const unknownKind = (message: Json, key: string): BotMessage =>
   typeof message[key] === 'string' ? IGNORED : malformed(`${key} is missing`);
 
-/** Octets of the message at hand: one for the thread. */
-const room = Buffer.alloc(16 * 1024);
-/** `room`, cut to the length of the message before, which nearly always is that of the next. */
-let cut = room;
+const octets = new Scratch(Buffer.alloc(16 * 1024));
 
 /** Base64 as bots write it; undefined when it is something else. @returns octets that are valid until the next call */
 export const audioOf = (payload: string | undefined): Buffer | undefined => {
@@ -140,10 +138,8 @@ export const audioOf = (payload: string | undefined): Buffer | undefined => {
 };
 
 const decoded = (payload: string): Buffer => {
-  if (payload.length > room.length) return Buffer.from(payload, 'base64');
-  const length = room.write(payload, 'base64');
-  if (cut.length !== length) cut = room.subarray(0, length);
-  return cut;
+  const { room } = octets;
+  return payload.length > room.length ? Buffer.from(payload, 'base64') : octets.first(room.write(payload, 'base64'));
 };
 
 const PADDING = '='.charCodeAt(0);

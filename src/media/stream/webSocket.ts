@@ -2,7 +2,7 @@ import { isAscii } from 'node:buffer';
 import { lookup as systemLookup } from 'node:dns';
 import type { ClientRequest, ClientRequestArgs } from 'node:http';
 import { WebSocket } from 'ws';
-import { Budget, type Clock, type Timer, numericHostRefused, permittedLookup } from '../../kernel/index.js';
+import { Budget, type Clock, Scratch, type Timer, numericHostRefused, permittedLookup } from '../../kernel/index.js';
 import type { BotDial, BotDialOptions, BotSocket, BotSocketSink } from './port.js';
 
 export { locateBot } from './locate.js';
@@ -25,13 +25,15 @@ const OCTETS = { atOnce: 20 * 1024 * 1024, perSecond: 512 * 1024 };
 
 const AS_TEXT = { binary: false };
 
-/** The message at hand: one for the thread. The library masks it into a buffer of its own before it returns. */
-const room = Buffer.alloc(16 * 1024);
+/** The library masks a message into a buffer of its own before it returns. */
+const octets = new Scratch(Buffer.alloc(16 * 1024));
 const MOST_BYTES = 3;
 
 /** UTF-8, valid until the next call. */
-const octetsOf = (text: string): Buffer =>
-  text.length * MOST_BYTES > room.length ? Buffer.from(text, 'utf8') : room.subarray(0, room.write(text));
+const octetsOf = (text: string): Buffer => {
+  const { room } = octets;
+  return text.length * MOST_BYTES > room.length ? Buffer.from(text, 'utf8') : octets.first(room.write(text));
+};
 
 export interface WebSocketDialerOptions {
   /**
