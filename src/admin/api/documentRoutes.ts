@@ -4,9 +4,9 @@ import type { FastifyInstance } from 'fastify';
 import type { Resource } from '../../call/routing/resources.js';
 import { DocumentSchema } from '../../call/routing/schema.js';
 import { type Directory, masked, resourcesOf } from '../../control/index.js';
-import { ok, type TSchema, Type } from '../../kernel/index.js';
+import { ok, Type } from '../../kernel/index.js';
+import { faults } from '../answers.js';
 import type { AdminDeps } from '../deps.js';
-import { ErrorSchema } from '../schemas.js';
 import { changeTo } from './documentBody.js';
 import { Pacer } from './pacing.js';
 import { IfMatchSchema, publish, tagged } from './publishing.js';
@@ -16,9 +16,6 @@ const BODY_LIMIT = 16 * 1024 * 1024;
 /** Numbers written at once. */
 const CHUNK = 200;
 const tags = ['document'];
-
-const faults = (...statuses: number[]): Record<string, TSchema> =>
-  Object.fromEntries([401, 403, ...statuses].map((status) => [status, ErrorSchema]));
 
 export const documentRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
   app.get(

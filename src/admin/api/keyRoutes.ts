@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Account, ApiKey } from '../../call/routing/resources.js';
 import { type Decided, type Directory, dateText } from '../../control/index.js';
-import { err, ok, type Random, type Result, type Static, type TSchema, Type } from '../../kernel/index.js';
+import { err, ok, type Random, type Result, type Static, Type } from '../../kernel/index.js';
+import { faults } from '../answers.js';
 import type { AdminDeps } from '../deps.js';
 import { ApiError, type ApiFault } from '../errors.js';
 import { mayUse } from '../principal.js';
-import { ErrorSchema } from '../schemas.js';
 import { IfMatchSchema, notFoundFault, publish, tagged } from './publishing.js';
 
 const TOKEN_BYTES = 32;
@@ -31,9 +31,6 @@ const KeyView = Type.Object({
   date_updated: Type.Optional(Type.String()),
 });
 const Shown = Type.Object({ ...KeyView.properties, token: Type.String({ description: 'shown this once' }) });
-
-const faults = (...statuses: number[]): Record<string, TSchema> =>
-  Object.fromEntries([401, 403, 404, ...statuses].map((status) => [status, ErrorSchema]));
 
 const view = ({ key, scope = 'admin', friendly_name, date_created, date_updated }: ApiKey) => ({
   key,
@@ -93,7 +90,7 @@ const listRoute = (app: FastifyInstance, deps: AdminDeps): void => {
         tags,
         summary: 'Keys of an account, without tokens',
         params: Type.Object({ sid: Sid }),
-        response: { 200: Type.Object({ keys: Type.Array(KeyView) }), ...faults() },
+        response: { 200: Type.Object({ keys: Type.Array(KeyView) }), ...faults(404) },
       },
     },
     async (request, reply) => {
@@ -116,7 +113,7 @@ const createRoute = (app: FastifyInstance, deps: AdminDeps): void => {
         params: Type.Object({ sid: Sid }),
         headers: IfMatchSchema,
         body: NewKey,
-        response: { 201: Shown, ...faults(400, 409, 412, 415, 503) },
+        response: { 201: Shown, ...faults(400, 404, 409, 412, 415, 503) },
       },
     },
     async (request, reply) => {
@@ -160,7 +157,7 @@ const rotateRoute = (app: FastifyInstance, deps: AdminDeps): void => {
         summary: 'Gives a key another token, shown this once; the old one ends at once',
         params: KeyParams,
         headers: IfMatchSchema,
-        response: { 200: Shown, ...faults(409, 412, 503) },
+        response: { 200: Shown, ...faults(404, 409, 412, 503) },
       },
     },
     async (request, reply) => {
@@ -190,7 +187,7 @@ const deleteRoute = (app: FastifyInstance, deps: AdminDeps): void => {
         summary: 'Deletes a key; it ends at once',
         params: KeyParams,
         headers: IfMatchSchema,
-        response: { 200: Type.Object({ revision: Type.String() }), ...faults(409, 412, 503) },
+        response: { 200: Type.Object({ revision: Type.String() }), ...faults(404, 409, 412, 503) },
       },
     },
     async (request, reply) => {

@@ -4,9 +4,9 @@ import type { Resource } from '../../call/routing/resources.js';
 import { resourceKey, validateResource } from '../../call/routing/schema.js';
 import { type Decided, type Directory, dateText, existing, masked, ownerOf, unmasked } from '../../control/index.js';
 import { err, ok, type Result, type Static, type TSchema, Type } from '../../kernel/index.js';
+import { faults } from '../answers.js';
 import type { AdminDeps } from '../deps.js';
 import { ApiError, type ApiFault } from '../errors.js';
-import { ErrorSchema } from '../schemas.js';
 import { COLLECTIONS, type Collection } from './collections.js';
 import { invalid } from './documentBody.js';
 import { IfMatchSchema, notFoundFault, publish, tagged } from './publishing.js';
@@ -23,9 +23,6 @@ const ListQuery = Type.Object(
 );
 
 const IdParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 300, description: 'id, URL-encoded' }) });
-
-const faults = (...statuses: number[]): Record<string, TSchema> =>
-  Object.fromEntries([401, 403, ...statuses].map((status) => [status, ErrorSchema]));
 
 /** Members that the path, the clock or the account gives need not stand in a body. */
 const bodyOf = ({ schema, idOf }: Collection): TSchema => {

@@ -2,9 +2,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { Resource, ResourceKey } from '../../call/routing/resources.js';
 import { maskedChange } from '../../control/index.js';
-import { ok, type Static, type TSchema, Type } from '../../kernel/index.js';
+import { ok, type Static, Type } from '../../kernel/index.js';
+import { faults } from '../answers.js';
 import type { AdminDeps } from '../deps.js';
-import { ErrorSchema } from '../schemas.js';
 import { collectionOf } from './collections.js';
 import { Pacer } from './pacing.js';
 import { IfMatchSchema, RevisionAnswer, authorOf, failed, ifMatchOf, publish, tagged, valueOf } from './publishing.js';
@@ -66,9 +66,6 @@ const Transaction = Type.Object(
   },
   CLOSED,
 );
-
-const faults = (...statuses: number[]): Record<string, TSchema> =>
-  Object.fromEntries([401, 403, ...statuses].map((status) => [status, ErrorSchema]));
 
 export const revisionRoutes = (app: FastifyInstance, deps: AdminDeps): void => {
   readRoutes(app, deps);
