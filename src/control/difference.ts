@@ -1,8 +1,7 @@
 /** What leads from one revision to another, and from one document to another. */
 import { isDeepStrictEqual } from 'node:util';
-import type { ResourceChange, RoutingHistory } from '../call/routing/history.js';
+import { type ResourceChange, type RoutingHistory, revisionNotFound } from '../call/routing/history.js';
 import type { Resource, ResourceKey } from '../call/routing/resources.js';
-import { TandemError } from '../kernel/index.js';
 import type { Change } from './change.js';
 import type { Directory } from './directory.js';
 import { existing } from './references.js';
@@ -26,7 +25,7 @@ export async function changesBetween(
   const floor = revisionNumber(older);
   let at = newer;
   for (let step = 0; at !== older; step++) {
-    if (step > MAX_STEPS || revisionNumber(at) < floor) throw notFound(older);
+    if (step > MAX_STEPS || revisionNumber(at) < floor) throw revisionNotFound(older);
     const record = await history.get(at);
     for (const { key, before, after } of record.changes) {
       const later = changes.get(text(key));
@@ -60,6 +59,3 @@ export function undo(directory: Directory, changes: readonly ResourceChange[]): 
   }
   return { upserts, deletes };
 }
-
-const notFound = (revision: string): TandemError =>
-  new TandemError({ code: 'revision_not_found', message: `there is no revision '${revision.slice(0, 80)}'` });

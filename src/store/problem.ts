@@ -69,9 +69,6 @@ export const revisionConflict = (base: string, current: string): TandemError =>
     message: `the change is based on revision ${base}, current is ${current}`,
   });
 
-export const revisionNotFound = (revision: string): TandemError =>
-  new TandemError({ code: 'revision_not_found', message: `there is no revision '${revision.slice(0, 80)}'` });
-
 export const historyTrimmed = (revision: string): TandemError =>
   new TandemError({
     code: 'history_trimmed',

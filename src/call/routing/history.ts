@@ -1,4 +1,5 @@
 /** What became of the routing document, revision by revision: the port that stores implement beside `RoutingStore`. */
+import { TandemError } from '../../kernel/index.js';
 import type { Resource, ResourceKey } from './resources.js';
 
 /** One resource before and after a revision; `undefined`: it was, or is, not there. */
@@ -49,3 +50,6 @@ export interface RoutingHistory {
    */
   get(revision: string): Promise<RevisionRecord>;
 }
+
+export const revisionNotFound = (revision: string): TandemError =>
+  new TandemError({ code: 'revision_not_found', message: `there is no revision '${revision.slice(0, 80)}'` });

@@ -1,7 +1,13 @@
-import type { RevisionPage, RevisionQuery, RevisionRecord, RoutingHistory } from '../../call/routing/history.js';
+import {
+  type RevisionPage,
+  type RevisionQuery,
+  type RevisionRecord,
+  type RoutingHistory,
+  revisionNotFound,
+} from '../../call/routing/history.js';
 import { countOf } from '../historyBounds.js';
 import { headOf } from '../revisionHead.js';
-import { historyTrimmed, revisionNotFound } from '../problem.js';
+import { historyTrimmed } from '../problem.js';
 import type { Journal, JournalEntry } from './journal.js';
 
 /** The journal as history. */

@@ -1,4 +1,10 @@
-import type { RevisionPage, RevisionQuery, RevisionRecord, RoutingHistory } from '../../call/routing/history.js';
+import {
+  type RevisionPage,
+  type RevisionQuery,
+  type RevisionRecord,
+  type RoutingHistory,
+  revisionNotFound,
+} from '../../call/routing/history.js';
 import { assemble, flatten, validateDocument } from '../../call/routing/schema.js';
 import type { RoutingStore, RoutingStoreStatus, RoutingUpdate } from '../../call/routing/resources.js';
 import { TandemError } from '../../kernel/index.js';
@@ -11,7 +17,6 @@ import {
   historyTrimmed,
   prepareChange,
   revisionConflict,
-  revisionNotFound,
   storeClosed,
   type RoutingChange,
 } from '../problem.js';

@@ -1,15 +1,16 @@
-import type {
-  ResourceChange,
-  RevisionPage,
-  RevisionQuery,
-  RevisionRecord,
-  RevisionSummary,
-  RoutingHistory,
+import {
+  type ResourceChange,
+  type RevisionPage,
+  type RevisionQuery,
+  type RevisionRecord,
+  type RevisionSummary,
+  type RoutingHistory,
+  revisionNotFound,
 } from '../../call/routing/history.js';
 import type { Resource } from '../../call/routing/resources.js';
 import { canonicalJson } from '../canonicalJson.js';
 import { countOf } from '../historyBounds.js';
-import { historyTrimmed, revisionNotFound } from '../problem.js';
+import { historyTrimmed } from '../problem.js';
 import { headOf } from '../revisionHead.js';
 import { TimeSlice, type StoreDeps } from '../timeSlice.js';
 import { typeOf } from './changeEntry.js';
@@ -109,7 +110,7 @@ const value = (text: string | false): Resource['value'] | undefined =>
   text === false ? undefined : (JSON.parse(text) as Resource['value']);
 
 /** What a revision changed, part by part; ends early where a part is gone. */
-export async function* historyParts(
+async function* historyParts(
   connection: RedisConnection,
   keys: RoutingKeys,
   count: number,
