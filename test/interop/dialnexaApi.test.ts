@@ -2,9 +2,8 @@
  * A customer brings a number along with curl, as DialNexa's guide has it, against a running node; then the calls that this
  * allows and forbids.
  */
-import { once } from 'node:events';
 import t, { type Test } from 'tap';
-import { spawnBound } from '../support/endpoints.js';
+import { type Curled, curlJson } from '../support/curl.js';
 import { Sipp, type SippPlan } from '../support/sipp.js';
 import { answeredAt, refusedWith } from '../support/sippCalls.js';
 import { has, went } from '../support/sippChecks.js';
@@ -47,23 +46,8 @@ const node = await TandemNode.start({
 });
 t.teardown(() => node.stop());
 
-interface Curled {
-  readonly status: number;
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- answers are looked at member by member
-  readonly json: any;
-}
-
-const curl = async (method: string, path: string, body?: object, key = 'KEY:SECRET'): Promise<Curled> => {
-  const data = body === undefined ? [] : ['-H', 'Content-Type: application/json', '-d', JSON.stringify(body)];
-  const head = ['-sS', '--max-time', '10', '-X', method, `http://${ADMIN}${path}`];
-  const args = [...head, '-H', `Authorization: Bearer ${key}`, ...data, '-w', '\n%{http_code}'];
-  const child = spawnBound('curl', args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let out = '';
-  child.stdout?.on('data', (chunk: Buffer) => (out += chunk.toString()));
-  await once(child, 'close');
-  const cut = out.lastIndexOf('\n');
-  return { status: Number(out.slice(cut + 1)), json: JSON.parse(out.slice(0, cut)) as unknown };
-};
+const curl = (method: string, path: string, body?: object, key = 'KEY:SECRET'): Promise<Curled> =>
+  curlJson(method, `http://${ADMIN}${path}`, body, ['-H', `Authorization: Bearer ${key}`]);
 
 let callerPort = 35_400;
 const caller = (address: string, called: string, from: string, scenario: string): SippPlan => ({

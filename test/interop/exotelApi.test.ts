@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { parse } from 'yaml';
-import { bounded, spawnBound } from '../support/endpoints.js';
+import { type Curled, curlJson, curlText } from '../support/curl.js';
+import { bounded } from '../support/endpoints.js';
 import { Sipp, type SippPlan } from '../support/sipp.js';
 import { answeredAt, refusedWith } from '../support/sippCalls.js';
 import { attempts, has, went } from '../support/sippChecks.js';
@@ -65,36 +66,9 @@ const node = await TandemNode.start({
 });
 t.teardown(() => node.stop());
 
-interface Curled {
-  readonly status: number;
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- answers are looked at member by member
-  readonly json: any;
-}
-
 /** `curl -X METHOD http://key:token@host/v2/accounts/acme/PATH`, as the guide writes it. */
-const curl = async (method: string, path: string, body?: object, keys = 'acme_key:acme_token'): Promise<Curled> => {
-  const { status, text } = await curlText(method, `${keys}@${NODE}:${PORT + 1}/v2/accounts/acme/${path}`, body);
-  return { status, json: JSON.parse(text) as unknown };
-};
-
-const curlText = async (
-  method: string,
-  place: string,
-  body?: object,
-): Promise<{ readonly status: number; readonly text: string }> => {
-  const url = `http://${place}`;
-  const data = body === undefined ? [] : ['-H', 'Content-Type: application/json', '-d', JSON.stringify(body)];
-  const args = ['-sS', '--max-time', '10', '-X', method, url, ...data, '-w', '\n%{http_code}'];
-  const child = spawnBound('curl', args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  let out = '';
-  let complaint = '';
-  child.stdout?.on('data', (chunk: Buffer) => (out += chunk.toString()));
-  child.stderr?.on('data', (chunk: Buffer) => (complaint += chunk.toString()));
-  const [code] = (await once(child, 'close')) as [number | null];
-  if (code !== 0) throw new Error(`curl ended with ${code}: ${complaint}`);
-  const cut = out.lastIndexOf('\n');
-  return { status: Number(out.slice(cut + 1)), text: out.slice(0, cut) };
-};
+const curl = (method: string, path: string, body?: object, keys = 'acme_key:acme_token'): Promise<Curled> =>
+  curlJson(method, `http://${keys}@${NODE}:${PORT + 1}/v2/accounts/acme/${path}`, body);
 
 const done = async (t: Test, method: string, path: string, body?: object): Promise<Curled['json']> => {
   const { status, json } = await curl(method, path, body);
@@ -193,7 +167,7 @@ void t.test('mode: a flow answers, then the trunk again', async (t) => {
 void t.test('ActiveStreams counts the streams of the account while they run', async (t) => {
   const count = async (): Promise<string | undefined> => {
     const place = `acme_key:acme_token@${NODE}:${PORT + 1}/v1/Accounts/acme/ActiveStreams`;
-    return /<ActiveStreamCount>(\d+)</.exec((await curlText('GET', place)).text)?.[1];
+    return /<ActiveStreamCount>(\d+)</.exec((await curlText('GET', `http://${place}`)).text)?.[1];
   };
   const path = `trunks/${trunk}/phone-numbers/${numberId}`;
   await done(t, 'PUT', path, { phone_number: NUMBER, mode: 'flow', flow: 'flw_bot' });

@@ -2,6 +2,7 @@
 import { type Admin, type AdminDeps, createAdmin } from '../../src/admin/index.js';
 import { ManualClock } from '../../src/kernel/index.js';
 import { adminDeps } from './adminDeps.js';
+import { askApp, basic } from './askApp.js';
 import { type ControlRig, controlRig } from './controlRig.js';
 
 export interface Asked {
@@ -47,25 +48,10 @@ export const adminRig = async (
     admin,
     clock,
     errors,
-    ask: async (method, url, { as, body, headers = {}, from = '198.51.100.1' } = {}) => {
-      const response = await admin.app.inject({
-        method,
-        url,
-        remoteAddress: from,
-        headers: {
-          ...(as === undefined ? {} : { authorization: `Basic ${Buffer.from(as).toString('base64')}` }),
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...headers,
-        },
-        ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
-      });
-      const json = /json/.test(String(response.headers['content-type']));
-      return {
-        status: response.statusCode,
-        headers: response.headers,
-        text: response.body,
-        body: (json ? response.json() : undefined) as never,
-      };
+    ask: async (method, url, { as, body, headers, from = '198.51.100.1' } = {}) => {
+      const authorization = as === undefined ? undefined : basic(as);
+      const { json, ...answer } = await askApp(admin, { method, url, authorization, body, headers, from });
+      return { ...answer, body: json as never };
     },
     close: async () => {
       await admin.close();

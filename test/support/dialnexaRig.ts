@@ -3,6 +3,7 @@ import type { Test } from 'tap';
 import { type ProbeResult, createAdmin } from '../../src/admin/index.js';
 import { ManualClock } from '../../src/kernel/index.js';
 import { adminDeps } from './adminDeps.js';
+import { type Answer, type AskOptions, askApp } from './askApp.js';
 import { controlRig } from './controlRig.js';
 
 export const NOW = '2026-02-03T10:00:00Z';
@@ -75,20 +76,6 @@ export const DIALNEXA_DOCUMENT = {
   ],
 };
 
-export interface NexaAnswer {
-  readonly status: number;
-  readonly headers: { readonly [name: string]: unknown };
-  readonly text: string;
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- answers are looked at member by member
-  readonly json: any;
-}
-
-export interface NexaAsk {
-  /** `key:token`; default `admin:a`. Empty: none. */
-  readonly as?: string;
-  readonly headers?: { readonly [name: string]: string };
-}
-
 /** Hosts that answer, by what is asked for. */
 const HOSTS: { readonly [place: string]: ProbeResult } = {
   'sip.provider.example': { addresses: ['203.0.113.5', '2001:db8::5'], fault: undefined },
@@ -115,26 +102,10 @@ export const dialnexaRig = async (t: Test, document: unknown = DIALNEXA_DOCUMENT
     await admin.close();
     await rig.close();
   });
-  const ask = async (method: string, path: string, body?: unknown, options: NexaAsk = {}): Promise<NexaAnswer> => {
-    const { as = 'admin:a', headers = {} } = options;
-    const response = await admin.app.inject({
-      method: method as 'GET',
-      url: path.startsWith('/') ? path : `/v1/${path}`,
-      headers: {
-        ...(as === '' ? {} : { authorization: `Bearer ${as}` }),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
-    });
-    const text = response.body;
-    const isJson = String(response.headers['content-type']).startsWith('application/json');
-    return {
-      status: response.statusCode,
-      headers: response.headers,
-      text,
-      json: isJson && text !== '' ? (JSON.parse(text) as unknown) : undefined,
-    };
+  const ask = (method: string, path: string, body?: unknown, options: AskOptions = {}): Promise<Answer> => {
+    const { as = 'admin:a', headers } = options;
+    const url = path.startsWith('/') ? path : `/v1/${path}`;
+    return askApp(admin, { method, url, authorization: as === '' ? undefined : `Bearer ${as}`, body, headers });
   };
   return {
     ask,

@@ -3,6 +3,7 @@ import type { Test } from 'tap';
 import { createAdmin } from '../../src/admin/index.js';
 import { ManualClock } from '../../src/kernel/index.js';
 import { adminDeps } from './adminDeps.js';
+import { type Answer, type AskOptions, askApp, basic } from './askApp.js';
 import { controlRig } from './controlRig.js';
 
 export const NOW = '2026-01-23T09:24:59Z';
@@ -56,20 +57,6 @@ const LIVE_CALLS = [
   { callId: 'c5', accountSid: null, streams: 9 },
 ];
 
-export interface Answer {
-  readonly status: number;
-  readonly headers: { readonly [name: string]: unknown };
-  readonly text: string;
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- answers are looked at member by member
-  readonly json: any;
-}
-
-export interface AskOptions {
-  /** `key:token`; default `admin:a`. Empty: none. */
-  readonly as?: string;
-  readonly headers?: { readonly [name: string]: string };
-}
-
 /** Time stands still: tests advance `clock`. */
 export const exotelRig = async (t: Test, document: unknown = EXOTEL_DOCUMENT) => {
   const clock = new ManualClock(Date.parse(NOW));
@@ -81,24 +68,10 @@ export const exotelRig = async (t: Test, document: unknown = EXOTEL_DOCUMENT) =>
     await admin.close();
     await rig.close();
   });
-  const ask = async (method: string, path: string, body?: unknown, options: AskOptions = {}): Promise<Answer> => {
-    const { as = 'admin:a', headers = {} } = options;
-    const credentials = as === '' ? {} : { authorization: `Basic ${Buffer.from(as).toString('base64')}` };
-    const typed = body === undefined ? {} : { 'content-type': 'application/json' };
-    const response = await admin.app.inject({
-      method: method as 'GET',
-      url: path.startsWith('/') ? path : `/v2/accounts/acme/${path}`,
-      headers: { ...typed, ...credentials, ...headers },
-      ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
-    });
-    const text = response.body;
-    const isJson = String(response.headers['content-type']).startsWith('application/json');
-    return {
-      status: response.statusCode,
-      headers: response.headers,
-      text,
-      json: isJson && text !== '' ? (JSON.parse(text) as unknown) : undefined,
-    };
+  const ask = (method: string, path: string, body?: unknown, options: AskOptions = {}): Promise<Answer> => {
+    const { as = 'admin:a', headers } = options;
+    const url = path.startsWith('/') ? path : `/v2/accounts/acme/${path}`;
+    return askApp(admin, { method, url, authorization: as === '' ? undefined : basic(as), body, headers });
   };
   return { ask, clock, errors, directory: () => rig.control.directory(), document: rig.document, admin };
 };

@@ -1,13 +1,14 @@
 /** DialNexa's telephony API: numbers, SIP trunks, country rules, prices; its errors, its limits. */
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { NOW, type NexaAnswer, dialnexaRig } from '../support/dialnexaRig.js';
+import type { Answer } from '../support/askApp.js';
+import { NOW, dialnexaRig } from '../support/dialnexaRig.js';
 
 const NUMBERS = 'organization-phone-numbers';
 const TRUNKS = `${NUMBERS}/sip-trunks`;
 const NEW = '+14155550100';
 
-const isFault = (t: Test, answer: NexaAnswer, status: number, message: RegExp | string, error: string): void => {
+const isFault = (t: Test, answer: Answer, status: number, message: RegExp | string, error: string): void => {
   t.equal(answer.status, status);
   t.strictSame(Object.keys(answer.json as object).sort(), ['error', 'message', 'statusCode']);
   t.match(answer.json, { statusCode: status, message, error });
@@ -170,7 +171,7 @@ t.test('what is wrong with a SIP trunk is said before anything is made', async (
   t.equal((await ask('POST', TRUNKS, { ...userpass, terminationUri: '203.0.113.77' })).status, 201);
 });
 
-const idOf = async (ask: (method: string, path: string) => Promise<NexaAnswer>, number: string): Promise<string> =>
+const idOf = async (ask: (method: string, path: string) => Promise<Answer>, number: string): Promise<string> =>
   (await ask('GET', NUMBERS)).json.items.find((item: { phone_number: string }) => item.phone_number === number).id;
 
 t.test('inbound and outbound agents apart, in published versions only', async (t) => {
@@ -360,7 +361,7 @@ t.test("our own: an account's switches, its providers, its flat rate", async (t)
 
 t.test('our own: countries and network groups, searched, paged, switched, priced', async (t) => {
   const { ask, directory } = await dialnexaRig(t);
-  const ids = (answer: NexaAnswer): string[] => answer.json.items.map((one: { id: string }) => one.id);
+  const ids = (answer: Answer): string[] => answer.json.items.map((one: { id: string }) => one.id);
   t.match((await ask('GET', '/api/telephony/countries')).json.items, [
     { country_iso: 'IN', calling_code: '91', network_groups: 2, enabled_network_groups: 2 },
     { country_iso: 'GB', network_groups: 2, enabled_network_groups: 1 },
