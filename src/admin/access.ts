@@ -29,7 +29,7 @@ const saltedDigest = (salt: string, token: string): Buffer =>
   createHash('sha256').update(Buffer.from(salt, 'hex')).update(token).digest();
 
 /** Whether a token is that of an API key, kept in clear or as a hash. How long it takes tells nothing of the token. */
-export const tokenFits = (pair: Pick<ApiKey, 'token' | 'token_hash'>, token: string): boolean => {
+const tokenFits = (pair: Pick<ApiKey, 'token' | 'token_hash'>, token: string): boolean => {
   if (pair.token_hash !== undefined) {
     const [, salt = '', hash = ''] = pair.token_hash.split(':');
     const stored = Buffer.from(hash, 'hex');

@@ -63,4 +63,4 @@ export const openApiRoutes = (app: FastifyInstance): void => {
   );
 };
 
-export const openApi = (app: FastifyInstance): OpenApi => app.swagger() as unknown as OpenApi;
+const openApi = (app: FastifyInstance): OpenApi => app.swagger() as unknown as OpenApi;

@@ -14,7 +14,7 @@ import * as s from './schemas.js';
 const closed = { additionalProperties: false } as const;
 const number = Type.String({ pattern: '^\\+[1-9][0-9]{2,14}$', description: 'E.164' });
 
-export const PlaceCallSchema = Type.Object(
+const PlaceCallSchema = Type.Object(
   {
     from: Type.String({ ...number, description: 'caller ID: a number of one of the account’s trunks, E.164' }),
     to: Type.String({ minLength: 3, maxLength: 64, description: 'whom to call' }),
@@ -48,7 +48,7 @@ export const PlaceCallSchema = Type.Object(
   closed,
 );
 
-export const PlacedSchema = Type.Object({ call_id: Type.String(), from: Type.String(), to: Type.String() });
+const PlacedSchema = Type.Object({ call_id: Type.String(), from: Type.String(), to: Type.String() });
 
 const REFUSALS: { readonly [code in OriginateRefusal]: readonly [status: number, message: string, remedy: string] } = {
   caller_number_unknown: [

@@ -19,7 +19,7 @@ const RULES = {
 } as const;
 
 export type RuleName = keyof typeof RULES;
-export const RULE_NAMES = Object.keys(RULES) as readonly RuleName[];
+const RULE_NAMES = Object.keys(RULES) as readonly RuleName[];
 
 export interface RuleResult {
   readonly rule: RuleName;

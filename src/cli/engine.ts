@@ -88,7 +88,7 @@ const withAutoAnswer = (handler: EngineHandler, userAgent: string | undefined): 
       };
 
 /** One server with the engine below it. */
-export class StandaloneEngine {
+class StandaloneEngine {
   readonly #command: EngineCommand;
   readonly #clock = new SystemClock((error) => warn(String(error)));
   readonly #tls: TlsIdentity | undefined;

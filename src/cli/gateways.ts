@@ -135,7 +135,7 @@ const encounterOf = (outcome: RequestOutcome): Encounter =>
     : { result: outcome.kind, sipStatus: 0 };
 
 /** Every place that calls may go to, each once. */
-export function gatewaysOf(table: RoutingTable): Set<string> {
+function gatewaysOf(table: RoutingTable): Set<string> {
   const gateways = new Set<string>();
   for (const { targets } of table.carriers()) for (const { text } of targets) gateways.add(text);
   for (const { targets } of table.trunks()) {

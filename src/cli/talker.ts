@@ -115,7 +115,7 @@ export class Talker {
 }
 
 /** Root mean square of the samples, and the share of their energy at one frequency (Goertzel). */
-export function analyse(pcm: Int16Array, frequencyHz: number): { readonly level: number; readonly share: number } {
+function analyse(pcm: Int16Array, frequencyHz: number): { readonly level: number; readonly share: number } {
   const step = 2 * Math.cos((2 * Math.PI * frequencyHz) / SAMPLE_RATE);
   let before = 0;
   let last = 0;

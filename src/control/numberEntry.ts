@@ -1,7 +1,7 @@
 import type { PhoneNumber } from '../call/routing/resources.js';
 
 /** What a number without a name, dates or an id of its own is: shared by all numbers that are set alike. */
-export class NumberProfile {
+class NumberProfile {
   readonly trunk_sid: string;
   readonly mode: PhoneNumber['mode'];
   readonly flow: string | undefined;

@@ -9,7 +9,7 @@ import { askBuffers } from './socketBuffers.js';
 /** Most peers that get a socket of their own; the rest share the main socket. */
 export const MAX_PEERS = 256;
 /** A peer's socket is closed after this long without traffic. */
-export const PEER_IDLE_MS = 60_000;
+const PEER_IDLE_MS = 60_000;
 /** A peer that is only ever answered gets one, too, from so many answers on: sending costs half through it. */
 export const ANSWERS_WORTH_A_SOCKET = 32;
 /** Peers that are answered are counted up to here; then counting begins anew. */

@@ -35,7 +35,7 @@ const STREAM_FAILURES: readonly (readonly [pattern: RegExp, reason: string])[] =
   [/worker|media|caller/, 'media_lost'],
 ];
 
-export const streamFailure = ({ detail }: { readonly detail: string }): string =>
+const streamFailure = ({ detail }: { readonly detail: string }): string =>
   STREAM_FAILURES.find(([pattern]) => pattern.test(detail))?.[1] ?? OTHER;
 
 const exitLabel = (exit: string): string => (EXITS.has(exit) ? exit : KEY.test(exit) ? 'key' : 'case');

@@ -34,7 +34,7 @@ export interface MetricsSources {
 }
 
 /** `{transport: {hops: 3}}` -> `transport.hops` 3. */
-export const flattenCounts = (dump: object, prefix = ''): [string, number][] =>
+const flattenCounts = (dump: object, prefix = ''): [string, number][] =>
   Object.entries(dump).flatMap(([name, value]: [string, unknown]): [string, number][] => {
     if (typeof value === 'number') return [[prefix + name, value]];
     if (Array.isArray(value)) return [[prefix + name, value.length]];

@@ -15,7 +15,7 @@ import { share } from './fields.js';
 import { type Fresh, LIST_BASE, type TrunkList, appended, listRoutes, updateRoutes } from './trunkLists.js';
 
 /** Entries of one bulk request. */
-export const MAX_ITEMS = 100;
+const MAX_ITEMS = 100;
 
 const NOT_VALID = 'Destination is not a valid Ip or Fqdn';
 

@@ -1,8 +1,8 @@
 /** `page_size` and `offset` of lists. */
 
-export const DEFAULT_PAGE_SIZE = 50;
+const DEFAULT_PAGE_SIZE = 50;
 /** More is answered with this many: `metadata.page_size` says so. */
-export const MAX_PAGE_SIZE = 1000;
+const MAX_PAGE_SIZE = 1000;
 
 export interface PageQuery {
   /** Digits, checked by the schema. */

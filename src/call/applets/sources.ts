@@ -5,7 +5,7 @@ import type { FlowSource } from '../flow/effects.js';
 const closed = { additionalProperties: false } as const;
 const durationMs = Type.Integer({ minimum: 20, maximum: 600_000 });
 
-export const SourceSchema = Type.Union([
+const SourceSchema = Type.Union([
   Type.Object({ file: Type.String({ minLength: 1, maxLength: 512, description: 'WAV file of the node' }) }, closed),
   Type.Object(
     { url: Type.String({ minLength: 8, maxLength: 2048, description: 'http(s) URL of a WAV file' }) },

@@ -38,7 +38,7 @@ export const nextMaxForwards = (message: SignalMessage): number | undefined => {
 };
 
 /** True for `sip:anonymous@...`, a host `anonymous.invalid`, and a Privacy header that withholds the identity. */
-export const isAnonymous = (from: Address, privacy: string | undefined): boolean =>
+const isAnonymous = (from: Address, privacy: string | undefined): boolean =>
   asksForPrivacy(privacy) || isWord(userOf(from.uri), 'anonymous') || isWord(hostOf(from.uri), 'anonymous.invalid');
 
 /** The caller's name as a quoted string, or nothing where it is unsafe, too long, or names an inside host. */

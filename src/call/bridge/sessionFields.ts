@@ -12,7 +12,7 @@ export const LEAST_SECONDS = 90;
 const MOST_SECONDS = 86_400;
 
 const TAG = 'timer';
-export const SUPPORTS_TIMER: HeaderEntry = ['Supported', TAG];
+const SUPPORTS_TIMER: HeaderEntry = ['Supported', TAG];
 const REQUIRES_TIMER: HeaderEntry = ['Require', TAG];
 
 export interface Interval {

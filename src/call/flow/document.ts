@@ -6,12 +6,12 @@ const NODE_ID = '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$';
 const NAME = '^[A-Za-z][A-Za-z0-9_]{0,63}$';
 
 /** Nodes that a flow may have. */
-export const MAX_NODES = 500;
+const MAX_NODES = 500;
 
 const nodeId = Type.String({ pattern: NODE_ID, description: 'id of a node of this flow' });
 const value = Type.Union([Type.String({ maxLength: 1024 }), Type.Number(), Type.Boolean(), Type.Null()]);
 
-export const FlowNodeSchema = Type.Object(
+const FlowNodeSchema = Type.Object(
   {
     applet: Type.String({ minLength: 1, maxLength: 64, description: 'what the node does' }),
     params: Type.Record(Type.String(), Type.Unknown(), {

@@ -21,10 +21,10 @@ export type NumberProblem =
   'empty' | 'too_long' | 'invalid_character' | 'too_few_digits' | 'too_many_digits' | 'leading_zero' | 'local_number';
 
 /** Longest input that is looked at. */
-export const MAX_NUMBER_TEXT = 64;
+const MAX_NUMBER_TEXT = 64;
 /** E.164 §6.1 allows 15 digits; three digits admit short codes. */
-export const MIN_DIGITS = 3;
-export const MAX_DIGITS = 15;
+const MIN_DIGITS = 3;
+const MAX_DIGITS = 15;
 
 const PLUS = 0x2b;
 const NO_FORMAT: NumberFormat = {};

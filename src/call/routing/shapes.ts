@@ -50,7 +50,7 @@ const MediaSettingsSchema = Type.Object(
   closed,
 );
 
-export const IpRangeSchema = Type.Object(
+const IpRangeSchema = Type.Object(
   {
     ip: Type.String({ minLength: 2, maxLength: 45, description: 'IPv4 or IPv6 address' }),
     mask: Type.Optional(
@@ -232,7 +232,7 @@ const numberFields = {
   ...listed,
 };
 
-export const DocumentNumberSchema = Type.Object(numberFields, closed);
+const DocumentNumberSchema = Type.Object(numberFields, closed);
 export const PhoneNumberSchema = Type.Object({ ...numberFields, trunk_sid: id('trunk of the number') }, closed);
 
 export const NetworkGroupSchema = Type.Object(

@@ -11,7 +11,7 @@ export type Login =
   /** Too many wrong passwords from this address. */
   | { readonly kind: 'refused' };
 
-export const LOGIN_REALM = 'tandem';
+const LOGIN_REALM = 'tandem';
 
 /** Wrong passwords of one address in a minute, and of all addresses in a second. */
 const GUESSES = { perSourcePerMinute: 10, perSecond: 200 };

@@ -20,11 +20,11 @@ export interface SpeechProgram {
   arguments(wavFile: string, voice: string | undefined): readonly string[];
 }
 
-export const ESPEAK: SpeechProgram = {
+const ESPEAK: SpeechProgram = {
   command: 'espeak-ng',
   arguments: (wavFile, voice) => ['-w', wavFile, ...(voice === undefined ? [] : ['-v', voice]), '--stdin'],
 };
-export const FLITE: SpeechProgram = {
+const FLITE: SpeechProgram = {
   command: 'flite',
   // Without a name of a file it reads its standard input. That by its name, /dev/stdin, cannot be opened: it is a socket.
   arguments: (wavFile, voice) => [...(voice === undefined ? [] : ['-voice', voice]), '-o', wavFile],

@@ -1,4 +1,4 @@
-export const MISSING = 0;
+const MISSING = 0;
 export const PRESENT = 1;
 /** Part of a pause that the sender announced. */
 export const PAUSE = 2;

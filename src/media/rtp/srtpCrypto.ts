@@ -4,8 +4,8 @@ import type { Random } from '../../kernel/index.js';
 export type SrtpSuite = 'AES_CM_128_HMAC_SHA1_80' | 'AES_CM_128_HMAC_SHA1_32';
 
 export const SRTP_SUITES: readonly SrtpSuite[] = ['AES_CM_128_HMAC_SHA1_80', 'AES_CM_128_HMAC_SHA1_32'];
-export const SRTP_KEY_BYTES = 16;
-export const SRTP_SALT_BYTES = 14;
+const SRTP_KEY_BYTES = 16;
+const SRTP_SALT_BYTES = 14;
 
 /** One `a=crypto` line that we can use. */
 export interface SdesCrypto {

@@ -61,7 +61,7 @@ export function headerObject(
   return fields;
 }
 
-export function bodyText(content: Content | undefined): string | undefined {
+function bodyText(content: Content | undefined): string | undefined {
   const body = content?.body;
   return body === undefined || body.length === 0 ? undefined : body.toString('utf8');
 }

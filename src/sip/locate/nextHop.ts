@@ -47,7 +47,7 @@ export const defaultPort = (transport: TransportName): number => DEFAULT_PORTS[t
  * Transport and port of a SIP URI by RFC 3263 §4.1 and §4.2, as far as the URI itself tells. `maddr` is not followed.
  * @returns undefined when the URI is no SIP URI or names an unknown transport.
  */
-export const nextHopOf = (uri: SipUri): NextHop | undefined => {
+const nextHopOf = (uri: SipUri): NextHop | undefined => {
   if (uri.scheme !== 'sip' && uri.scheme !== 'sips') return undefined;
   if (uri.host === '') return undefined;
   const secure = uri.scheme === 'sips';

@@ -46,7 +46,7 @@ const holds = ({ octets, bits }: Net, address: readonly number[]): boolean => {
 };
 
 /** Reads `10.0.0.0/8`, `192.0.2.7`, `fd00::/8`; undefined when it is no network. */
-export const parseNet = (text: string): Net | undefined => {
+const parseNet = (text: string): Net | undefined => {
   const slash = text.indexOf('/');
   const octets = octetsOf(slash < 0 ? text : text.slice(0, slash));
   if (octets === undefined) return undefined;

@@ -22,7 +22,7 @@ export interface ReadDocument {
 /** Characters of a content hash in revision ids. */
 const HASH_LENGTH = 12;
 
-export function contentHash(resources: Iterable<Resource>): string {
+function contentHash(resources: Iterable<Resource>): string {
   const lines: string[] = [];
   for (const resource of resources) {
     lines.push(`${resource.type} ${resourceKey(resource).id} ${canonicalJson(resource.value)}\n`);
