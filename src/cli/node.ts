@@ -6,7 +6,7 @@ import type { RoutingStore } from '../call/routing/resources.js';
 import type { CallEvent } from '../call/session/events.js';
 import { CallService } from '../call/session/service.js';
 import { SpendWatch } from '../call/session/spendWatch.js';
-import { type Config, assertSafeExposure, sipListeners } from '../config/index.js';
+import { type Config, assertSafeExposure } from '../config/index.js';
 import { Control, DirectoryHolder } from '../control/index.js';
 import { EventChannel, SystemClock, SystemRandom } from '../kernel/index.js';
 import { NodeNetwork, SystemResolver, TlsIdentity } from '../net/index.js';
@@ -18,6 +18,7 @@ import { LiveAdmission } from './admission.js';
 import { Registrations } from './registrations.js';
 import { sipEgress } from './egress.js';
 import { GatewayWatch } from './gateways.js';
+import { listenSpecs } from './listenSpecs.js';
 import { MediaPlane, type MediaPlaneDeps } from './mediaPlane.js';
 import { type Neighbour, agentPlace, createMediaAgent, createNeighbour } from './mediaSignal.js';
 import { createOverload, createPeerOverload } from './overload.js';
@@ -225,13 +226,8 @@ export class Node {
       clock,
       random,
       resolver: new SystemResolver({ clock }),
-      listen: sipListeners(this.#config).map(({ transport, host, port, advertise, localNets }) => ({
-        transport,
-        address: host,
-        port,
-        advertise,
-        localNets,
-      })),
+      listen: listenSpecs(this.#config, this.#registrations.isNode),
+      nodeSilenceMs: this.#config.calls.silenceTimeoutMs,
       largeRequests: sip.largeRequests,
       responsesFrom: sip.responsesFrom,
       maxConnections: sip.maxConnections,

@@ -1,19 +1,22 @@
 /** Registrations, put together: who is registered here, and where calls to them go. */
+import { type Binding, isConnected, nodeOf } from '../call/registration/binding.js';
 import { RegistrationKeeper } from '../call/registration/keeper.js';
+import { ClusterNodes } from '../call/registration/nodes.js';
 import type { RegistrationStore } from '../call/registration/store.js';
-import type { ContactsView } from '../call/routing/decision.js';
+import type { ContactWay, ContactsView } from '../call/routing/decision.js';
 import type { TableHolder } from '../call/routing/compile.js';
 import type { RoutingTable } from '../call/routing/table.js';
 import type { CallEvent } from '../call/session/events.js';
 import type { CarrierRegistrationView } from '../call/session/registrar/carrierRegistration.js';
 import { CarrierRegistrations } from '../call/session/registrar/carrierRegistrations.js';
-import { Registrar, type RegistrationLine, isReachableBy } from '../call/session/registrar/registrar.js';
+import { Registrar, type RegistrationLine } from '../call/session/registrar/registrar.js';
 import { UnlistedLog } from '../call/admission/sourceGate.js';
-import { type Config, sipListeners } from '../config/index.js';
+import { type Config, clusterListener, sipListeners } from '../config/index.js';
 import type { Clock, EventChannel, Random } from '../kernel/index.js';
 import type { LogSink } from '../observe/index.js';
+import { flowToNode } from '../sip/index.js';
 import type { SignalPort } from '../signal/index.js';
-import { FileRegistrationStore, RedisRegistrationStore } from '../store/index.js';
+import { FileRegistrationStore, RedisNodes, RedisRegistrationStore } from '../store/index.js';
 
 export interface RegistrationsDeps {
   readonly clock: Clock;
@@ -36,6 +39,8 @@ export class Registrations implements ContactsView {
   readonly #challenges = new UnlistedLog(CHALLENGES);
   readonly #clock: Clock;
   readonly #carriers: CarrierRegistrations;
+  /** Undefined where this node hears no others. */
+  readonly #nodes: ClusterNodes | undefined;
   #up = false;
 
   constructor(config: Config, deps: RegistrationsDeps) {
@@ -61,6 +66,7 @@ export class Registrations implements ContactsView {
         else logger.warn({ reason: detail }, 'registrations cannot be stored; this node goes on with its own');
       },
     });
+    this.#nodes = nodesOf(config, clock, this.#keeper.owner);
     const { minExpiresSeconds, maxExpiresSeconds, defaultExpiresSeconds, maxContacts, maxBindings } = config.registrar;
     this.registrar = new Registrar({
       keeper: this.#keeper,
@@ -78,13 +84,22 @@ export class Registrations implements ContactsView {
     });
   }
 
-  start(): Promise<void> {
-    return this.#keeper.start();
+  /** The other nodes are known, and know this one, before anybody registers here. */
+  async start(): Promise<void> {
+    await this.#nodes?.start();
+    await this.#keeper.start();
+  }
+
+  /** Whether it is another node's address; undefined where none is heard. */
+  get isNode(): ((address: string) => boolean) | undefined {
+    const nodes = this.#nodes;
+    return nodes && ((address) => nodes.isNode(address));
   }
 
   async stop(): Promise<void> {
     this.#carriers.close();
     await this.#keeper.close();
+    await this.#nodes?.close();
   }
 
   /** Contacts known. */
@@ -93,20 +108,30 @@ export class Registrations implements ContactsView {
   }
 
   find(trunkSid: string, userName: string | undefined): ReturnType<ContactsView['find']> {
-    const { directory, owner } = this.#keeper;
     let elsewhere = 0;
     const reachable: ReturnType<ContactsView['find']>['reachable'][number][] = [];
-    for (const { userName: user, binding } of directory.contacts(trunkSid, userName, this.#clock.wallMs())) {
-      if (!isReachableBy(binding, owner)) {
-        elsewhere++;
-        continue;
-      }
-      const { contact: uri, q, instance, flow, nextHop, path } = binding;
-      // A flow is of whoever took the REGISTER; a datagram's listener may be there again, or not.
-      const way = { flow: binding.owner === owner ? flow : undefined, nextHop, route: path };
-      reachable.push({ uri, userName: user, q, instance, way });
+    for (const { userName: user, binding } of this.#keeper.directory.contacts(
+      trunkSid,
+      userName,
+      this.#clock.wallMs(),
+    )) {
+      const way = this.#wayTo(binding);
+      const { contact: uri, q, instance } = binding;
+      if (way === undefined) elsewhere++;
+      else reachable.push({ uri, userName: user, q, instance, way });
     }
     return { reachable, elsewhere };
+  }
+
+  /** @returns undefined when only another node reaches it, and not for this one */
+  #wayTo(binding: Binding): ContactWay | undefined {
+    const { owner, flow, nextHop, path: route, nodeRoute } = binding;
+    if (owner === this.#keeper.owner) return { flow, nextHop, route };
+    if (nodeRoute !== undefined && this.#nodes?.isUp(owner) === true) {
+      return { flow: flowToNode(nodeRoute), route: [nodeRoute], node: nodeOf(owner) };
+    }
+    // A flow is of whoever took the REGISTER; a path, and the sender of datagrams, are there for all.
+    return isConnected(binding) && (route?.length ?? 0) === 0 ? undefined : { nextHop, route };
   }
 
   knows(address: string): boolean {
@@ -156,7 +181,8 @@ export class Registrations implements ContactsView {
   }
 
   dump(): object {
-    return this.#keeper.dump();
+    const others = this.#nodes?.size;
+    return { ...this.#keeper.dump(), ...(others === undefined ? {} : { otherNodes: others }) };
   }
 }
 
@@ -164,6 +190,13 @@ function storeOf(config: Config, clock: Clock, start: string): RegistrationStore
   const { store, node, registrar } = config;
   if (store.kind !== 'redis') return new FileRegistrationStore(registrar.path, () => clock.wallMs());
   return new RedisRegistrationStore({ url: store.url, prefix: store.prefix, node: `${node.id}#${start}` }, clock);
+}
+
+function nodesOf(config: Config, clock: Clock, owner: string): ClusterNodes | undefined {
+  const listener = clusterListener(config);
+  const { store } = config;
+  if (listener === undefined || store.kind !== 'redis') return undefined;
+  return new ClusterNodes(new RedisNodes(store, clock), clock, { owner, address: listener.host });
 }
 
 /** What peers may call this exchange. */

@@ -195,6 +195,29 @@ const registrar = ({ registrar: times }: Config): ConfigProblem[] => {
   return [{ path: 'registrar.defaultExpiresSeconds', rule: 'range', message, remedy }];
 };
 
+/** Where other nodes are heard: an address that is theirs to reach, and a Redis to know them by. */
+const cluster = ({ sip, store }: Config): ConfigProblem[] => {
+  const text = sip.cluster.listen;
+  if (text === undefined) return [];
+  const path = 'sip.cluster.listen';
+  const parsed = parseListener(text);
+  if (!parsed.ok) return [{ path, ...parsed.error }];
+  const { transport, host, port } = parsed.value;
+  const problem = (rule: string, message: string, remedy: string): ConfigProblem => ({ path, rule, message, remedy });
+  if (transport !== 'tcp' && transport !== 'udp')
+    return [problem('transport', `"${text}" is neither tcp:// nor udp://`, 'write tcp://HOST:PORT')];
+  if (isWildcard(host) || port === 0)
+    return [problem('reachable_address', `"${text}" is no address that nodes could call`, 'name one of this machine')];
+  if (sip.listen.some((other) => other.toLowerCase() === text.toLowerCase()))
+    return [problem('own_port', `"${text}" is an entry of sip.listen, too`, 'give it a port of its own')];
+  if (sip.engine !== 'embedded')
+    return [problem('engine', 'a drachtio-server keeps its connections to itself', 'set sip.engine: embedded')];
+  if (store.kind === 'redis') return [];
+  return [
+    problem('store', 'nodes know one another by Redis, and the store is none', 'set store: {kind: redis, url: ...}'),
+  ];
+};
+
 /** Everything that is wrong with a configuration that has the right shape. */
 export const checkConfig = (config: Config): ConfigProblem[] => [
   ...listeners(config),
@@ -213,4 +236,5 @@ export const checkConfig = (config: Config): ConfigProblem[] => [
   ...records(config),
   ...freeswitch(config),
   ...registrar(config),
+  ...cluster(config),
 ];

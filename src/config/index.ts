@@ -1,5 +1,5 @@
 export { type Config, configSchema } from './schema.js';
-export { type ConfigSources, loadConfig, sipListeners } from './load.js';
+export { type ConfigSources, clusterListener, loadConfig, sipListeners } from './load.js';
 export { ConfigError, type ConfigProblem } from './problems.js';
 export { type SplitArguments, configKeys, splitArguments, variableOf } from './overlay.js';
 export { type HostPort, type SipListener, isLoopbackHost, parseHostPort } from './address.js';

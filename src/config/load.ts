@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { type Document, LineCounter, isMap, isNode, parseDocument } from 'yaml';
-import { type SipListener, parseAdvertised, parseListener } from './address.js';
+import { type HostPort, type SipListener, parseAdvertised, parseListener } from './address.js';
 import { checkConfig } from './checks.js';
 import { FILE_VARIABLE, type Tree, configKeys, isTree, merge, overlayFromEnv, overlayFromFlags } from './overlay.js';
 import { ConfigError, type ConfigProblem, problemOf } from './problems.js';
@@ -151,6 +151,15 @@ const complete = (tree: Tree): Config => {
     ...loaded,
     node: { id: loaded.node.id ?? hostId() },
   };
+};
+
+/** `sip.cluster.listen`, understood. */
+export const clusterListener = (config: Config): (HostPort & { readonly transport: 'udp' | 'tcp' }) | undefined => {
+  const { listen } = config.sip.cluster;
+  const parsed = listen === undefined ? undefined : parseListener(listen);
+  if (parsed?.ok !== true) return undefined;
+  const { transport, host, port } = parsed.value;
+  return { transport: transport === 'udp' ? 'udp' : 'tcp', host, port };
 };
 
 /** The entries of `sip.listen`, understood, each with what peers are told instead of it. */

@@ -22,6 +22,15 @@ export const sip = section('SIP signalling', {
       'Networks on this side of the NAT: their peers are told the address listened on, whatever sip.advertise says',
     default: [],
   }),
+  cluster: section('Several nodes on one Redis', {
+    listen: Type.Optional(
+      Type.String({
+        description:
+          'tcp://HOST:PORT or udp://HOST:PORT, on a network of the nodes: where the others bring calls for telephones that are connected to this node. Only addresses of nodes that say in Redis that they are up are heard. The same transport on all nodes. Absent: each node calls over its own connections alone',
+        minLength: 8,
+      }),
+    ),
+  }),
   largeRequests: Type.Enum(['tcp', 'udp'], {
     description:
       'Requests of more than 1300 bytes to where the URI does not say transport=udp. tcp: over TCP if there is a tcp:// listener and the peer takes it, else over UDP (RFC 3261 18.1.1). udp: always over UDP',

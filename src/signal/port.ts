@@ -265,6 +265,8 @@ export interface OutOfDialogRequest {
    * engine keeps its connections to itself.
    */
   keepFlow?(): string;
+  /** The Route by which other nodes reach what a flow of this one leads to; undefined, or absent, without a cluster. */
+  nodeRoute?(flow: string): string | undefined;
   respond(status: number, spec?: ResponseSpec): void;
 }
 
@@ -274,7 +276,10 @@ export interface SignalHandlers {
   onRequest(request: OutOfDialogRequest): void;
   /** The way to the signalling plane came up or went down. */
   onAvailability(up: boolean, detail: string): void;
-  /** A connection that was kept as a flow is closed. */
+  /**
+   * A connection that was kept as a flow is closed; or, by its `nodeRoute`, one that another node has kept, as that node
+   * says (430, RFC 5626 §5.3).
+   */
   onFlowClosed?(flow: string): void;
 }
 

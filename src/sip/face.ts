@@ -63,6 +63,8 @@ export interface IncomingRequest {
    * requests within a dialog.
    */
   keepFlow?(): string;
+  /** The Route by which other nodes reach what a flow of ours leads to (RFC 5626 §5.2); undefined without a cluster. */
+  nodeRoute?(flow: string): string | undefined;
   /** Exactly one final; provisionals before it are allowed. */
   respond(status: number, fields?: ResponseFields): Responded;
 }

@@ -3,6 +3,8 @@ export type * from './ports.js';
 export { createEngine, type EngineOptions } from './engine.js';
 export { Locator, type LocatorParts } from './locate/locator.js';
 export { type NextHop, type Target, isNumericHost, nextHopOfText } from './locate/nextHop.js';
+export { flowToNode } from './proxy/nodeFlow.js';
+export { leadsToNode } from './transport/flows.js';
 export type { ListenSpec } from './transport/hop.js';
 export { DEFAULT_TIMERS, type TimerSettings } from './transaction/timers.js';
 export { SipMessage, SipRequest, SipResponse } from './message/message.js';

@@ -9,6 +9,7 @@ export { RedisRecordStream } from './redis/recordStream.js';
 export { RedisSpendStore } from './redis/spendStore.js';
 export { RedisLimitExchange, type LimitExchangeOptions } from './redis/limitExchange.js';
 export { RedisRegistrationStore, type RedisRegistrationOptions } from './redis/redisRegistrations.js';
+export { RedisNodes, type RedisNodesOptions } from './redis/redisNodes.js';
 export { FileRegistrationStore } from './file/fileRegistrations.js';
 export { MemoryRegistrationStore, MemoryRegistrations } from './memory/memoryRegistrations.js';
 export type { Pause, StoreDeps } from './timeSlice.js';

@@ -53,6 +53,8 @@ export interface RegisterText {
   readonly source?: SignalSource;
   /** Undefined: the engine keeps its connections to itself. */
   readonly flow?: string;
+  /** What the engine says for other nodes; undefined: there are none. */
+  readonly nodeRoute?: string;
 }
 
 export interface Answer {
@@ -112,8 +114,8 @@ export class RegistrarRig {
   }
 
   register(text: RegisterText = {}, proved: { userName: string; trunks: readonly string[] } = ALICE): Promise<Answer> {
-    const { contacts = [], expires, callId = 'call-1', cseq = ++this.#cseq, headers = [], source = HERE, flow } = text;
-    const { to = '<sip:alice@192.0.2.1>' } = text;
+    const { contacts = [], expires, callId = 'call-1', cseq = ++this.#cseq, headers = [], source = HERE } = text;
+    const { to = '<sip:alice@192.0.2.1>', flow, nodeRoute } = text;
     return new Promise((resolve) => {
       const message = new FakeMessage({
         method: 'REGISTER',
@@ -132,6 +134,7 @@ export class RegistrarRig {
         message,
         source,
         ...(flow === undefined ? {} : { keepFlow: () => flow }),
+        ...(nodeRoute === undefined ? {} : { nodeRoute: () => nodeRoute }),
         respond: (status: number, spec: ResponseSpec = {}) => {
           const fields = spec.headers ?? [];
           const all = (name: string): string[] => fields.flatMap(([field, value]) => (field === name ? [value] : []));

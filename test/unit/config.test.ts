@@ -14,6 +14,7 @@ import {
   configSchema,
   publishedSchema,
   redactedConfig,
+  clusterListener,
   sipListeners,
   splitArguments,
   variableOf,
@@ -174,6 +175,24 @@ t.test('a wildcard address needs a name that peers are told', async (t) => {
   t.same(sipListeners(load({ flags: nets('["10.0.0.0/8", "fd00::/8"]') }))[0]?.localNets, ['10.0.0.0/8', 'fd00::/8']);
   t.match(problemsOf({ flags: nets('["10.0.0.0/33"]') }), [{ rule: 'network' }]);
   t.match(problemsOf({ flags: [...advertise('203.0.113.5'), ...nets('["10.0.0.0/8"]')] }), [{ rule: 'inner_address' }]);
+});
+
+t.test('other nodes are heard at a port of its own, on Redis, by the embedded engine', async (t) => {
+  const redis = ['--store.kind', 'redis', '--store.url', 'redis://127.0.0.1:6379'];
+  const at = (listen: string, more = redis) => ({ flags: [...more, '--sip.cluster.listen', listen] });
+  t.equal(clusterListener(load({ flags: redis })), undefined, 'off, unless it is asked for');
+  t.same(clusterListener(load(at('tcp://10.0.0.1:5070'))), { transport: 'tcp', host: '10.0.0.1', port: 5070 });
+  for (const [listen, rule] of [
+    ['10.0.0.1:5070', 'listen_uri'],
+    ['tls://10.0.0.1:5070', 'transport'],
+    ['tcp://0.0.0.0:5070', 'reachable_address'],
+    ['udp://10.0.0.1:0', 'reachable_address'],
+    ['udp://127.0.0.1:5060', 'own_port'],
+  ] as const) {
+    t.match(problemsOf(at(listen)), [{ rule, path: 'sip.cluster.listen' }], listen);
+  }
+  t.match(problemsOf(at('tcp://10.0.0.1:5070', [])), [{ rule: 'store' }]);
+  t.match(problemsOf(at('tcp://10.0.0.1:5070', [...redis, '--sip.engine', 'drachtio'])), [{ rule: 'engine' }]);
 });
 
 t.test('rules between keys', async (t) => {

@@ -33,6 +33,8 @@ export interface Binding {
   readonly flow?: string;
   /** `sip:host:port;transport=`: where its datagrams came from, for nodes that have no flow. */
   readonly nextHop?: string;
+  /** The Route by which the other nodes of a cluster reach it through the node that owns it. Known to nodes alone. */
+  readonly nodeRoute?: string;
   /** Node, and start of it, that took the REGISTER: its connections are nobody else's. */
   readonly owner: string;
   readonly userAgent?: string;
@@ -48,6 +50,18 @@ export interface Registration {
 /** Address of record as a key: users of different trunks may have one name. */
 export const aorKey = ({ trunkSid, userName }: Pick<Registration, 'trunkSid' | 'userName'>): string =>
   `${trunkSid}/${userName}`;
+
+/** The names of the ways to it whose end a node hears of: the flow, for its owner, and the route of the others. */
+export const waysTo = ({ owner, flow, nodeRoute }: Binding): readonly string[] => {
+  const own = flow === undefined ? [] : [flowName(owner, flow)];
+  return nodeRoute === undefined ? own : [...own, nodeRoute];
+};
+
+/** Two nodes may give their flows one name. */
+export const flowName = (owner: string, flow: string): string => `${owner} ${flow}`;
+
+/** `node.id` of an owner. */
+export const nodeOf = (owner: string): string => owner.slice(0, owner.lastIndexOf('#'));
 
 /** Whether it came over a connection, and so is reached over that alone. */
 export const isConnected = ({ source }: Binding): boolean => source.transport !== 'udp';

@@ -1,5 +1,5 @@
 /** Registrations as this process knows them: what calls are routed by. */
-import { type Binding, type Registration, aorKey } from './binding.js';
+import { type Binding, type Registration, aorKey, waysTo } from './binding.js';
 import { byPreference, living } from './rules.js';
 import type { StoredRegistration } from './store.js';
 
@@ -13,7 +13,7 @@ const NONE: readonly Binding[] = Object.freeze([]);
 export class RegistrationDirectory {
   readonly #entries = new Map<string, RegistrationEntry>();
   readonly #ofTrunk = new Map<string, Set<string>>();
-  readonly #ofFlow = new Map<string, string>();
+  readonly #ofWay = new Map<string, string>();
   /** How many contacts registered from an address. */
   readonly #ofAddress = new Map<string, number>();
   #bindings = 0;
@@ -35,9 +35,9 @@ export class RegistrationDirectory {
     return this.#entries.values();
   }
 
-  /** Whoever has a contact over this connection. */
-  ofFlow(flow: string): RegistrationEntry | undefined {
-    return this.#entries.get(this.#ofFlow.get(flow) ?? '');
+  /** Whoever has a contact by this way. @param way one of `waysTo` */
+  ofWay(way: string): RegistrationEntry | undefined {
+    return this.#entries.get(this.#ofWay.get(way) ?? '');
   }
 
   /** Whether somebody is registered from this address. */
@@ -52,8 +52,9 @@ export class RegistrationDirectory {
     if (entry.bindings.length === 0 && entry.unsaved === undefined) return;
     this.#entries.set(aor, entry);
     this.#bindings += entry.bindings.length;
-    for (const { flow, source } of entry.bindings) {
-      if (flow !== undefined) this.#ofFlow.set(flow, aor);
+    for (const binding of entry.bindings) {
+      const { source } = binding;
+      for (const way of waysTo(binding)) this.#ofWay.set(way, aor);
       this.#ofAddress.set(source.address, (this.#ofAddress.get(source.address) ?? 0) + 1);
     }
     const users = this.#ofTrunk.get(entry.trunkSid);
@@ -91,8 +92,9 @@ export class RegistrationDirectory {
     if (known === undefined) return;
     this.#entries.delete(aor);
     this.#bindings -= known.bindings.length;
-    for (const { flow, source } of known.bindings) {
-      if (flow !== undefined && this.#ofFlow.get(flow) === aor) this.#ofFlow.delete(flow);
+    for (const binding of known.bindings) {
+      const { source } = binding;
+      for (const way of waysTo(binding)) if (this.#ofWay.get(way) === aor) this.#ofWay.delete(way);
       const left = (this.#ofAddress.get(source.address) ?? 1) - 1;
       if (left === 0) this.#ofAddress.delete(source.address);
       else this.#ofAddress.set(source.address, left);

@@ -57,7 +57,7 @@ export type RegisterOutcome =
 
 /** What a new or refreshed binding has besides the wish for it. */
 export type BindingFacts = Pick<Binding, 'source' | 'owner'> &
-  Partial<Pick<Binding, 'path' | 'flow' | 'nextHop' | 'userAgent'>>;
+  Partial<Pick<Binding, 'path' | 'flow' | 'nodeRoute' | 'nextHop' | 'userAgent'>>;
 
 export const standingOf = (binding: Binding | undefined, { callId, cseq }: RegisterWish): Standing => {
   if (binding === undefined) return 'none';

@@ -126,6 +126,8 @@ export interface ContactWay {
   readonly nextHop?: string | undefined;
   /** RFC 3327. */
   readonly route?: readonly string[] | undefined;
+  /** The other node, by its id, over whose connection it is reached: `flow` and `route` lead there. */
+  readonly node?: string | undefined;
 }
 
 /** A contact of a registered user, which this node can reach. */

@@ -3,7 +3,7 @@
  * a place does, so that priority, weight and failover mean what they always do; no host name has the second form, and a
  * host of the first can be written `sip:registered`.
  */
-import type { DecideContext, Destination, ReachableContact } from './decision.js';
+import type { ContactWay, ContactsView, DecideContext, Destination, ReachableContact } from './decision.js';
 import type { Draft } from './draft.js';
 import type { Target } from './table.js';
 
@@ -39,19 +39,49 @@ export function contactsOf(
     return [{ uri: `sip:${escaped(user)}@${domain}`, gateway: target.text, priority, weight, reach: { domain } }];
   }
   const found = contacts.find(trunk.trunk_sid, userName);
-  const data = { user: userName ?? '*', contacts: found.reachable.length, elsewhere: found.elsewhere };
-  draft.info('registration', data, (d) =>
-    d.elsewhere === 0
-      ? `${d.user} is registered at ${d.contacts} contacts`
-      : `${d.user} is registered at ${d.contacts} contacts here and ${d.elsewhere} that only another node reaches`,
-  );
+  tellOf(found, userName ?? '*', draft);
   return ringingTogether(found.reachable).map(([first, ...others]) => {
-    const at = ({ uri, userName: user, way }: ReachableContact): Omit<Destination, 'sip'> => {
-      return { uri, gateway: `${WORD}:${user}`, priority, weight, reach: { ...way, domain } };
+    const placeOf = ({ uri, userName: user, way }: ReachableContact): Omit<Destination, 'sip'> => {
+      const reach = way.node === undefined ? { ...way, domain } : new ReachByNode(way, domain);
+      return { uri, gateway: `${WORD}:${user}`, priority, weight, reach };
     };
-    return others.length === 0 ? at(first) : { ...at(first), beside: others.map(at) };
+    return others.length === 0 ? placeOf(first) : { ...placeOf(first), beside: others.map(placeOf) };
   });
 }
+
+/** By another node's connection. Its route is a key that calls may use, and so is in no record. */
+class ReachByNode implements NonNullable<Destination['reach']> {
+  readonly flow: string | undefined;
+  readonly route: readonly string[] | undefined;
+  readonly node: string | undefined;
+  readonly domain: string;
+
+  constructor({ flow, route, node }: ContactWay, domain: string) {
+    this.flow = flow;
+    this.route = route;
+    this.node = node;
+    this.domain = domain;
+  }
+
+  toJSON(): object {
+    return { node: this.node, domain: this.domain };
+  }
+}
+
+function tellOf({ reachable, elsewhere }: ReturnType<ContactsView['find']>, user: string, draft: Draft): void {
+  const nodes = reachable.flatMap(({ way: { node } }) => (node === undefined ? [] : [node]));
+  const data = { user, contacts: reachable.length, elsewhere };
+  if (nodes.length > 0) {
+    const over = { ...data, through: nodes.length, nodes: [...new Set(nodes)].join(', ') };
+    return draft.info('registration', over, (d) => `${at(d)}, of them ${d.through} through ${d.nodes}`);
+  }
+  draft.info('registration', data, at);
+}
+
+const at = (d: { readonly user: string; readonly contacts: number; readonly elsewhere: number }): string =>
+  d.elsewhere === 0
+    ? `${d.user} is registered at ${d.contacts} contacts`
+    : `${d.user} is registered at ${d.contacts} contacts here and ${d.elsewhere} that only another node reaches`;
 
 /** Telephones of one user that one call rings at once. */
 const MOST_TOGETHER = 8;

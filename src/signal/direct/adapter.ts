@@ -163,6 +163,7 @@ class DirectSignal implements SignalPort, EngineHandler, LegHost {
       message: new DirectMessage(request.request),
       source: request.source,
       keepFlow: () => request.keepFlow?.() ?? '',
+      nodeRoute: (flow) => request.nodeRoute?.(flow),
       respond: (status, spec) => void request.respond(status, toFields(spec ?? {})),
     });
   }

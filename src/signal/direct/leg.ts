@@ -38,6 +38,8 @@ export interface LegHost {
   readonly random: Pick<Random, 'hex'>;
   /** Told what next hops say of their load; absent: nobody asks them. */
   readonly onOverloadTold?: ((gateway: string, word: OverloadWord) => void) | undefined;
+  /** A connection is closed by which a contact was reached: our flow, or the route to another node's. */
+  onFlowClosed(flow: string): void;
 }
 
 const lostStatus = (status: number): boolean => status === 481 || status === 408;

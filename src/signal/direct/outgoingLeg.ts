@@ -6,6 +6,7 @@ import {
   type ResponseOrigin,
   type SipResponse,
   type Source,
+  leadsToNode,
   overloadWord,
 } from '../../sip/index.js';
 import { canAnswer } from '../challenge.js';
@@ -182,7 +183,15 @@ export class DirectOutgoingLeg extends DirectLeg implements OutgoingLeg, Outgoin
     else if (origin === 'timeout') this.#fail({ kind: 'timeout' });
     else if (origin === 'transport') this.#fail({ kind: 'transport_error', code: 'unreachable' });
     else if (origin === 'dns') this.#fail({ kind: 'unresolved_host', code: response.reason });
+    else if (response.status === 430 && leadsToNode(this.#spec?.flow)) this.#flowFailed();
     else this.#fail({ kind: 'response', status: response.status, message: new DirectMessage(response) });
+  }
+
+  /** RFC 5626 §5.3: the node that was to pass it on has lost the connection, so that nobody was asked. */
+  #flowFailed(): void {
+    const route = this.#spec?.route?.[0];
+    if (route !== undefined) this.host.onFlowClosed(route);
+    this.#fail({ kind: 'transport_error', code: 'flow_gone' });
   }
 
   /** RFC 7339 §5.9: what the next hop says of its load. */

@@ -68,6 +68,8 @@ export interface EngineOptions {
    * calls survive a restart with the same one. Absent: from the first `proxy` on, with a key of this engine's own.
    */
   readonly routeKey?: string | undefined;
+  /** How long a contact of ours may be silent before another node, which calls it, is told so; absent: until Timer B. */
+  readonly nodeSilenceMs?: number | undefined;
   /** Option tags that the handler can serve; a Require of any other gets 420. `*`: all. */
   readonly supported?: readonly string[] | undefined;
   readonly onEvent?: ((event: EngineEvent) => void) | undefined;
@@ -94,6 +96,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   readonly #asking = new Set<string>();
   /** The proxy role; undefined while nobody plays it. */
   #relay: Relay | undefined;
+  readonly #silenceMs: number | undefined;
   /** Undefined while nobody subscribes to anything. */
   #subscriptions: Subscriptions | undefined;
   #stopped = false;
@@ -104,7 +107,10 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
     this.#handler = options.handler;
     this.sameParty = options.handler.sameParty?.bind(options.handler);
     this.#onEvent = options.onEvent;
-    if (options.routeKey !== undefined) this.#relay = this.#newRelay(options.routeKey);
+    this.#silenceMs = options.nodeSilenceMs;
+    const hearsNodes = options.listen.some(({ admits }) => admits !== undefined);
+    const routeKey = options.routeKey ?? (hearsNodes ? options.random.hex(32) : undefined);
+    if (routeKey !== undefined) this.#relay = this.#newRelay(routeKey);
     const timers = { ...DEFAULT_TIMERS, ...options.timers };
     this.layer = new TransactionLayer({ ...options, timers }, this);
     const { transport, clock } = this.layer;
@@ -117,7 +123,9 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   }
 
   get listening(): readonly string[] {
-    return this.layer.transport.listeners.filter((l) => !l.isInner).map((l) => `${l.transport}/${l.sentBy}`);
+    return this.layer.transport.listeners
+      .filter((l) => !l.isInner && l.admits === undefined)
+      .map((l) => `${l.transport}/${l.sentBy}`);
   }
 
   // ------------------------------------------------------------------ requests from the network
@@ -136,10 +144,16 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
       }
       return this.#inDialog(dialog, request, arrival, key);
     }
+    if (arrival.listener.admits !== undefined) return this.#fromNode(request, arrival, key);
     if (!this.#admission.admit(request, arrival)) return;
     if (request.method === 'INVITE') {
       if (this.#hasRoomFor(request, arrival)) this.#newInvite(request, arrival, key);
     } else this.#newRequest(request, arrival, key);
+  }
+
+  /** What another node may want here is a contact that this one reaches, and nothing else. */
+  #fromNode(request: SipRequest, arrival: Arrival, key: string): void {
+    if (this.#relay?.enter(request, arrival, key) !== true) this.#admission.refuse(request, arrival, 403);
   }
 
   #inDialog(dialog: InviteDialog, request: SipRequest, arrival: Arrival, key: string): void {
@@ -161,7 +175,8 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
 
   /** What belongs to nothing that we know: 481, or whatever the gate has for its sender. */
   #refuseUnknown(request: SipRequest, arrival: Arrival): void {
-    if (this.#admission.screened(request, arrival)) this.#admission.refuse(request, arrival, 481);
+    const isNode = arrival.listener.admits !== undefined;
+    if (isNode || this.#admission.screened(request, arrival)) this.#admission.refuse(request, arrival, 481);
   }
 
   /** New calls that the transport's glance could not read are refused here, at a higher price. */
@@ -271,7 +286,8 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   }
 
   #newRelay(key: string): Relay {
-    return new Relay(this, key, this.#handler.onRelayed?.bind(this.#handler));
+    const onRelayed = this.#handler.onRelayed?.bind(this.#handler);
+    return new Relay(this, key, { onRelayed, silenceMs: this.#silenceMs });
   }
 
   #launch({ next, listener, flow }: BuiltRequest, user: LaunchUser): void {
@@ -289,6 +305,10 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
 
   newTag(): string {
     return this.layer.random.hex(16);
+  }
+
+  nodeRoute(flow: string): string | undefined {
+    return this.#relay?.nodeRoute(flow);
   }
 
   newDialog(parts: DialogParts): InviteDialog {

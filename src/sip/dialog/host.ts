@@ -22,6 +22,8 @@ export interface CoreHost {
   /** Requests whose next hop is still being looked up, or was not found: to be told when the engine stops. */
   readonly unlaunched: Set<LaunchUser>;
   newTag(): string;
+  /** As IncomingRequest.nodeRoute. */
+  nodeRoute(flow: string): string | undefined;
   /** Makes an early dialog and registers it under its key. */
   newDialog(parts: DialogParts): InviteDialog;
   removeDialog(dialog: InviteDialog): void;

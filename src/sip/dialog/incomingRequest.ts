@@ -72,6 +72,10 @@ export class IncomingRequestCall implements IncomingRequest, ServerUser {
     return this.#core.layer.transport.flows.keep(this.source);
   }
 
+  nodeRoute(flow: string): string | undefined {
+    return this.#core.nodeRoute(flow);
+  }
+
   get unanswered(): boolean {
     return !this.#done;
   }

@@ -144,7 +144,8 @@ export class ProxyBranch implements ClientUser, LaunchUser {
   onTransportError(): void {
     const more = !this.#answered && this.#way < this.#ways.length && this.state === 'calling';
     if (more && !this.#owner.core.stopped()) this.#launch();
-    else this.#fail(503);
+    // RFC 5626 §5.3: what the flow led to cannot be reached in any other way.
+    else this.#fail(this.#flow?.hop === undefined ? 503 : 430);
   }
 
   #fail(status: number, reason?: string): void {

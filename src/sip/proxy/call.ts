@@ -107,7 +107,9 @@ export class ProxyCall implements BranchOwner, ServerInviteUser, ServerUser {
     const back = openedByPeer(arrival.hop) ? flows.keep(arrival) : undefined;
     const on = openedByPeer(hop)
       ? flows.keep({ listener: hop.listener, address: hop.address, port: hop.port, hop })
-      : undefined;
+      : this.#plan.keepFlow === true
+        ? this.#plan.flowTo?.(branch.target)
+        : undefined;
     // RFC 5658 §3: where it leaves by another way than it came, each side gets the route that it can use.
     if (arrival.listener !== listener || back !== undefined || on !== undefined) {
       request.prepend(name, seal.routeFor(arrival.listener, received.request, back));

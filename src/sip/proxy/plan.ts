@@ -13,6 +13,8 @@ export interface ProxyPlan {
   readonly followRedirects?: boolean | undefined;
   /** The flow (`IncomingRequest.keepFlow`) by which a target is reached; absent or undefined: as its URI says. */
   readonly flowTo?: ((target: string) => string | undefined) | undefined;
+  /** With `recordRoute`: requests within the dialog take the flow, too, though it is one of datagrams. Default false. */
+  readonly keepFlow?: boolean | undefined;
   /** How long a target may stay silent before it is given up; default: until Timer B or F. */
   readonly provisionalTimeoutMs?: number | undefined;
   /** How long a target may go without a final answer before it is given up; default: until Timer C or F. */

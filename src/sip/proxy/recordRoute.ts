@@ -11,6 +11,8 @@ import type { Listener } from '../transport/hop.js';
 const SEAL = 'seal';
 const FLOW = 'flow';
 const SEAL_BYTES = 12;
+/** Stands where a call has its Call-ID, which is never empty: no seal of the one kind passes for one of the other. */
+const ANY_CALL = '\0node\0';
 
 export class RouteSeal {
   readonly #key: string;
@@ -30,6 +32,23 @@ export class RouteSeal {
     return `<${listener.contactUri};lr;${SEAL}=${seal}${written === '' ? '' : `;${FLOW}=${written}`}>`;
   }
 
+  /**
+   * Route value by which other nodes of the cluster reach a registered contact over a flow of ours, in any call: like the
+   * Path of an edge proxy (RFC 5626 §5.2). Whoever has it may use it, so that it is told to nodes alone.
+   */
+  routeOver(listener: Listener, flow: string): string {
+    const written = Buffer.from(flow, 'latin1').toString('base64url');
+    return `<${listener.contactUri};lr;${SEAL}=${this.#digest(ANY_CALL + written)};${FLOW}=${written}>`;
+  }
+
+  /** @returns the flow of a route that `routeOver` made; undefined: it did not */
+  flowOfNodeRoute(uri: SipUri): string | undefined {
+    const flow = uriParam(uri, FLOW) ?? '';
+    const seal = Buffer.from(uriParam(uri, SEAL) ?? '', 'latin1');
+    const made = Buffer.from(this.#digest(ANY_CALL + flow), 'latin1');
+    return seal.length === made.length && timingSafeEqual(seal, made) ? flowIn(uri) : undefined;
+  }
+
   /** Whether the seal in this URI was made for the call of this request, whoever of the two sent it. */
   holds(uri: SipUri, request: SipRequest): boolean {
     const seal = uriParam(uri, SEAL);
@@ -43,8 +62,14 @@ export class RouteSeal {
   }
 
   #sealOf(callId: string, tag: string, flow: string): string {
-    const seal = createHmac('sha256', this.#key).update(`${callId}\0${tag}\0${flow}`).digest('hex');
-    return seal.slice(0, SEAL_BYTES * 2);
+    return this.#digest(`${callId}\0${tag}\0${flow}`);
+  }
+
+  #digest(text: string): string {
+    return createHmac('sha256', this.#key)
+      .update(text)
+      .digest('hex')
+      .slice(0, SEAL_BYTES * 2);
   }
 }
 

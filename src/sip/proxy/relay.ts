@@ -25,6 +25,13 @@ interface Unrouted extends Received {
   readonly flow: string | undefined;
 }
 
+export interface RelaySettings {
+  /** Told of each request within a dialog that passes. */
+  readonly onRelayed: ((request: SipRequest, source: Source) => void) | undefined;
+  /** How long a contact may be silent that another node calls; undefined: until Timer B. */
+  readonly silenceMs?: number | undefined;
+}
+
 const NOBODY: ProxyListener = { onTargetFinal: () => {}, onDone: () => {} };
 
 const refuse = (refusal: ProxyRefusal['refusal'], detail: string): ProxyRefusal => ({ refusal, detail });
@@ -34,17 +41,18 @@ export class Relay {
   readonly #core: CoreHost;
   readonly #seal: RouteSeal;
   readonly #onRelayed: ((request: SipRequest, source: Source) => void) | undefined;
+  readonly #silenceMs: number | undefined;
   /** Requests that a user handed over and that have no final answer yet. */
   open = 0;
 
   /**
    * @param key seals our routes
-   * @param onRelayed told of each request within a dialog that passes
    */
-  constructor(core: CoreHost, key: string, onRelayed: ((request: SipRequest, source: Source) => void) | undefined) {
+  constructor(core: CoreHost, key: string, { onRelayed, silenceMs }: RelaySettings) {
     this.#core = core;
     this.#seal = new RouteSeal(key);
     this.#onRelayed = onRelayed;
+    this.#silenceMs = silenceMs;
   }
 
   /** Whether the plan can be followed at all. Asked before the request is taken from its user. */
@@ -82,6 +90,48 @@ export class Relay {
       return;
     }
     new ProxyCall(this.#core, { transaction, received, arrival, seal: this.#seal }, plan, counted).start();
+  }
+
+  /** The Route by which other nodes reach what this flow leads to; undefined where we listen to none. */
+  nodeRoute(flow: string): string | undefined {
+    const listener = this.#core.layer.transport.listeners.find(({ admits }) => admits !== undefined);
+    return listener === undefined ? undefined : this.#seal.routeOver(listener, flow);
+  }
+
+  /**
+   * An INVITE of another node for a contact that is connected here (RFC 5626 §5.3). Its call, with limits and record, is that
+   * node's; here it is carried as by an edge proxy that stays in the path.
+   * @returns false when no route of ours leads it on
+   */
+  enter(request: SipRequest, arrival: Arrival, key: string): boolean {
+    const [first, ...others] = request.headerList('Route');
+    const mine = first === undefined ? undefined : this.#own(uriOfRoute(first));
+    if (mine === undefined || others.length > 0 || request.method !== 'INVITE') return false;
+    const { layer } = this.#core;
+    const flow = this.#seal.flowOfNodeRoute(mine.uri);
+    const transaction = layer.newServerInvite(request, arrival, key, false);
+    const received: Received = { request, routes: others, loopMark: loopMarkOf(request) };
+    const status =
+      flow === undefined || layer.transport.flows.way(flow) === undefined
+        ? 430
+        : hopsLeft(request) === undefined
+          ? 483
+          : nextHopOfTarget(request.uri) === undefined
+            ? 404
+            : 100;
+    transaction.respond(status, this.#answer(request, arrival, status).toBuffer());
+    if (status !== 100) return true;
+    this.open++;
+    const plan: ProxyPlan = {
+      targets: [request.uri],
+      recordRoute: true,
+      keepFlow: true,
+      flowTo: () => flow,
+      provisionalTimeoutMs: this.#silenceMs,
+    };
+    const parts = { transaction, received, arrival, seal: this.#seal };
+    new ProxyCall(this.#core, parts, plan, { ...NOBODY, onDone: () => void this.open-- }).start();
+    return true;
   }
 
   /** A request within a dialog that is none of ours. @returns false when no sealed route of ours leads it here */

@@ -1,6 +1,11 @@
 /** Ways back to registered contacts (RFC 5626 §3.3): a connection that they opened, or the two ends of their datagrams. */
 import type { Hop, Listener, Way } from './hop.js';
 
+/** Flows to other nodes of a cluster, which they are reached by from our listener for nodes: transport and address follow. */
+export const TO_NODE = 'nodes/';
+
+export const leadsToNode = (flow: string | undefined): boolean => flow?.startsWith(TO_NODE) === true;
+
 /** Where a request came from: what a flow is made of. */
 export interface FlowEnd {
   readonly listener: Listener;
@@ -47,10 +52,15 @@ export class Flows {
     }
     const arrow = flow.indexOf('>');
     const colon = flow.lastIndexOf(':');
-    const listener = this.#listeners.find(({ id }) => id === flow.slice(0, arrow));
     const port = Number(flow.slice(colon + 1));
-    if (listener?.transport !== 'udp' || !Number.isInteger(port)) return undefined;
     const address = flow.slice(arrow + 1, colon);
+    if (flow.startsWith(TO_NODE)) {
+      const wanted = flow.slice(TO_NODE.length, arrow);
+      const ours = this.#listeners.find(({ admits, transport }) => admits !== undefined && transport === wanted);
+      return ours && { listener: ours, address, port, serverName: address, pinned: true };
+    }
+    const listener = this.#listeners.find(({ id }) => id === flow.slice(0, arrow));
+    if (listener?.transport !== 'udp' || !Number.isInteger(port)) return undefined;
     return { listener, address, port, serverName: address };
   }
 

@@ -10,6 +10,11 @@ export interface ListenSpec {
   readonly advertise?: { readonly host: string; readonly port?: number | undefined } | undefined;
   /** Networks (`10.0.0.0/8`) whose peers are told the bound address all the same. */
   readonly localNets?: readonly string[] | undefined;
+  /**
+   * For the other nodes of a cluster alone: whether `address` is one of theirs. Nobody else is heard, and nothing leaves from
+   * here but what goes to them.
+   */
+  readonly admits?: ((address: string) => boolean) | undefined;
 }
 
 export interface Listener {
@@ -30,6 +35,8 @@ export interface Listener {
   readonly reaches: ((address: string) => boolean) | undefined;
   /** Of two names of one port: the one for the local networks. */
   readonly isInner: boolean;
+  /** As in ListenSpec. */
+  readonly admits?: ((address: string) => boolean) | undefined;
 }
 
 /** One address to try, and from where. Its hop is only made (a stream dialled) when its turn comes. */

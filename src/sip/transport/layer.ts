@@ -113,6 +113,7 @@ export class TransportLayer implements StreamOwner {
       onDatagram: (data, address, port) => {
         if (box.port === undefined || this.stopped) return;
         const listener = faceTo(box.port, address);
+        if (listener.admits?.(address) === false) return;
         this.deliver(data, {
           transport: 'udp',
           address,
@@ -149,7 +150,7 @@ export class TransportLayer implements StreamOwner {
   }
 
   #accept(listener: Listener, connection: StreamConnection): StreamSink {
-    if (this.stopped || !this.#hasRoom()) {
+    if (this.stopped || listener.admits?.(connection.remote.address) === false || !this.#hasRoom()) {
       connection.close();
       return DEAF;
     }
@@ -235,7 +236,7 @@ export class TransportLayer implements StreamOwner {
     let best: Listener | undefined;
     let bestScore = -1;
     for (const listener of this.listeners) {
-      if (listener.transport !== transport || listener.family !== family) continue;
+      if (listener.transport !== transport || listener.family !== family || listener.admits !== undefined) continue;
       if (listener.reaches?.(address) === false) continue;
       const score = listener.local.address === preferredLocal ? 1000 : commonOctets(listener, address);
       if (score > bestScore) {

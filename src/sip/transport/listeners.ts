@@ -56,5 +56,6 @@ const describe = (
     socket: face.socket,
     reaches: undefined,
     isInner: false,
+    admits: spec.admits,
   };
 };

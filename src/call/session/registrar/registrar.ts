@@ -2,7 +2,7 @@
 import { type Clock, type EventChannel, hostPort } from '../../../kernel/index.js';
 import type { HeaderEntry, OutOfDialogRequest } from '../../../signal/port.js';
 import { reasonHeader } from '../../bridge/reason.js';
-import { type Binding, type Registration, isConnected } from '../../registration/binding.js';
+import { type Binding, type Registration, flowName, nodeOf, waysTo } from '../../registration/binding.js';
 import type { RegistrationKeeper } from '../../registration/keeper.js';
 import {
   type BindingChange,
@@ -100,12 +100,20 @@ export class Registrar {
     });
   }
 
-  /** A connection is gone, and with it whoever was reached over it (RFC 5626 §5.3). */
+  /**
+   * A connection is gone, and with it whoever was reached over it (RFC 5626 §5.3).
+   * @param flow of this node; or the route to one of another node, which has said so
+   */
   flowClosed(flow: string): void {
-    const entry = this.#options.keeper.directory.ofFlow(flow);
+    const { keeper } = this.#options;
+    const { directory, owner } = keeper;
+    const own = flowName(owner, flow);
+    const way = directory.ofWay(own) === undefined ? flow : own;
+    const entry = directory.ofWay(way);
     if (entry === undefined) return;
-    const lost = entry.bindings.filter((binding) => binding.flow === flow);
-    void this.#options.keeper.change(entry, (before) => without(before, (binding) => binding.flow === flow));
+    const goes = (binding: Binding): boolean => waysTo(binding).includes(way);
+    const lost = entry.bindings.filter(goes);
+    void keeper.change(entry, (before) => without(before, goes));
     for (const binding of lost) this.#tell(entry, binding, 'flow_closed');
   }
 
@@ -201,7 +209,11 @@ export class Registrar {
     if (asItSays && wish.contacts.every(({ contact }) => hostIn(contact) === source.address)) return base;
     const nextHop = `sip:${hostPort(source.address, port)};transport=${transport}`;
     const flow = wish.contacts.length === 0 || wish.contacts === 'all' ? undefined : request.keepFlow?.();
-    return { ...base, nextHop, ...(flow === undefined || flow === '' ? {} : { flow }) };
+    if (wish.contacts === 'all' || flow === undefined || flow === '') return { ...base, nextHop };
+    // Who sends datagrams from where its contact says can be called by any node; a NAT lets back in whom it saw.
+    const open = transport === 'udp' && wish.contacts.every(({ contact }) => hostIn(contact) === source.address);
+    const nodeRoute = open ? undefined : request.nodeRoute?.(flow);
+    return { ...base, nextHop, flow, ...(nodeRoute === undefined ? {} : { nodeRoute }) };
   }
 
   /** RFC 3261 §10.3 step 8: all that there is, with the time that each has left. */
@@ -273,7 +285,7 @@ const lineOf = (binding: Binding, wallMs: number): Omit<RegistrationLine, 'trunk
     q: q / 1000,
     expiresInS: Math.max(0, Math.round((expiresMs - wallMs) / 1000)),
     source: placeText(source),
-    node: owner.slice(0, owner.lastIndexOf('#')),
+    node: nodeOf(owner),
     ...(userAgent === undefined ? {} : { userAgent }),
     ...(instance === undefined ? {} : { instance }),
     ...(path === undefined ? {} : { path }),
@@ -284,7 +296,3 @@ const hostIn = (uri: string): string => {
   const rest = uri.slice(Math.max(uri.lastIndexOf('@'), uri.indexOf(':')) + 1);
   return rest.startsWith('[') ? rest.slice(1, rest.indexOf(']')) : rest.replace(/[:;?>].*$/s, '').toLowerCase();
 };
-
-/** Whether this node can reach a contact: over a connection of its own, or by datagrams from anywhere. */
-export const isReachableBy = (binding: Binding, owner: string): boolean =>
-  !isConnected(binding) || binding.owner === owner || (binding.path?.length ?? 0) > 0;
