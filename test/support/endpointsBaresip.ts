@@ -16,6 +16,8 @@ export interface BaresipPlan {
   readonly transport?: 'udp' | 'tcp';
   /** Where it registers, and with which password. Default: nowhere. */
   readonly register?: { readonly registrar: string; readonly password: string; readonly seconds?: number };
+  /** Rings until it is told to answer. Default: it answers at once. */
+  readonly rings?: boolean;
   /** What its microphone hears. Default 500. */
   readonly toneHz?: number;
   /** Default `18600-18700`. */
@@ -138,10 +140,11 @@ export class Baresip {
   }
 }
 
-const accountOf = ({ user, address, transport = 'udp', register }: BaresipPlan): string => {
-  if (register === undefined) return `<sip:${user}@${address};transport=${transport}>;regint=0;answermode=auto`;
+const accountOf = ({ user, address, transport = 'udp', register, rings = false }: BaresipPlan): string => {
+  const answers = `answermode=${rings ? 'manual' : 'auto'}`;
+  if (register === undefined) return `<sip:${user}@${address};transport=${transport}>;regint=0;${answers}`;
   const { registrar, password, seconds = 60 } = register;
-  return `<sip:${user}@${registrar};transport=${transport}>;auth_user=${user};auth_pass=${password};regint=${seconds};answermode=auto`;
+  return `<sip:${user}@${registrar};transport=${transport}>;auth_user=${user};auth_pass=${password};regint=${seconds};${answers}`;
 };
 
 const controlPort = (plan: BaresipPlan): number => plan.port + 2;

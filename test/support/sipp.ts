@@ -24,6 +24,8 @@ export interface SippPlan {
   readonly service?: string;
   /** Words of the scenario: `-key name value`. */
   readonly keys?: { readonly [name: string]: string };
+  /** What `[authentication]` answers challenges with. */
+  readonly login?: { readonly user: string; readonly password: string };
   /** Calls to place or take. Default 1. */
   readonly calls?: number;
   /** Calls per second. Default 10. */
@@ -174,6 +176,7 @@ function argumentsOf(plan: SippPlan, folder: string): string[] {
   args.push('-watchdog_minor_threshold', '10000', '-watchdog_major_threshold', '30000');
   if (plan.audioPort !== undefined) args.push('-mp', String(plan.audioPort));
   if (plan.lost !== undefined) args.push('-lost', String(plan.lost));
+  if (plan.login !== undefined) args.push('-au', plan.login.user, '-ap', plan.login.password);
   if (plan.service !== undefined) args.push('-s', plan.service);
   for (const [name, value] of Object.entries(plan.keys ?? {})) args.push('-key', name, value);
   if (plan.remote !== undefined) args.push(plan.remote);

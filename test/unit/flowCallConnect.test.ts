@@ -715,6 +715,35 @@ t.test('the caller is referred elsewhere, or handed to another flow', async (t) 
       },
     ],
     [
+      'it hangs up before the NOTIFY that tells of the answer',
+      'transferred',
+      (rig, a) => {
+        a.responds(202);
+        notify(rig, a, 'SIP/2.0 180 Ringing');
+        a.byes();
+        t.equal(notify(rig, a, 'SIP/2.0 200 OK\r\n', 'terminated'), 200, 'nothing that changes anything');
+      },
+    ],
+    [
+      'it hangs up after that NOTIFY',
+      'transferred',
+      (rig, a) => {
+        a.responds(202);
+        notify(rig, a, 'SIP/2.0 180 Ringing');
+        notify(rig, a, 'SIP/2.0 200 OK\r\n', 'terminated');
+        a.byes();
+      },
+    ],
+    ['it hangs up once it has said 202', 'transferred', (_rig, a) => (a.responds(202), a.byes())],
+    [
+      'it hangs up after a NOTIFY that overtakes the 202',
+      'transferred',
+      (rig, a) => {
+        notify(rig, a, 'SIP/2.0 100 Trying');
+        a.byes();
+      },
+    ],
+    [
       'the NOTIFY overtakes the 202, and somebody is busy',
       'flow_hangup',
       (rig, a) => {
@@ -753,16 +782,22 @@ t.test('the caller is referred elsewhere, or handed to another flow', async (t) 
     happens(rig, a);
     await rig.turn();
     a.confirms();
-    t.equal(rig.record.reasonCode, reasonCode, name);
+    t.match(rig.record, { reasonCode, endedBy: 'tandem', flow: { reasonCode } }, name);
     t.same(rig.leftovers(), [], name);
   }
-  const left = await create(refer, { bye });
-  const gone = await left.answered();
-  gone.responds(202);
-  gone.byes();
-  await left.turn();
-  t.match(left.record, { endedBy: 'caller', reasonCode: 'normal_clearing' }, 'the caller’s side hangs up itself');
-  t.same(left.leftovers(), []);
+  const menu = { applet: 'menu', params: { choices: ['7'] }, exits: { 7: 'bye', timeout: 'bye', invalid: 'bye' } };
+  for (const says of [undefined, 'SIP/2.0 486 Busy Here']) {
+    const left = await create({ ...refer, exits: { failed: 'menu' } }, { menu, bye });
+    const gone = await left.answered();
+    if (says !== undefined) {
+      gone.responds(202);
+      notify(left, gone, says, 'terminated');
+    }
+    gone.byes();
+    await left.turn();
+    t.match(left.record, { endedBy: 'caller', reasonCode: 'normal_clearing' }, 'nobody had agreed to go, or went');
+    t.same(left.leftovers(), []);
+  }
   const nodes = { first: { applet: 'reject', params: { status: 486 } } };
   const flows = [{ id: 'other', version: 7, start: 'first', nodes }];
   const rig = await create({ applet: 'transfer', params: { flow: 'other' } }, {}, { flows });

@@ -95,6 +95,11 @@ export class Effects implements AnchorSink {
     this.#referral?.notified(message);
   }
 
+  /** The caller has hung up. */
+  callerLeft(): void {
+    this.#referral?.left();
+  }
+
   /** Ends timers, questions and dials. The media are closed by the call. */
   stop(): void {
     this.#stopped = true;

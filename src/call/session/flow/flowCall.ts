@@ -167,6 +167,7 @@ export class FlowCall implements LegEvents {
     if (!this.caller.open) return;
     this.caller.open = false;
     this.#guard('caller_ended', () => {
+      if (end.kind === 'remote_bye') this.#effects.callerLeft();
       if (this.#ending === undefined) {
         this.#conclude(endingOf('a', end, this.caller.answered), undefined);
         this.#effects.releaseHeaders = releaseHeaders(end, this.world.policy);
