@@ -18,6 +18,7 @@ import type {
 import { type Owner, type TransferWish, decideTransfer } from '../call/routing/decideTransfer.js';
 import { mediaSettingsOf } from '../call/routing/mediaSettings.js';
 import { limitCode } from '../call/routing/finish.js';
+import type { MediaSettings } from '../call/routing/resources.js';
 import type { RoutingTable } from '../call/routing/table.js';
 import type { TableHolder } from '../call/routing/compile.js';
 import type { AdmittedDial, PinnedFlows } from '../call/session/flow/world.js';
@@ -184,7 +185,12 @@ export class LiveAdmission implements Admission, SourceGate {
   transfer(wish: TransferWish): AdmittedDial {
     const table = this.#holder.current;
     const admitted = this.#take(table, wish.request, () => decideTransfer(table, wish, this.#context()));
-    return { ...admitted, media: {} };
+    return { ...admitted, media: mediaSettingsOf(table, admitted.decision, 'callee') };
+  }
+
+  mediaOf({ kind, id }: Owner): MediaSettings {
+    const table = this.#holder.current;
+    return (kind === 'trunk' ? table.trunk(id)?.trunk.media : table.carrier(id)?.carrier.media) ?? {};
   }
 
   login(invite: SignalMessage, source: SignalSource): Login {

@@ -102,8 +102,8 @@ t.test('the caller hangs up on a direct talk; requests cross while it lasts', as
   const reasonOf = (leg: FakeIncomingLeg | FakeOutgoingLeg) => leg.asks('REFER').answers[0]?.spec.headers;
   t.strictSame(
     reasonOf(b),
-    [['Reason', 'SIP;cause=603;text="refer_in_flow"']],
-    'a trunk that may transfer: by the flow',
+    [['Reason', 'SIP;cause=400;text="refer_to_invalid"']],
+    'a trunk that may transfer, and does not say whither',
   );
   t.strictSame(reasonOf(a), [['Reason', 'SIP;cause=603;text="refer_off"']], 'a carrier that may not');
   const info = b.asks('INFO', { contentType: 'application/dtmf-relay', body: 'Signal=5' });

@@ -16,6 +16,8 @@ export interface Connected {
   readonly recordingUrl: string;
   /** The audio of both is in our hands: keys that come by INFO are passed on. */
   readonly bridged: boolean;
+  /** Refer-To of the latest transfer; empty: there was none. */
+  readonly transferredTo: string;
 }
 
 /** For a leg or a recording to say that it is over, once asked to be. */
@@ -45,7 +47,16 @@ export function startTalk(
   if (call.release) run.emit({ type: 'releaseMedia', dialId });
   if (plan.talkMs !== undefined) run.setTimer('talk', plan.talkMs);
   const bridged = !direct && !call.release;
-  return { phase: 'talking', winner, sinceMs: run.nowMs, talkMs: 0, recordId, recordingUrl: '', bridged };
+  return {
+    phase: 'talking',
+    winner,
+    sinceMs: run.nowMs,
+    talkMs: 0,
+    recordId,
+    recordingUrl: '',
+    bridged,
+    transferredTo: '',
+  };
 }
 
 export function onTalking<Data extends Connected>(run: NodeRun, data: Data, event: FlowEvent): Outcome<Data> {
@@ -58,6 +69,10 @@ export function onTalking<Data extends Connected>(run: NodeRun, data: Data, even
   if (run.isTimer(event, 'close')) return over(run, data);
   if (data.phase === 'closing') return wait(data);
   if (event.type === 'dialEnded' && event.dialId === dialId) return finishTalk(run, data);
+  if (event.type === 'dialTransferred' && event.dialId === dialId) {
+    run.input('transferred_to', event.target);
+    return wait({ ...data, transferredTo: event.target });
+  }
   if (event.type === 'dialAnswered' && event.dialId !== dialId) {
     run.emit({ type: 'hangUpDial', dialId: event.dialId, cause: 16 });
   }
@@ -84,9 +99,10 @@ export function finishTalk<Data extends Connected>(run: NodeRun, data: Data): Ou
 }
 
 function over(run: NodeRun, data: Connected): Outcome<never> {
-  const { winner, talkMs, recordingUrl } = data;
+  const { winner, talkMs, recordingUrl, transferredTo } = data;
   run.remember({ dial: { whom: winner.name, outcome: 'answered', durationMs: talkMs } });
   const results = { status: 'answered', whom: winner.name, duration_ms: talkMs, recording_url: recordingUrl };
+  if (transferredTo !== '') Object.assign(results, { transferred_to: transferredTo });
   return exit('answered', results, { reasonCode: 'normal_clearing', cause: 16, sipStatus: 480 });
 }
 

@@ -86,6 +86,7 @@ export function concernedBy(
       return { kind: 'fetch', id: event.fetchId, ends: true };
     case 'dialProgress':
     case 'dialAnswered':
+    case 'dialTransferred':
       return { kind: 'dial', id: event.dialId, ends: false };
     case 'dialEnded':
       return { kind: 'dial', id: event.dialId, ends: true };

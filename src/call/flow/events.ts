@@ -64,6 +64,8 @@ export type FlowEvent =
       readonly outcome: DialOutcome;
       readonly sipStatus: number;
     }
+  /** A transfer: somebody else has the place of the caller or of the callee. The dial goes on. */
+  | { readonly type: 'dialTransferred'; readonly dialId: string; readonly target: string }
   /** The flow asked for by `transfer`, published and checked; undefined when there is none. */
   | { readonly type: 'flowLoaded'; readonly transferId: string; readonly flow: FlowDocument | undefined }
   /** `accepted`: the caller's side has reached the new target, or keeps to itself how that goes. */

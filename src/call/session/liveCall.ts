@@ -71,7 +71,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   #attempts: readonly AttemptRecord[] = [];
   readonly #dials: DialBooks;
   #transfers: TransferRecord[] | undefined;
-  readonly #placed: boolean;
+  readonly placed: boolean;
   #admitted: AdmittedCall | undefined;
   /** The decision without its steps: the same one in each note. */
   #stepless: Decision | undefined;
@@ -101,7 +101,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     this.id = id;
     this.aLeg = leg;
     this.request = events.request;
-    this.#placed = events.placed === true;
+    this.placed = events.placed === true;
     this.#onReleased = events.onReleased;
     this.#started = this.#now();
     const { request } = this;
@@ -354,7 +354,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     return {
       outcome: outcomeOf({ answered, cancelled, accepted, sipStatus, lastResult }),
       endedBy: endedByOf({
-        leg: this.#placed && ending.side === 'a' ? 'b' : ending.side,
+        leg: this.placed && ending.side === 'a' ? 'b' : ending.side,
         direction: decision.direction,
         deliberate,
       }),

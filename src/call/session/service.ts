@@ -26,7 +26,7 @@ import { type BridgeSettings, type BridgeWorld, DEFAULT_BRIDGE_SETTINGS } from '
 import type { CallRecorder } from '../record/cdr.js';
 import type { Owner, TransferWish } from '../routing/decideTransfer.js';
 import type { CallRequest, Decision, ReasonCode } from '../routing/decision.js';
-import type { FailoverPolicy } from '../routing/resources.js';
+import type { FailoverPolicy, MediaSettings } from '../routing/resources.js';
 import { Draft } from '../routing/draft.js';
 import { CallIds } from './callId.js';
 import type { Login } from './callerLogin.js';
@@ -50,6 +50,8 @@ export interface Admission {
   originate?(order: OriginateOrder): Result<AdmittedOrigin, OriginateRefusal>;
   /** Decides where somebody who is transferred goes, and takes the limits; absent where nobody transfers to numbers. */
   transfer?(wish: TransferWish): AdmittedDial;
+  /** What is said about audio of a trunk or carrier; absent: nothing. */
+  mediaOf?(owner: Owner): MediaSettings;
   /** Whether calls of this source are calls of the trunk or carrier, passwords included. */
   speaksFor?(request: CallRequest, owner: Owner): boolean;
   /** Whether any trunk or carrier lists this address. */
@@ -123,6 +125,7 @@ export class CallService implements SignalHandlers {
     this.#desk = new TransferDesk({
       world: this.#bridgeWorld,
       admit: options.admission.transfer?.bind(options.admission),
+      mediaOf: options.admission.mediaOf?.bind(options.admission),
       calls: () => this.registry.values(),
     });
     this.#world = {

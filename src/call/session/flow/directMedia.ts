@@ -17,14 +17,25 @@ export interface Ends {
   readonly anchor: Anchor;
 }
 
+/** Latest descriptions of the ends. */
+export interface Described {
+  readonly a: Buffer;
+  readonly b: Buffer;
+}
+
 /** `glare_a`, `glare_b`: nothing has changed, since that end has an offer of its own on the way (491). */
 export type Released = 'direct' | 'refused' | 'glare_a' | 'glare_b';
 
 /**
- * @param done exactly once: whether the media are direct now. `refused`, too, when a leg ended meanwhile.
+ * @param done exactly once: whether the media are direct now, and by which descriptions of `a` and `b`. `refused`, too,
+ * when a leg ended meanwhile.
  * @param fault told of exceptions; `done('refused')` follows
  */
-export function releaseMedia(ends: Ends, done: (released: Released) => void, fault: (error: unknown) => void): void {
+export function releaseMedia(
+  ends: Ends,
+  done: (released: Released, described?: Described) => void,
+  fault: (error: unknown) => void,
+): void {
   const guard = (work: () => void): void => {
     try {
       work();
@@ -53,7 +64,7 @@ export function releaseMedia(ends: Ends, done: (released: Released) => void, fau
               answered.ack();
               if (isSdp(answered.message)) {
                 offered.ack({ contentType: SDP, body: answered.message.body });
-                return done('direct');
+                return done('direct', { a: offered.message.body, b: answered.message.body });
               }
             }
             keep(offered, isGlare(answered) ? 'glare_b' : 'refused').catch((error: unknown) => {

@@ -157,7 +157,7 @@ export class Effects implements AnchorSink {
         return dials.dial(effect);
       case 'hangUpDial': {
         const told = this.releaseHeaders.length > 0 ? this.releaseHeaders : undefined;
-        return dials.get(effect.dialId)?.hangUp(effect.cause, told);
+        return dials.hangUp(effect.dialId, effect.cause, told);
       }
       case 'bridgeMedia':
         return dials.bridge(effect.dialId);

@@ -24,10 +24,11 @@ import type { Anchor, AnchorSink } from './anchor.js';
 import { factsOf } from './callFacts.js';
 import { CallerLeg } from './callerLeg.js';
 import { CallerMedia } from './callerMedia.js';
-import { Dials, answerLocally } from './dials.js';
+import { Dials } from './dials.js';
 import { infoKey } from './dtmfInfo.js';
 import { Effects } from './effects.js';
 import { endingOfFlow } from './ending.js';
+import { answerLocally } from './localAnswers.js';
 import { refuseRefer } from './referRefusal.js';
 import { StepLog } from './stepLog.js';
 import type { FlowCallStart, FlowObserver, FlowWorld } from './world.js';
@@ -68,6 +69,7 @@ export class FlowCall implements LegEvents {
   #accounting = false;
   #recorded = false;
   #released = false;
+  #abandoned = 0;
   /** Duration of an answered call, later release. */
   #timer: Timer | undefined;
 
@@ -168,6 +170,7 @@ export class FlowCall implements LegEvents {
     this.caller.open = false;
     this.#guard('caller_ended', () => {
       if (end.kind === 'remote_bye') this.#effects.callerLeft();
+      if (this.dials.callerEnded(end)) return this.settle();
       if (this.#ending === undefined) {
         this.#conclude(endingOf('a', end, this.caller.answered), undefined);
         this.#effects.releaseHeaders = releaseHeaders(end, this.world.policy);
@@ -229,11 +232,18 @@ export class FlowCall implements LegEvents {
     this.#conclude(ending, { status, headers });
   }
 
+  /** Without its caller, who has been transferred or has transferred, the conversation has gone on until now. */
+  callerLeft(ending: CallEnding): void {
+    this.#conclude(ending, undefined);
+    this.deliver({ type: 'callerHungUp' });
+    if (!this.#finishing) this.#recordSoon();
+  }
+
   settle(): void {
-    if (!this.#recorded || !this.#finishing || this.caller.open || this.dials.size > 0 || this.#released) return;
+    if (!this.#recorded || !this.#finishing || this.caller.open || this.dials.unsettled || this.#released) return;
     this.#released = true;
     this.#timer?.cancel();
-    this.observer.onReleased(this.dials.abandoned);
+    this.observer.onReleased(this.dials.abandoned + this.#abandoned);
   }
 
   // How it works.
@@ -263,7 +273,10 @@ export class FlowCall implements LegEvents {
   }
 
   #answer(request: InDialogRequest): void {
-    if (request.message.method === 'REFER') return refuseRefer(request, 'a', this.start.decision);
+    if (request.message.method === 'REFER') {
+      if (!this.dials.refer('a', request)) refuseRefer(request, 'a', this.start.decision);
+      return;
+    }
     if (this.dials.callerRequest(request)) return;
     const { method, body } = request.message;
     if (method === 'UPDATE' && body.length > 0) void this.#renegotiate(request);
@@ -358,7 +371,7 @@ export class FlowCall implements LegEvents {
 
   /** Waits for nothing and nobody any more. */
   #abandon(): void {
-    if (this.caller.open) this.dials.abandoned++;
+    if (this.caller.open) this.#abandoned++;
     this.caller.open = false;
     this.dials.abandonAll();
     if (!this.#finishing) this.#finish();

@@ -1,7 +1,7 @@
 /** What flows need from outside, and whom they tell. */
 import type { Result } from '../../../kernel/index.js';
 import type { MediaPort, MediaQuality, StreamReport } from '../../../media/port.js';
-import type { IncomingLeg } from '../../../signal/port.js';
+import type { InDialogRequest, IncomingLeg } from '../../../signal/port.js';
 import type { Attempt } from '../../bridge/attempt.js';
 import type { CallEnding } from '../../bridge/ending.js';
 import type { HuntObserver, HuntPlan } from '../../bridge/hunt.js';
@@ -114,6 +114,8 @@ export interface FlowObserver extends HuntObserver {
   onDialEnded(dialId: string): void;
   /** The call is over for its caller: its time is up, its limits are free. What is left is accounting. */
   onEnding(): void;
+  /** A REFER from an end of a talk with a callee; whoever keeps the books answers it. */
+  onRefer(side: 'a' | 'b', request: InDialogRequest): void;
   onOver(ending: CallEnding, account: FlowAccount): void;
   onReleased(abandonedLegs: number): void;
   onFault(where: string, error: unknown): void;

@@ -89,6 +89,11 @@ export class OriginCall implements CallCourse, DialSink {
     return this.#flow?.state ?? (this.#over ? 'ended' : 'dialling');
   }
 
+  /** Once somebody has answered. */
+  get flow(): FlowCall | undefined {
+    return this.#flow;
+  }
+
   get liveStreams(): number {
     return this.#flow?.liveStreams ?? 0;
   }

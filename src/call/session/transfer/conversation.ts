@@ -4,6 +4,7 @@
  */
 import type { InDialogRequest, IncomingReinvite, LegEnd } from '../../../signal/port.js';
 import type { Bridge } from '../../bridge/bridge.js';
+import { Described } from '../../bridge/described.js';
 import type { DialogRelay } from '../../bridge/dialogRelay.js';
 import {
   type CallEnding,
@@ -23,7 +24,10 @@ import type { LiveCall } from '../liveCall.js';
 import { type Party, release } from './party.js';
 
 /** Closes the books of a call, and knows where its events go. */
-export type MemberBooks = Pick<Bridge, 'conclude' | 'released' | 'handOver'>;
+export type MemberBooks = Pick<Bridge, 'conclude' | 'released' | 'handOver'> & {
+  /** An end has become another, by a transfer to this target. */
+  moved?(target: string): void;
+};
 
 /** A call of the conversation. */
 export interface Member {
@@ -154,6 +158,16 @@ export class Conversation implements Heir {
     if (party.open) this.#leaving.push(party);
   }
 
+  /** What an end takes media by, from here on. */
+  describe({ leg }: Party, description: string): void {
+    (this.relay.described ??= new Described()).keep(leg, Buffer.from(description, 'latin1'));
+  }
+
+  /** Tells all calls of it that a transfer is complete. */
+  moved(target: string): void {
+    for (const { bridge } of this.members) bridge.moved?.(target);
+  }
+
   /** Joins another conversation, of which `other` stays and the rest leaves: its calls go on as part of this one. */
   absorb(from: Conversation, other: Party): void {
     const place = this.ends[0] === other ? 0 : 1;
@@ -182,6 +196,11 @@ export class Conversation implements Heir {
     const place = this.ends[0] === party ? 0 : 1;
     this.#conclude((member) => endingOf(member.aAt === place ? 'a' : 'b', end, true));
     this.#releaseAll(releaseHeaders(end, this.#policy));
+  }
+
+  /** An end that has gone was not needed until now. */
+  miss(party: Party): void {
+    if (party.end !== undefined) this.over(party, party.end);
   }
 
   hangUp(reason: HangUpReason): void {

@@ -2,19 +2,25 @@
 import type { InDialogRequest } from '../../../signal/port.js';
 import { Bridge } from '../../bridge/bridge.js';
 import type { Estate } from '../../bridge/heir.js';
+import type { DialogRelay } from '../../bridge/dialogRelay.js';
 import { nextMaxForwards, commonInvite } from '../../bridge/legHeaders.js';
 import { cleanText, escapeUser } from '../../bridge/headerText.js';
 import type { CommonInvite } from '../../bridge/hunt.js';
 import type { Owner, TransferWish } from '../../routing/decideTransfer.js';
 import type { CallRequest, Decision, Destination } from '../../routing/decision.js';
 import { Draft } from '../../routing/draft.js';
+import type { MediaSettings } from '../../routing/resources.js';
+import { addressesOf } from '../flow/endpointSpec.js';
+import type { FlowTalk } from '../flow/talk.js';
+import type { NewcomersAudio } from '../flow/throughMedia.js';
 import type { AdmittedDial, DialWorld } from '../flow/world.js';
 import { ImaginedInvite } from '../imaginedInvite.js';
 import type { LiveCall } from '../liveCall.js';
 import { TransferAccount, refusalReason } from './account.js';
-import { Conversation } from './conversation.js';
-import { DialogFinder, type FoundLeg, type FoundRinging } from './dialogFinder.js';
-import { type Party, type Seat, ownerOf, ruleOf, sameOwner } from './party.js';
+import { flowOf } from './callsOf.js';
+import { Conversation, type Member } from './conversation.js';
+import { DialogFinder, type FoundLeg, type FoundRinging, isNamed } from './dialogFinder.js';
+import { type Party, type Seat, newParty, ownerOf, ruleOf, sameOwner } from './party.js';
 import { passOn } from './passOn.js';
 import { type Newcomer, type ReplacesRefusal, type TakenUp, pickUp } from './pickUp.js';
 import type { TransferCode } from './reasons.js';
@@ -22,7 +28,7 @@ import { type ReferTarget, type Replaces, readReferTo, readReplaces } from './re
 import { Replacement } from './replacement.js';
 import { ReferSubscription } from './subscription.js';
 import { Transfer } from './transfer.js';
-import type { TransferTarget } from './order.js';
+import type { TransferOrder, TransferTarget } from './order.js';
 
 /** Transfers of one call; each may bring another caller to us who is transferred again. */
 const MAX_TRANSFERS = 5;
@@ -31,6 +37,8 @@ export interface TransferPorts {
   readonly world: DialWorld;
   /** Decides, and takes the limits; absent where nobody transfers. */
   readonly admit: ((wish: TransferWish) => AdmittedDial) | undefined;
+  /** What is said about audio of a trunk or carrier; absent: nothing. */
+  readonly mediaOf: ((owner: Owner) => MediaSettings) | undefined;
   /** All calls that live. */
   readonly calls: () => Iterable<LiveCall>;
 }
@@ -45,8 +53,10 @@ export class TransferDesk {
     this.#finder = new DialogFinder(ports.world.clock, ports.calls);
   }
 
-  /** A REFER from a side of a call that is still with its bridge. */
+  /** A REFER from a side of a call that is still with its bridge, or its flow. */
   refer(call: LiveCall, side: 'a' | 'b', request: InDialogRequest): void {
+    const flow = flowOf(call);
+    if (flow !== undefined) return this.#referInFlow(flow.dials.talk(call), { call, side }, request);
     const account = new TransferAccount(this.#ports.world.clock, seatedAt(call, side, undefined), request.message);
     const { course } = call;
     const estate = course instanceof Bridge ? course.estate : undefined;
@@ -63,20 +73,40 @@ export class TransferDesk {
     this.#carryOut(conversation, conversation.ends[side === 'a' ? 0 : 1], request);
   }
 
+  #referInFlow(
+    talk: FlowTalk | undefined,
+    { call, side }: { readonly call: LiveCall; readonly side: 'a' | 'b' },
+    request: InDialogRequest,
+  ): void {
+    if (talk !== undefined) return this.#referAgain(this.#conversationIn(talk), talk[side], request);
+    const account = new TransferAccount(this.#ports.world.clock, seatedAt(call, side, undefined), request.message);
+    refuse(request, account, [500, 'refer_not_ready']);
+  }
+
   /** The conversation that a bridge's call becomes; the bridge still has it until `begin`. */
   #conversationOf(call: LiveCall, bridge: Bridge, estate: Estate): Conversation {
     if (bridge.heir instanceof Conversation) return bridge.heir.current;
-    const a = partyOf(call, 'a', estate);
-    const b = partyOf(call, 'b', estate);
-    const conversation = new Conversation([a, b], estate.relay, {
+    const own = { a: partyOf(call, 'a', estate), b: partyOf(call, 'b', estate) };
+    return this.#newConversation({ bridge, call, own, aAt: 0 }, estate.relay);
+  }
+
+  /** The same of a flow's caller and callee. */
+  #conversationIn(talk: FlowTalk): Conversation {
+    const { call, a, b, relay } = talk;
+    return talk.conversation ?? this.#newConversation({ bridge: talk, call, own: { a, b }, aAt: 0 }, relay);
+  }
+
+  #newConversation(member: Member, relay: DialogRelay): Conversation {
+    const { a, b } = member.own;
+    const conversation = new Conversation([a, b], relay, {
       policy: this.#ports.world.policy,
       onRefer: (current, party, request) => this.#referAgain(current, party, request),
     });
-    conversation.members.push({ bridge, call, own: { a, b }, aAt: 0 });
+    conversation.members.push(member);
     return conversation;
   }
 
-  /** A REFER within a conversation that has seen a transfer already. */
+  /** A REFER within a conversation: one that has seen a transfer already, or that begins with this one. */
   #referAgain(conversation: Conversation, party: Party, request: InDialogRequest): void {
     const { clock, policy } = this.#ports.world;
     const rule = ruleOf(party.seat);
@@ -105,6 +135,8 @@ export class TransferDesk {
     if (conversation.change !== undefined) return refuse(request, account, [491, 'refer_not_ready']);
     if (++conversation.transfers > MAX_TRANSFERS) return refuse(request, account, [603, 'refer_limit']);
     if (target === undefined) return refuse(request, account, [400, 'refer_to_invalid']);
+    // Its audio is in the flow's hands, which records it or has more to say: it is not to be had elsewhere.
+    if (referrer.side !== undefined) return refuse(request, account, [603, 'refer_in_flow']);
     const reached =
       target.replaces === undefined
         ? this.#callee(conversation, referrer, target, account)
@@ -116,7 +148,25 @@ export class TransferDesk {
     const id = conversation.transfers > 1 ? message.header('CSeq')?.split(' ')[0] : undefined;
     const subscription = new ReferSubscription(referrer.leg, id, silent);
     const order = { conversation, referrer, target: reached as TransferTarget, subscription, account };
+    this.#expect(order);
     new Transfer(world, order).begin();
+  }
+
+  /** Ends whose audio is in the media plane are told whose audio theirs will be joined with. */
+  #expect({ conversation, referrer, target }: TransferOrder): void {
+    const transferee = conversation.peerOf(referrer);
+    if (target.kind === 'end') {
+      transferee.side?.expect(this.#audioOf(target.party));
+      return target.party.side?.expect(this.#audioOf(transferee));
+    }
+    const { media, decision } = target.admitted;
+    transferee.side?.expect({ settings: media, peerAddresses: addressesOf(decision.destinations) });
+  }
+
+  #audioOf({ seat }: Party): NewcomersAudio {
+    const owner = ownerOf(seat);
+    const settings = owner === undefined ? undefined : this.#ports.mediaOf?.(owner);
+    return { settings: settings ?? {}, peerAddresses: undefined };
   }
 
   /** Blind: somebody new is called, as the referrer would. */
@@ -148,6 +198,7 @@ export class TransferDesk {
     const { conversation, party: middle } = found;
     if (!sameOwner(ownerOf(middle.seat), ownerOf(referrer.seat))) return [403, 'replaces_not_allowed'];
     if (conversation.ends.includes(referrer)) return [400, 'refer_to_invalid'];
+    if (middle.side !== undefined) return [603, 'refer_in_flow'];
     if (replaces.earlyOnly) return [486, 'replaces_confirmed'];
     if (conversation.change !== undefined) return [491, 'refer_not_ready'];
     for (const member of conversation.members) member.bridge.handOver(conversation, conversation.relay);
@@ -158,17 +209,22 @@ export class TransferDesk {
   #endOf(
     found: FoundLeg | FoundRinging | undefined,
   ): { readonly conversation: Conversation; readonly party: Party } | undefined {
-    if (found === undefined || !('leg' in found) || !(found.call.course instanceof Bridge)) return undefined;
-    const bridge = found.call.course;
-    const { estate } = bridge;
-    const conversation =
-      bridge.heir instanceof Conversation
-        ? bridge.heir.current
-        : estate === undefined
-          ? undefined
-          : this.#conversationOf(found.call, bridge, estate);
-    const party = conversation?.ends.find(({ leg }) => leg === found.leg);
+    if (found === undefined || !('leg' in found)) return undefined;
+    const { callId, localTag: toTag, remoteTag: fromTag } = found.leg;
+    const conversation = this.#conversationWith(found.call);
+    const party = conversation?.ends.find(({ leg }) => isNamed(leg, { callId, toTag, fromTag }));
     return conversation === undefined || party === undefined ? undefined : { conversation, party };
+  }
+
+  #conversationWith(call: LiveCall): Conversation | undefined {
+    const { course } = call;
+    if (!(course instanceof Bridge)) {
+      const talk = flowOf(call)?.dials.talk(call);
+      return talk === undefined ? undefined : this.#conversationIn(talk);
+    }
+    const { estate, heir } = course;
+    if (heir instanceof Conversation) return heir.current;
+    return estate === undefined ? undefined : this.#conversationOf(call, course, estate);
   }
 
   /** An INVITE with Replaces; `replace` follows where it has not taken a call that rings. */
@@ -203,6 +259,8 @@ export class TransferDesk {
     const owner = ownerOf(replaced.seat);
     if (owner === undefined || ruleOf(replaced.seat) !== 'terminate' || !speaksFor(call.request, owner))
       return 'replaces_not_allowed';
+    // Its audio is in the hands of a flow.
+    if (replaced.side !== undefined) return 'replaces_not_allowed';
     if (replaces.earlyOnly) return 'replaces_confirmed';
     if (conversation.change !== undefined) return 'replaces_busy';
     const decision = replacing(revision, call.request, owner, replaced.seat.decision);
@@ -215,6 +273,7 @@ export class TransferDesk {
     account.other = party;
     const replacement = new Replacement({ party, leg: call.aLeg, conversation, replaced, account });
     call.course = replacement;
+    conversation.peerOf(replaced).side?.expect(this.#audioOf(replaced));
     replacement.begin();
     return replacement;
   }
@@ -264,8 +323,7 @@ const seatedAt = (call: LiveCall, side: 'a' | 'b', estate: Seats | undefined): {
 
 const partyOf = (call: LiveCall, side: 'a' | 'b', estate: Seats): Party => {
   const leg = estate[side];
-  const { seat } = seatedAt(call, side, estate);
-  return { leg, call, seat, open: true, end: undefined, released: false, hangUp: (headers) => leg.bye(headers) };
+  return newParty(leg, seatedAt(call, side, estate), (headers) => leg.bye(headers));
 };
 
 /** What the callee's INVITE is made of: a call of the referrer's, on its behalf (RFC 3892), never its own words. */

@@ -4,7 +4,7 @@ import type { Leg } from '../../../signal/port.js';
 import type { Attempt } from '../../bridge/attempt.js';
 import { Bridge } from '../../bridge/bridge.js';
 import type { LiveCall } from '../liveCall.js';
-import { Conversation } from './conversation.js';
+import { legsOf } from './callsOf.js';
 import type { Replaces } from './referTo.js';
 
 /** Each looks at all live calls: what all of a node's callers together may ask for in a second. */
@@ -22,6 +22,10 @@ export interface FoundRinging {
   readonly ringing: Attempt;
 }
 
+/** RFC 3891 §3: to-tag is ours, from-tag the peer's. */
+export const isNamed = (leg: Leg, { callId, toTag, fromTag }: Omit<Replaces, 'earlyOnly'>): boolean =>
+  leg.callId === callId && leg.localTag === toTag && leg.remoteTag === fromTag;
+
 export class DialogFinder {
   readonly #clock: Clock;
   readonly #calls: () => Iterable<LiveCall>;
@@ -34,31 +38,23 @@ export class DialogFinder {
   }
 
   /** Undefined, too, when too many were asked for. */
-  find({ callId, toTag, fromTag }: Replaces): FoundLeg | FoundRinging | undefined {
+  find(replaces: Replaces): FoundLeg | FoundRinging | undefined {
     const second = Math.floor(this.#clock.nowMs() / 1000);
     if (second !== this.#second) {
       this.#second = second;
       this.#finds = 0;
     }
     if (++this.#finds > FINDS_PER_SECOND) return undefined;
-    // RFC 3891 §3: to-tag is ours, from-tag the peer's. Of early dialogs those count that we have begun.
+    // Of early dialogs those count that we have begun.
+    const { callId, toTag, fromTag } = replaces;
     const dialog = { callId, localTag: toTag, remoteTag: fromTag };
     for (const call of this.#calls()) {
       const ringing = call.course instanceof Bridge ? call.course.ringing : undefined;
       if (ringing?.ringsIn(dialog) === true) return { call, ringing };
       for (const leg of legsOf(call)) {
-        if (leg.callId === callId && leg.localTag === toTag && leg.remoteTag === fromTag) return { call, leg };
+        if (isNamed(leg, replaces)) return { call, leg };
       }
     }
     return undefined;
   }
 }
-
-const NONE: readonly Leg[] = [];
-
-const legsOf = ({ course }: LiveCall): readonly Leg[] => {
-  if (!(course instanceof Bridge)) return NONE;
-  if (course.heir instanceof Conversation) return course.heir.current.ends.map((party) => party.leg);
-  const { estate } = course;
-  return estate === undefined ? NONE : [estate.a, estate.b];
-};

@@ -3,6 +3,7 @@ import type { HeaderEntry, Leg, LegEnd } from '../../../signal/port.js';
 import { type ReferRule, ownerKind, referRuleOf } from '../../bridge/referRule.js';
 import type { CallRequest, Decision, Destination } from '../../routing/decision.js';
 import type { Owner } from '../../routing/decideTransfer.js';
+import type { ThroughMedia } from '../flow/throughMedia.js';
 import type { LiveCall } from '../liveCall.js';
 
 /** By which decision the leg is there, and on which side of it. */
@@ -24,9 +25,18 @@ export interface Party {
   end: LegEnd | undefined;
   /** We said goodbye. */
   released: boolean;
+  /** Of a caller whose audio is in the media plane: it stays in its place, and the other end may become another. */
+  readonly side?: ThroughMedia | undefined;
   /** BYE; called once, and only while it is open. */
   hangUp(headers: readonly HeaderEntry[]): void;
 }
+
+/** An end that is there. */
+export const newParty = (
+  leg: Leg,
+  { call, seat, side }: Pick<Party, 'call' | 'seat' | 'side'>,
+  hangUp: Party['hangUp'],
+): Party => ({ leg, call, seat, side, open: true, end: undefined, released: false, hangUp });
 
 /** Undefined where nobody known sits: a URI that a flow dialled. */
 export const ownerOf = ({ decision, side, destination }: Seat): Owner | undefined => {

@@ -10,7 +10,8 @@ const SENTENCES = {
   refer_limit: 'The call has been transferred as often as one may be.',
   refer_too_many_hops: 'Max-Forwards of the call leaves no room for another one.',
   refer_not_ready: 'The call is not established, or another transfer is under way.',
-  refer_in_flow: 'A flow has the call: a `transfer` or `connect` applet of the flow sends callers elsewhere.',
+  refer_in_flow:
+    'The flow has nobody else in the call who could be left with the target, or has the audio of the caller who asks.',
   refer_party_unknown: 'The REFER came from an end that is neither a trunk nor a carrier.',
   target_gone: 'The target hung up before the media were connected.',
   transferee_gone: 'Whoever was transferred hung up meanwhile.',

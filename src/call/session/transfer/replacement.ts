@@ -98,6 +98,7 @@ export class Replacement implements LegEvents, CallCourse, Change, MemberBooks {
     const place = conversation.ends[0] === replaced ? 0 : 1;
     conversation.replace(replaced, party);
     conversation.members.push({ bridge: this, call: party.call, own: { a: party, b: party }, aAt: place });
+    this.#stays.side?.commit();
     account.close('completed', 200, 'transfer_completed');
     release(replaced, NORMAL);
   }
@@ -116,6 +117,7 @@ export class Replacement implements LegEvents, CallCourse, Change, MemberBooks {
     const { conversation, account, replaced } = this.#order;
     this.#state = 'over';
     conversation.change = undefined;
+    this.#stays.side?.discard();
     account.close('failed', status, code);
     this.#owed?.();
     this.#owed = undefined;
@@ -125,7 +127,14 @@ export class Replacement implements LegEvents, CallCourse, Change, MemberBooks {
   #restore(): void {
     const { conversation, replaced } = this.#order;
     const known = resumed(descriptionOf(conversation, replaced));
-    if (known === undefined || !this.#stays.open || !replaced.open || conversation.change !== undefined) return;
+    if (
+      this.#stays.side !== undefined ||
+      known === undefined ||
+      !this.#stays.open ||
+      !replaced.open ||
+      conversation.change !== undefined
+    )
+      return;
     this.#stays.leg.reinvite(sdpOf(known), (outcome) => this.#guard(() => settleUnwanted(outcome)));
   }
 

@@ -11,14 +11,13 @@ import type {
   SignalMessage,
 } from '../../../signal/port.js';
 import type { Attempt } from '../../bridge/attempt.js';
-import { Described } from '../../bridge/described.js';
 import { reasonOf } from '../../bridge/dialogRelay.js';
 import type { AttemptRecord } from '../../record/cdr.js';
 import { Dial, type DialEnd, type DialSink } from '../flow/dial.js';
 import { MAX_RETRIES, glareDelayMs } from '../flow/glare.js';
 import type { DialWorld } from '../flow/world.js';
-import type { Change } from './conversation.js';
-import { type Party, release } from './party.js';
+import type { Change, Conversation } from './conversation.js';
+import { type Party, newParty, release } from './party.js';
 import { resumed, samePlaces } from './sessionText.js';
 import {
   type Failure,
@@ -34,7 +33,6 @@ import { TRANSFER_TABLE, type TransferAction, type TransferEvent, type TransferS
 import type { TransferOrder, TransferTarget } from './order.js';
 
 const NORMAL_CLEARING = 16;
-const NO_HEADERS: readonly [] = [];
 
 export class Transfer implements Change, DialSink {
   readonly #world: DialWorld;
@@ -60,6 +58,10 @@ export class Transfer implements Change, DialSink {
     this.#transferee = order.conversation.peerOf(order.referrer);
   }
 
+  get #current(): Conversation {
+    return this.#order.conversation.current;
+  }
+
   get offersLocked(): boolean {
     return this.#state === 'connecting' || this.#state === 'settling' || this.#order.target.kind === 'end';
   }
@@ -67,13 +69,33 @@ export class Transfer implements Change, DialSink {
   begin(): void {
     const { conversation, target, subscription } = this.#order;
     conversation.change = this;
-    this.#told = resumed(descriptionOf(conversation, this.#transferee));
-    subscription.notify(100);
     if (target.kind === 'end') {
       target.conversation.change = this;
       this.#target = target.party;
-      this.#tellTarget(MAX_RETRIES);
-    } else this.#call(target);
+    }
+    subscription.notify(100);
+    const { side } = this.#transferee;
+    if (side === undefined) return this.#reach(resumed(descriptionOf(conversation, this.#transferee)));
+    side.offer().then(
+      (offer) => this.#guard(() => this.#offered(offer)),
+      (error: unknown) => this.#current.fault('transfer', error),
+    );
+  }
+
+  /** What the media plane offers in the name of whoever is transferred; the transfer may have failed meanwhile. */
+  #offered(offer: string | undefined): void {
+    if (this.#state === 'reaching' && offer !== undefined) return this.#reach(offer);
+    const { target } = this.#order;
+    if (target.kind === 'dial') target.admitted.release();
+    this.#failure = MEDIA_REFUSED;
+    this.#on('target_refused');
+  }
+
+  #reach(told: string | undefined): void {
+    const { target } = this.#order;
+    this.#told = told;
+    if (target.kind === 'end') this.#tellTarget(MAX_RETRIES);
+    else this.#call(target);
   }
 
   partyEnded(party: Party): boolean {
@@ -186,9 +208,8 @@ export class Transfer implements Change, DialSink {
 
   #transfereeAnswered({ message, ack }: Extract<ReinviteOutcome, { readonly kind: 'answered' }>): void {
     ack();
-    const { body } = message;
-    if (body.length === 0) return this.#on('transferee_refused');
-    const answer = body.toString('latin1');
+    const answer = message.body.toString('latin1');
+    if (answer === '') return this.#on('transferee_refused');
     const told = this.#told;
     this.#told = answer;
     const give = this.#answerTarget;
@@ -202,17 +223,19 @@ export class Transfer implements Change, DialSink {
   #complete(): void {
     const { conversation, referrer, target, subscription, account } = this.#order;
     const joined = this.#target as Party;
-    const described = (conversation.relay.described ??= new Described());
-    described.keep(this.#transferee.leg, Buffer.from(this.#told ?? '', 'latin1'));
-    described.keep(joined.leg, Buffer.from(this.#heard, 'latin1'));
+    conversation.describe(this.#transferee, this.#told ?? '');
+    conversation.describe(joined, this.#heard);
+    this.#transferee.side?.commit();
+    joined.side?.commit();
     this.#leave();
     // What the referrer had asked for last is nobody's business any more.
     conversation.relay.close();
     conversation.relay.unwatch();
     conversation.replace(referrer, joined);
     if (target.kind === 'end') conversation.absorb(target.conversation, joined);
+    conversation.moved(account.target);
     account.close('completed', 200, 'transfer_completed');
-    subscription.finish(200, 'OK', () => release(referrer, NO_HEADERS));
+    subscription.finish(200, 'OK', () => release(referrer, []));
   }
 
   #fail(): void {
@@ -222,10 +245,8 @@ export class Transfer implements Change, DialSink {
     account.close('failed', status, code);
     subscription.finish(status, reason, () => {});
     // Who has hung up meanwhile is missing now that all stays as it was.
-    if (referrer.end !== undefined) conversation.over(referrer, referrer.end);
-    if (target.kind !== 'end') return;
-    const middle = target.conversation.peerOf(target.party);
-    if (middle.end !== undefined) target.conversation.over(middle, middle.end);
+    conversation.miss(referrer);
+    if (target.kind === 'end') target.conversation.miss(target.conversation.peerOf(target.party));
   }
 
   #abandon(): void {
@@ -236,9 +257,7 @@ export class Transfer implements Change, DialSink {
     this.#leave();
     account.close('failed', status, code);
     subscription.finish(status, undefined, () => {});
-    if (target.kind !== 'end') return;
-    const middle = target.conversation.peerOf(target.party);
-    if (middle.end !== undefined) target.conversation.over(middle, middle.end);
+    if (target.kind === 'end') target.conversation.miss(target.conversation.peerOf(target.party));
   }
 
   /** A callee hangs up; an end of another call talks to the referrer again. */
@@ -261,8 +280,9 @@ export class Transfer implements Change, DialSink {
     const { target, conversation: own } = this.#order;
     const conversation = target.kind === 'end' && party === target.party ? target.conversation : own;
     const peer = conversation.peerOf(party);
+    if (party.side !== undefined || this.#asked.has(party) || !party.open || !peer.open) return;
     const description = resumed(descriptionOf(conversation, peer));
-    if (this.#asked.has(party) || !party.open || !peer.open || description === undefined) return;
+    if (description === undefined) return;
     this.#ask(party, sdpOf(description), settleUnwanted);
   }
 
@@ -279,7 +299,10 @@ export class Transfer implements Change, DialSink {
     const { conversation, target } = this.#order;
     this.#retry?.cancel();
     conversation.change = undefined;
-    if (target.kind === 'end') target.conversation.change = undefined;
+    this.#transferee.side?.discard();
+    if (target.kind !== 'end') return;
+    target.conversation.change = undefined;
+    target.party.side?.discard();
   }
 
   /** An offer of the leg's own is on its way. @returns false when it has been in the way too often */
@@ -292,7 +315,7 @@ export class Transfer implements Change, DialSink {
   }
 
   #guard(work: () => void): void {
-    this.#order.conversation.current.guard('transfer', work);
+    this.#current.guard('transfer', work);
   }
 
   // What the dial says. Once the transfer is complete its leg is an end of the conversation.
@@ -315,15 +338,10 @@ export class Transfer implements Change, DialSink {
     referrer.call.onDialAnswered(dial.id, attempt);
     if (attempt.leg === undefined || target.kind !== 'dial') return;
     const { decision } = target.admitted;
-    this.#target = {
-      leg: attempt.leg,
-      call: referrer.call,
-      seat: { decision, request: referrer.seat.request, side: 'b', destination: attempt.destination },
-      open: true,
-      end: undefined,
-      released: false,
-      hangUp: (headers) => dial.hangUp(NORMAL_CLEARING, headers),
-    };
+    const seat = { ...referrer.seat, decision, side: 'b', destination: attempt.destination } as const;
+    this.#target = newParty(attempt.leg, { call: referrer.call, seat }, (headers) =>
+      dial.hangUp(NORMAL_CLEARING, headers),
+    );
   }
 
   dialAnswered(dial: Dial): void {
@@ -345,43 +363,38 @@ export class Transfer implements Change, DialSink {
       if (end.failure !== undefined || end.sipStatus > 0) this.#failure = failureOf(end);
       return this.#on('target_refused');
     }
-    if (this.#state === 'completed') {
-      return this.#order.conversation.current.partyEnded(target, end.leg ?? { kind: 'local_bye' });
-    }
+    if (this.#state === 'completed') return this.#current.partyEnded(target, end.leg ?? { kind: 'local_bye' });
     target.open = false;
     this.#on('target_gone');
   }
 
   dialReleased(): void {
-    const { current } = this.#order.conversation;
-    current.dials--;
-    current.settle();
+    this.#current.dials--;
+    this.#current.settle();
   }
 
   dialRequest(_dial: Dial, request: InDialogRequest): void {
-    const { current } = this.#order.conversation;
-    if (this.#state === 'completed') current.request(this.#target as Party, request);
-    else current.relay.defer(request);
+    if (this.#state === 'completed') this.#current.request(this.#target as Party, request);
+    else this.#current.relay.defer(request);
   }
 
   dialReinvite(_dial: Dial, reinvite: IncomingReinvite): void {
     if (this.#state !== 'completed') reinvite.respond(491);
-    else this.#order.conversation.current.reinvite(this.#target as Party, reinvite);
+    else this.#current.reinvite(this.#target as Party, reinvite);
   }
 
   dialReinviteAcked(message: SignalMessage, reinvite: IncomingReinvite): void {
-    this.#order.conversation.current.relay.acked(message, reinvite);
+    this.#current.relay.acked(message, reinvite);
   }
 
   dialReinviteCancelled(reinvite: IncomingReinvite): void {
-    this.#order.conversation.current.relay.cancelled(reinvite);
+    this.#current.relay.cancelled(reinvite);
   }
 
-  dialPlayEnded(): void {
-    // Nothing is played: the media flow between the ends.
-  }
+  /** Nothing is played: the media flow between the ends. */
+  dialPlayEnded(): void {}
 
   dialFault(error: unknown): void {
-    this.#order.conversation.current.fault('transfer', error);
+    this.#current.fault('transfer', error);
   }
 }
