@@ -2,11 +2,11 @@
  * Collects keys: prompt, barge-in, the two timeouts, finish key, retries. Gather and menu differ only in what they
  * take for an answer, which is `Asking.judge`.
  */
-import { Type } from '../../kernel/index.js';
+import { type Static, type TObject, Type } from '../../kernel/index.js';
 import { type NodeRun, type Outcome, exit, wait } from '../flow/applet.js';
 import type { FlowSource } from '../flow/effects.js';
 import type { FlowEvent } from '../flow/events.js';
-import { PLAY_LIMIT_MS, SourcesSchema } from './sources.js';
+import { PLAY_LIMIT_MS, SourcesSchema, sourcesOf } from './sources.js';
 
 export const KEY = '^[0-9*#A-D]$';
 
@@ -40,6 +40,18 @@ export interface Asking {
   /** Exit of a valid answer. */
   exitOf(digits: string): string;
 }
+
+/** What the params say alike of whatever is asked. */
+export const askedBy = (params: Omit<Static<TObject<typeof askingFields>>, 'finish_key'>) => ({
+  prompt: sourcesOf(params.prompt ?? []),
+  invalidPrompt: sourcesOf(params.invalid_prompt ?? []),
+  timeoutPrompt: sourcesOf(params.timeout_prompt ?? []),
+  bargeIn: params.barge_in,
+  typeAhead: params.type_ahead,
+  firstDigitMs: params.first_digit_ms,
+  interDigitMs: params.inter_digit_ms,
+  retries: params.retries,
+});
 
 export interface Collecting {
   readonly gatherId: string;

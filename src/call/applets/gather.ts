@@ -1,8 +1,8 @@
 import { type Static, Type } from '../../kernel/index.js';
 import { defineApplet } from '../flow/applet.js';
 import { matchesDigits } from '../flow/digitPattern.js';
-import { type Asking, ask, askingFields, collect } from './digits.js';
-import { labelOf, sourcesOf } from './sources.js';
+import { type Asking, ask, askedBy, askingFields, collect } from './digits.js';
+import { labelOf } from './sources.js';
 
 const Params = Type.Object(
   {
@@ -28,15 +28,8 @@ const isValid = (params: GatherParams, digits: string): boolean =>
   (params.valid === undefined || params.valid.some((pattern) => matchesDigits(digits, pattern)));
 
 const asking = (params: GatherParams): Asking => ({
-  prompt: sourcesOf(params.prompt ?? []),
-  invalidPrompt: sourcesOf(params.invalid_prompt ?? []),
-  timeoutPrompt: sourcesOf(params.timeout_prompt ?? []),
-  bargeIn: params.barge_in,
-  typeAhead: params.type_ahead,
-  firstDigitMs: params.first_digit_ms,
-  interDigitMs: params.inter_digit_ms,
+  ...askedBy(params),
   finishKey: params.finish_key,
-  retries: params.retries,
   judge(digits, end) {
     if (!end && digits.length < params.max_digits) return 'more';
     return isValid(params, digits) ? 'valid' : 'invalid';

@@ -1,7 +1,7 @@
 import { type Static, Type } from '../../kernel/index.js';
 import { defineApplet } from '../flow/applet.js';
-import { type Asking, KEY, ask, askingFields, collect } from './digits.js';
-import { labelOf, sourcesOf } from './sources.js';
+import { type Asking, KEY, ask, askedBy, askingFields, collect } from './digits.js';
+import { labelOf } from './sources.js';
 
 const { finish_key: _none, ...fields } = askingFields;
 
@@ -20,15 +20,8 @@ const Params = Type.Object(
 type MenuParams = Static<typeof Params>;
 
 const asking = (params: MenuParams): Asking => ({
-  prompt: sourcesOf(params.prompt ?? []),
-  invalidPrompt: sourcesOf(params.invalid_prompt ?? []),
-  timeoutPrompt: sourcesOf(params.timeout_prompt ?? []),
-  bargeIn: params.barge_in,
-  typeAhead: params.type_ahead,
-  firstDigitMs: params.first_digit_ms,
-  interDigitMs: params.inter_digit_ms,
+  ...askedBy(params),
   finishKey: '',
-  retries: params.retries,
   judge: (digits) => (params.choices.includes(digits) ? 'valid' : 'invalid'),
   exitOf: (digits) => digits,
 });
