@@ -7,17 +7,8 @@ import { Node } from '../../src/cli/node.js';
 import { loadConfig } from '../../src/config/index.js';
 import { type EmbeddedMediaDeps, spawnThread } from '../../src/media/index.js';
 import { sine } from '../contract/media/peer.js';
-import {
-  BotProcess,
-  CARRIER,
-  Phone,
-  WEB,
-  mediaConfig,
-  numberOf,
-  routing,
-  startNode,
-  webServer,
-} from '../support/flowSite.js';
+import { BOT, CARRIER, Phone, WEB, mediaConfig, numberOf, routing, startNode } from '../support/flowSite.js';
+import { BotProcess, webServer } from '../support/flowTown.js';
 
 const GREETING_HZ = 600;
 const SORRY_HZ = 800;
@@ -71,7 +62,10 @@ t.test('with a node that is running', async (t) => {
   t.teardown(() => node.destroy());
 
   await t.test('greeting, digits, webhook, bot, and a callee with direct media in the end', async (t) => {
-    const [echo, web] = await Promise.all([BotProcess.start(22_150), webServer(22_160, 200)]);
+    const [echo, web] = await Promise.all([
+      BotProcess.start(BOT, 22_150),
+      webServer({ host: WEB, port: 22_160 }, (_request, response) => response.writeHead(200).end()),
+    ]);
     const [caller, pbx] = await Promise.all([Phone.open(CARRIER, 23_500), Phone.pbx(23_510)]);
     t.teardown(async () => {
       await Promise.all([echo.kill(), web.close(), caller.close(), pbx.close()]);
@@ -145,7 +139,7 @@ t.test('with a node that is running', async (t) => {
   });
 
   await t.test('SIGKILL of the bot in mid-call: the caller hears the flow go on', async (t) => {
-    const echo = await BotProcess.start(22_151);
+    const echo = await BotProcess.start(BOT, 22_151);
     const caller = await Phone.open(CARRIER, 23_560);
     t.teardown(() => Promise.all([echo.kill(), caller.close()]));
     await caller.calls(numberOf(2));

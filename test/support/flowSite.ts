@@ -1,10 +1,7 @@
 /** A node whose numbers flows answer, a caller with a telephone, a PBX, an echo bot, a web server. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { type Server, createServer } from 'node:http';
 import { RtpPeer, amplitudeAt } from '../contract/media/peer.js';
 import { type PeerDialog, type PeerMessage, SipPeer } from './sipPeer.js';
-import { MAIN, TandemNode } from './tandemNode.js';
+import { TandemNode } from './tandemNode.js';
 
 export const NODE = '127.0.43.101';
 export const CARRIER = '127.0.43.110';
@@ -136,48 +133,4 @@ export class Phone {
     await this.sip.close();
     await this.rtp.close();
   }
-}
-
-/** `tandem bot echo` as a process. */
-export class BotProcess {
-  readonly url: string;
-  readonly #child: ChildProcess;
-  readonly #exited: Promise<unknown>;
-
-  private constructor(child: ChildProcess, url: string) {
-    this.#child = child;
-    this.#exited = once(child, 'exit');
-    this.url = url;
-  }
-
-  static async start(port: number): Promise<BotProcess> {
-    const child = spawn(process.execPath, [MAIN, 'bot', 'echo', '--listen', `${BOT}:${port}`], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const bot = new BotProcess(child, `ws://${BOT}:${port}/`);
-    await new Promise<void>((resolve, reject) => {
-      child.stdout?.on('data', (chunk: Buffer) => {
-        if (chunk.toString().includes('listens')) resolve();
-      });
-      child.once('exit', () => reject(new Error('the bot did not start')));
-    });
-    return bot;
-  }
-
-  async kill(): Promise<void> {
-    this.#child.kill('SIGKILL');
-    await this.#exited;
-  }
-}
-
-/** Answers every request with one status, and keeps the paths. */
-export async function webServer(port: number, status: number): Promise<{ paths: string[]; close(): Promise<void> }> {
-  const paths: string[] = [];
-  const server: Server = createServer((request, response) => {
-    paths.push(request.url ?? '');
-    response.writeHead(status).end();
-  });
-  server.listen(port, WEB);
-  await once(server, 'listening');
-  return { paths, close: () => new Promise((resolve) => server.close(() => resolve())) };
 }
