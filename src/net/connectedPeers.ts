@@ -26,6 +26,7 @@ export interface PeerDeps {
 
 interface Peer {
   readonly key: string;
+  readonly remote: SocketAddress;
   /** Undefined when the system refused the socket: such a peer is served by the main socket until it is idle. */
   socket: Socket | undefined;
   /** Undefined where Node does not show it: then `dgram` sends. */
@@ -46,6 +47,8 @@ export class ConnectedPeers {
   readonly #clock: Clock;
   readonly #pace: ReceivePace | undefined;
   readonly #peers = new Map<string, Peer>();
+  /** Of each address the peer that was written to last: most have one port, and a key is put together for each look. */
+  readonly #latest = new Map<string, Peer>();
   /** Answers to peers without a socket. */
   readonly #answers = new Map<string, number>();
   #sweep: Timer | undefined;
@@ -71,13 +74,10 @@ export class ConnectedPeers {
    * @param open true gives the peer a socket when it has none
    */
   send(data: Buffer, address: string, port: number, open: boolean): boolean {
-    const key = `${address}|${port}`;
-    const known = this.#peers.get(key);
-    if (known === undefined && !open && !this.#isWorthOne(key)) return false;
-    const nowMs = this.#clock.nowMs();
-    const peer = known ?? this.#add(key, { address, port }, nowMs);
+    const latest = this.#latest.get(address);
+    const peer = latest?.remote.port === port ? latest : this.#find({ address, port }, open);
     if (peer === undefined) return false;
-    peer.usedMs = nowMs;
+    peer.usedMs = this.#clock.nowMs();
     if (peer.socket === undefined) return false;
     if (peer.handle !== undefined && this.#write(peer.handle, peer, data)) return true;
     try {
@@ -86,6 +86,16 @@ export class ConnectedPeers {
       return false;
     }
     return true;
+  }
+
+  /** @returns undefined where there is none, and none is made */
+  #find(remote: SocketAddress, open: boolean): Peer | undefined {
+    const key = `${remote.address}|${remote.port}`;
+    const known = this.#peers.get(key);
+    if (known === undefined && !open && !this.#isWorthOne(key)) return undefined;
+    const peer = known ?? this.#add(key, remote, this.#clock.nowMs());
+    if (peer !== undefined) this.#latest.set(remote.address, peer);
+    return peer;
   }
 
   /** Counts the answers to a peer without a socket. */
@@ -123,7 +133,7 @@ export class ConnectedPeers {
 
   #add(key: string, remote: SocketAddress, nowMs: number): Peer | undefined {
     if (this.#peers.size >= MAX_PEERS && !this.#makeRoom(nowMs)) return undefined;
-    const peer: Peer = { key, socket: undefined, handle: undefined, usedMs: nowMs, sent: () => {} };
+    const peer: Peer = { key, remote, socket: undefined, handle: undefined, usedMs: nowMs, sent: () => {} };
     peer.sent = (error) => {
       if (error !== null) this.#failed(remote, errorCode(error, 'EIO'));
     };
@@ -187,6 +197,7 @@ export class ConnectedPeers {
 
   #drop(peer: Peer): void {
     this.#peers.delete(peer.key);
+    if (this.#latest.get(peer.remote.address) === peer) this.#latest.delete(peer.remote.address);
     const { socket } = peer;
     peer.socket = peer.handle = undefined;
     // dgram hands a datagram to the system one tick after send(); closing at once would lose it.

@@ -2,7 +2,7 @@
 import type { HeaderField } from '../face.js';
 import type { SipMessage } from '../message/message.js';
 import { isToken as isTokenText } from '../message/chars.js';
-import { canonicalName } from '../message/headerNames.js';
+import { knownName } from '../message/headerNames.js';
 
 /** Fields that only the engine writes, whatever a user supplies. */
 const ENGINE_FIELDS: ReadonlySet<string> = new Set([
@@ -67,9 +67,15 @@ export const addUserFields = (
 ): void => {
   if (fields === undefined) return;
   let contacts = 0;
-  for (const [rawName, rawValue] of fields) {
-    const name = canonicalName(rawName);
-    if (ENGINE_FIELDS.has(name) || !isToken(name) || breaksLine(rawValue)) continue;
+  for (let i = 0; i < fields.length; i++) {
+    const [rawName, rawValue] = fields[i] as HeaderField;
+    const name = knownName(rawName);
+    if (breaksLine(rawValue)) continue;
+    if (name === undefined) {
+      if (isToken(rawName)) message.add(rawName, rawValue);
+      continue;
+    }
+    if (ENGINE_FIELDS.has(name)) continue;
     const value = ADDRESS_FIELDS.has(name) ? replaceLocalhost(rawValue, sentBy) : rawValue;
     // A REGISTER's answer or a redirection lists several contacts; the first displaces ours.
     if (name === 'Contact' && contacts++ > 0) message.add(name, value);
@@ -78,15 +84,18 @@ export const addUserFields = (
   }
 };
 
+const LOCALHOST = 'localhost';
+
 /** `sip:alice@localhost` and `sip:localhost` name us before we know by which address we leave. */
 export const replaceLocalhost = (value: string, sentBy: string): string => {
-  for (const before of ['@', 'sip:', 'sips:']) {
-    const at = value.indexOf(`${before}localhost`);
+  if (!value.includes(LOCALHOST)) return value;
+  for (const named of ['@localhost', 'sip:localhost', 'sips:localhost']) {
+    const at = value.indexOf(named);
     if (at < 0) continue;
-    const end = at + before.length + 'localhost'.length;
+    const end = at + named.length;
     const next = value[end];
     if (next === undefined || next === '>' || next === ';' || next === '?' || next === ' ') {
-      return value.slice(0, at + before.length) + sentBy + replaceLocalhost(value.slice(end), sentBy);
+      return value.slice(0, end - LOCALHOST.length) + sentBy + replaceLocalhost(value.slice(end), sentBy);
     }
   }
   return value;

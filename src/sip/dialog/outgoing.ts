@@ -40,7 +40,12 @@ export interface LaunchUser {
 
 /** Finds the targets of a next hop, and calls `user` once: within the call for numeric hosts and names in cache. */
 export const findWays = (core: CoreHost, next: NextHop, prefer: Listener, user: LaunchUser): void => {
-  if (isNumericHost(next.host)) return takeWays(user, waysOf(core, [numericTarget(next)], prefer, next.pinned));
+  if (isNumericHost(next.host)) {
+    const way = wayOf(core, numericTarget(next), prefer, next.pinned);
+    if (way === undefined) user.onUnresolved();
+    else user.onWays([way]);
+    return;
+  }
   core.unlaunched.add(user);
   core.locator.locate(next, (targets) => {
     // Taken off by the first answer, and when the engine has stopped.
@@ -71,13 +76,19 @@ export const findWaysBeyond = (core: CoreHost, next: NextHop, open: Hop, user: L
 
 const waysOf = (core: CoreHost, targets: readonly Target[], prefer: Listener, pinned?: boolean): Way[] => {
   const ways: Way[] = [];
-  for (const { transport, address, port, serverName } of targets) {
-    const suits = prefer.transport === transport && prefer.family === familyOf(address);
-    const fits = suits && prefer.reaches?.(address) !== false;
-    const listener = fits ? prefer : core.layer.transport.listenerFor(transport, address, prefer.local.address);
-    if (listener !== undefined) ways.push({ listener, address, port, serverName, pinned });
+  for (const target of targets) {
+    const way = wayOf(core, target, prefer, pinned);
+    if (way !== undefined) ways.push(way);
   }
   return ways;
+};
+
+const wayOf = (core: CoreHost, target: Target, prefer: Listener, pinned: boolean | undefined): Way | undefined => {
+  const { transport, address, port, serverName } = target;
+  const suits = prefer.transport === transport && prefer.family === familyOf(address);
+  const fits = suits && prefer.reaches?.(address) !== false;
+  const listener = fits ? prefer : core.layer.transport.listenerFor(transport, address, prefer.local.address);
+  return listener === undefined ? undefined : { listener, address, port, serverName, pinned };
 };
 
 /** The hop of a way, dialled now where it must be. */

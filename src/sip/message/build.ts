@@ -12,28 +12,29 @@ export function responseTo(request: SipRequest, status: number, reason?: string)
   const recordRoutes = status > 100 && status < 300 && DIALOG_FORMING.has(request.method);
   const names: string[] = [];
   const values: string[] = [];
-  request.eachField((name, value) => {
+  for (let i = 0; i < request.size; i++) {
+    const name = request.nameAt(i);
     switch (name) {
       case 'Record-Route':
-        if (!recordRoutes) return;
+        if (!recordRoutes) continue;
         break;
       case 'Timestamp':
-        if (status !== 100) return;
+        if (status !== 100) continue;
         break;
       case 'From':
       case 'To':
       case 'Call-ID':
       case 'CSeq':
         // Once, even where a refused request repeats them.
-        if (names.includes(name)) return;
+        if (names.includes(name)) continue;
         break;
       case 'Via':
         break;
       default:
-        return;
+        continue;
     }
     names.push(name);
-    values.push(value);
-  });
+    values.push(request.valueAt(i));
+  }
   return new SipResponse(status, reason, names, values);
 }

@@ -64,6 +64,20 @@ export abstract class SipMessage {
     this.contactRead ??= contact;
   }
 
+  /** Number of field lines. */
+  get size(): number {
+    return this.names.length;
+  }
+
+  /** Canonical name of a field line. */
+  nameAt(i: number): string {
+    return this.names[i]!;
+  }
+
+  valueAt(i: number): string {
+    return this.values[i]!;
+  }
+
   /** Hands each field to the visitor, in order. */
   eachField(visit: (canonical: string, value: string) => void): void {
     for (let i = 0; i < this.names.length; i++) visit(this.names[i]!, this.values[i]!);

@@ -12,7 +12,7 @@ import {
   USER,
 } from './chars.js';
 import { readHostPort } from './host.js';
-import { eachUriParam, unescapeUser } from './uriParams.js';
+import { unescapeUser } from './uriParams.js';
 
 export { equalUri } from './uriEqual.js';
 export { unescapeUser } from './uriParams.js';
@@ -129,10 +129,15 @@ export function printUri(uri: SipUri): string {
  * @returns '' for a flag, undefined when absent
  */
 export function uriParam(uri: SipUri, name: string): string | undefined {
-  if (uri.params === '') return undefined;
-  let found: string | undefined;
-  eachUriParam(uri.params, (key, value) => {
-    if (found === undefined && sameLetters(unescapeUser(key), name)) found = unescapeUser(value ?? '');
-  });
-  return found;
+  const { params } = uri;
+  for (let i = 1; i < params.length;) {
+    const semi = params.indexOf(';', i);
+    const end = semi < 0 ? params.length : semi;
+    const equal = params.indexOf('=', i);
+    const keyEnd = equal >= i && equal < end ? equal : end;
+    const key = params.slice(i, keyEnd);
+    if (sameLetters(unescapeUser(key), name)) return unescapeUser(params.slice(keyEnd + 1, end));
+    i = end + 1;
+  }
+  return undefined;
 }
