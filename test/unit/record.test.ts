@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { AttemptRecord, CallRecord } from '../../src/call/record/cdr.js';
 import { FileCallRecorder, type FileRecorderOptions, type RecorderAlarm } from '../../src/call/record/fileRecorder.js';
+import { JsonLines } from '../../src/call/record/jsonLines.js';
 import { MemoryCallRecorder } from '../../src/call/record/memoryRecorder.js';
 import { chargesOf } from '../../src/call/record/chargesToday.js';
 import { chargeOf } from '../../src/call/record/rating.js';
@@ -60,6 +61,31 @@ t.test('a record is in the file when write returns, one line each, in order', as
   await recorder.flush();
   await recorder.close();
   t.match(JSON.parse(readFileSync(open, 'utf8').split('\n')[0] as string), { callerReceived: 'line\nbreak' });
+});
+
+t.test('lines say what JSON.stringify says, octet by octet', async (t) => {
+  const lines = new JsonLines();
+  const every = String.fromCharCode(...Array.from({ length: 0x180 }, (_, code) => code));
+  const said = { toJSON: () => ({ said: 'so', absent: undefined }) };
+  const values: object[] = [
+    callRecord({ callerReceived: 'Zoë ☎ "Жук" \\ \u{1f4de}' }),
+    { every, lone: '\ud800', quote: '"', slash: '\\', empty: '', [every]: every },
+    { whole: 0, minus: -0, part: -1.5e-7, large: 1e21, most: 2 ** 53, nan: NaN, inf: -Infinity, no: false, yes: true },
+    { none: null, absent: undefined, method: () => 1, list: [undefined, null, 1, 'x', [[]], {}, () => 1], said },
+    [],
+    {},
+  ];
+  for (const value of values) {
+    lines.clear();
+    lines.add(value);
+    t.equal(lines.octets.toString('utf8', 0, lines.length), `${JSON.stringify(value)}\n`);
+  }
+  lines.clear();
+  const long = { text: 'x'.repeat(70_000), umlauts: 'ü'.repeat(70_000), list: Array.from({ length: 9000 }, () => []) };
+  for (let i = 0; i < 3; i++) lines.add(long);
+  t.equal(lines.octets.toString('utf8', 0, lines.length), `${JSON.stringify(long)}\n`.repeat(3), 'however long');
+  lines.clear();
+  t.ok(lines.octets.length < 100_000, 'and memory is given back');
 });
 
 t.test('a process killed right after the write loses nothing', async (t) => {

@@ -54,7 +54,7 @@ export class FileCallRecorder implements CallRecorder {
   readonly #file: RecordFile;
   readonly #maxPending: number;
   readonly #open: OpenCalls;
-  #pending: string[] = [];
+  #pending: CallRecord[] = [];
   #failing = false;
   #rotateFailed = false;
   #closed = false;
@@ -97,7 +97,7 @@ export class FileCallRecorder implements CallRecorder {
       this.#alarm({ type: 'record_dropped', callId: record.callId, line: recordLine(record) });
       return;
     }
-    this.#pending.push(recordLine(record));
+    this.#pending.push(record);
     if (!this.#failing) this.#commit();
   }
 
@@ -122,8 +122,8 @@ export class FileCallRecorder implements CallRecorder {
     this.#closed = true;
     await this.flush().catch((error: unknown) => {
       this.#alarm({ type: 'write_failed', code: codeOf(error), pending: this.pending });
-      for (const line of this.#pending) {
-        this.#alarm({ type: 'record_dropped', callId: '', line });
+      for (const record of this.#pending) {
+        this.#alarm({ type: 'record_dropped', callId: record.callId, line: recordLine(record) });
       }
     });
     this.#retry?.cancel();
@@ -176,8 +176,8 @@ export class FileCallRecorder implements CallRecorder {
   #drain(wallMs: number): void {
     const { rotateBytes, rotateDaily } = this.#options;
     if (this.#file.isFull(rotateBytes, rotateDaily, wallMs)) this.#rotate(wallMs);
-    this.#file.append(this.#pending.length === 1 ? (this.#pending[0] as string) : this.#pending.join(''));
-    this.#pending = [];
+    this.#file.append(this.#pending);
+    this.#pending.length = 0;
     this.#touch();
   }
 

@@ -14,6 +14,7 @@ import type { Clock, Timer } from '../../kernel/index.js';
 import type { CallRecord, OpenCall } from './cdr.js';
 import { dialRecordAt } from './dialRecord.js';
 import { isoTime } from './isoTime.js';
+import { JsonLines } from './jsonLines.js';
 import { closedNames, OPEN_NAME } from './recordFile.js';
 import { chargeOf } from './rating.js';
 
@@ -40,6 +41,7 @@ export class OpenCalls {
   readonly #options: OpenCallsOptions;
   readonly #path: string;
   readonly #calls = new Map<string, Noted>();
+  readonly #lines = new JsonLines();
   #fd: number | undefined;
   #bytes = 0;
   #openBytes = 0;
@@ -59,7 +61,7 @@ export class OpenCalls {
   note(call: OpenCall): void {
     const { callId } = call.record;
     const noted = this.#calls.get(callId);
-    const bytes = this.#append(noted === undefined ? lineOf(call) : lineOfChange(noted.call, call));
+    const bytes = this.#append(noted === undefined ? { open: call } : changeOf(noted.call, call));
     this.#openBytes += bytes;
     if (noted === undefined) this.#calls.set(callId, { call, bytes });
     else {
@@ -85,21 +87,23 @@ export class OpenCalls {
   begin(): void {
     const draft = `${this.#path}.new`;
     try {
-      const base = `${JSON.stringify({ base: closedNames(this.#options.folder).at(-1) ?? '' })}\n`;
-      let text = base + this.#aliveLine();
+      const lines = this.#lines;
+      lines.clear();
+      lines.add({ base: closedNames(this.#options.folder).at(-1) ?? '' });
+      lines.add(this.#signOfLife());
       this.#openBytes = 0;
       for (const noted of this.#calls.values()) {
-        const line = lineOf(noted.call);
-        noted.bytes = Buffer.byteLength(line);
+        const before = lines.length;
+        lines.add({ open: noted.call });
+        noted.bytes = lines.length - before;
         this.#openBytes += noted.bytes;
-        text += line;
       }
-      fs.writeFileSync(draft, text, { mode: 0o640 });
+      fs.writeFileSync(draft, lines.octets.subarray(0, lines.length), { mode: 0o640 });
       const fd = fs.openSync(draft, 'a');
       fs.renameSync(draft, this.#path);
       if (this.#fd !== undefined) fs.closeSync(this.#fd);
       this.#fd = fd;
-      this.#bytes = Buffer.byteLength(text);
+      this.#bytes = lines.length;
       this.#failing = false;
     } catch (error) {
       this.#fail(error);
@@ -118,21 +122,25 @@ export class OpenCalls {
     this.#alive = this.#options.clock.setTimer('cdr.alive', ALIVE_MS, () => {
       this.#alive = undefined;
       if (this.#fd === undefined) this.begin();
-      else this.#append(this.#aliveLine());
+      else this.#append(this.#signOfLife());
       if (this.#calls.size > 0) this.#arm();
     });
   }
 
-  #aliveLine(): string {
+  #signOfLife(): Entry {
     const { clock } = this.#options;
-    return `${JSON.stringify({ alive: [clock.nowMs(), clock.wallMs()] })}\n`;
+    return { alive: [clock.nowMs(), clock.wallMs()] };
   }
 
   /** @returns the octets written */
-  #append(text: string): number {
+  #append(entry: Entry): number {
     if (this.#fd === undefined) return 0;
+    const lines = this.#lines;
+    lines.clear();
+    lines.add(entry);
     try {
-      const bytes = fs.writeSync(this.#fd, text);
+      const bytes = fs.writeSync(this.#fd, lines.octets, 0, lines.length);
+      if (bytes < lines.length) throw Object.assign(new Error('half a line was written'), { code: 'ENOSPC' });
       this.#bytes += bytes;
       return bytes;
     } catch (error) {
@@ -150,17 +158,15 @@ export class OpenCalls {
   }
 }
 
-const lineOf = (call: OpenCall): string => `${JSON.stringify({ open: call })}\n`;
-
 /** An answer changes a third of a record, and least of all its decision: the rest stands in the lines before. */
-const lineOfChange = ({ record: before }: OpenCall, { record, ...rest }: OpenCall): string => {
+const changeOf = ({ record: before }: OpenCall, { record, ...rest }: OpenCall): Entry => {
   const changed: { [name: string]: unknown } = {};
   for (const name in record) {
     const value = record[name as keyof CallRecord];
     // Lists grow in place.
     if (value !== before[name as keyof CallRecord] || (Array.isArray(value) && value.length > 0)) changed[name] = value;
   }
-  return `${JSON.stringify({ more: { callId: record.callId, record: changed, ...rest } })}\n`;
+  return { more: { callId: record.callId, record: changed, ...rest } };
 };
 
 /**
@@ -189,7 +195,7 @@ export const recordsOfLeftCalls = (folder: string): readonly CallRecord[] => {
   return [...calls.values()].map((call) => recordOf(call, alive));
 };
 
-/** What has changed of an open call: `lineOfChange`. */
+/** What has changed of an open call: `changeOf`. */
 type Change = Omit<OpenCall, 'record'> & { readonly callId: string; readonly record: Partial<CallRecord> };
 
 const amend = (calls: Map<string, OpenCall>, { callId, record, ...rest }: Change): void => {

@@ -1,6 +1,7 @@
 /** The open file of a recorder: appends bytes, repairs what a crash left, rotates. Synchronous calls throw errno errors. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import { JsonLines } from './jsonLines.js';
 
 export const OPEN_NAME = 'cdr.jsonl';
 
@@ -46,6 +47,7 @@ const endOfLastLine = (fd: number, size: number): number => {
 export class RecordFile {
   readonly #folder: string;
   readonly #path: string;
+  readonly #lines = new JsonLines();
   #fd: number;
   #bytes: number;
   #day: number;
@@ -79,14 +81,14 @@ export class RecordFile {
     return this.#fd;
   }
 
-  /** Appends all or nothing: what only partly fitted on the disk is taken back, then the error is thrown. */
-  append(lines: string): void {
-    const text = this.#torn ? `\n${lines}` : lines;
+  /** Appends a line for each, all or nothing: what only partly fitted on the disk is taken back, then the error is thrown. */
+  append(records: readonly object[]): void {
+    this.#lines.clear();
+    if (this.#torn) this.#lines.endLine();
+    for (const record of records) this.#lines.add(record);
     const before = this.#bytes;
     try {
-      const written = fs.writeSync(this.#fd, text);
-      this.#bytes += written;
-      if (written < Buffer.byteLength(text)) this.#appendRest(Buffer.from(text), written);
+      this.#writeAll();
       this.#torn = false;
     } catch (error) {
       if (this.#bytes > before) this.#takeBack(before);
@@ -94,9 +96,10 @@ export class RecordFile {
     }
   }
 
-  #appendRest(data: Buffer, from: number): void {
-    for (let at = from; at < data.length;) {
-      const written = fs.writeSync(this.#fd, data, at);
+  #writeAll(): void {
+    const { octets, length } = this.#lines;
+    for (let at = 0; at < length;) {
+      const written = fs.writeSync(this.#fd, octets, at, length - at);
       if (written === 0) throw Object.assign(new Error('nothing was written'), { code: 'ENOSPC' });
       at += written;
       this.#bytes += written;
