@@ -1,13 +1,18 @@
 /** Telephones to which a flow has put callers through transfer them, blind and attended, with and without the media plane. */
 import t, { type Test } from 'tap';
+import { bounded } from '../support/endpoints.js';
 import { Baresip } from '../support/endpointsBaresip.js';
 import { Linphone } from '../support/endpointsLinphone.js';
 import { FlowTown } from '../support/flowTown.js';
+import { msOf } from '../support/soundFiles.js';
 import { type PeerDialog, SipPeer } from '../support/sipPeer.js';
 
 const INDEX = 24;
 const PHONE_PORT = 30_040;
 const GATEWAY_PORT = 30_010;
+/** baresip leaves the source address of its RTP to the kernel: within 127/8 that is this one. */
+const CALLER = '127.0.0.1';
+const CALLER_PORT = 30_990;
 const TARGET = '+919811111111';
 const dial = (params: object): object => ({ applet: 'connect', params: { to: ['sip:trk'], ...params } });
 const flow = (id: string, params: object): { readonly id: string } => ({
@@ -17,6 +22,7 @@ const flow = (id: string, params: object): { readonly id: string } => ({
 
 const town = await FlowTown.start({
   index: INDEX,
+  callers: [CALLER],
   flows: [flow('direct', {}), flow('anchored', { media: 'anchored' })],
   pbx: `127.0.64.${INDEX * 10 + 2}:${PHONE_PORT}`,
 });
@@ -171,6 +177,54 @@ void t.test('linphone transfers attended: two calls become one, with and without
       t.match(other, { mode: 'pstn', bLegCallId: target.callId, transfers: [{ otherCallId: first.callId }] });
     });
   }
+});
+
+void t.test('what is said follows the caller through the media plane', async (t) => {
+  const callerHz = 440;
+  const targetHz = 720;
+  const baresip = await Baresip.start({
+    address: CALLER,
+    port: CALLER_PORT,
+    user: '+919812345678',
+    toneHz: callerHz,
+    rtpPorts: '30900-30940',
+  });
+  t.teardown(() => baresip.stop());
+  const target = await Linphone.start({
+    address: people,
+    port: GATEWAY_PORT,
+    user: TARGET,
+    toneHz: targetHz,
+    rtpPorts: '30950-30980',
+  });
+  t.teardown(() => target.stop());
+  const agent = await SipPeer.open({ address: phones, port: PHONE_PORT, name: 'agent' });
+  t.teardown(() => agent.close());
+  const before = node.records().length;
+  target.begin();
+  baresip.command('dial', town.uriOf('anchored'));
+  const invite = await agent.expectRequest('INVITE');
+  const dialog = invite.dialog(invite.respond(200, { body: mediaAt(30_770).replaceAll(people, phones) }));
+  await agent.expect('ACK');
+  await town.stands('anchored', 'dial');
+  dialog.send('REFER', { headers: [['Refer-To', `<${toTarget}>`]] });
+  await agent.expect('202 REFER');
+  for (let last = false; !last;) {
+    const notify = await agent.expectRequest('NOTIFY');
+    notify.respond(200);
+    last = notify.text.includes('SIP/2.0 200 OK');
+  }
+  (await agent.expectRequest('BYE')).respond(200);
+  await bounded('the caller hears the target', 10_000, () => msOf(baresip.heard(), targetHz) >= 800);
+  baresip.command('hangup');
+  await target.over();
+  t.ok(msOf(target.heard(), callerHz) >= 500, 'and the target the caller');
+  t.match(await town.recordOf('anchored', before), {
+    ...WAY,
+    endedBy: 'caller',
+    transfers: [COMPLETED],
+    media: { a: { codec: 'PCMU', packetsLost: 0 } },
+  });
 });
 
 void t.test('nothing is left', async () => {
