@@ -61,6 +61,16 @@ await bounded('two contacts', 8000, async () => {
 
 let callerPort = 37_400;
 
+interface Calling {
+  readonly legs: { readonly bLeg?: { readonly branches?: readonly { readonly sipStatus: number }[] } | null };
+}
+
+/** Whether the node has heard from both that they ring. */
+const bothRing = async (): Promise<boolean> => {
+  const { calls } = (await (await node.get('/api/calls')).json()) as { readonly calls: readonly Calling[] };
+  return calls.some(({ legs }) => legs.bLeg?.branches?.map(({ sipStatus }) => sipStatus).join() === '180,180');
+};
+
 /** A carrier's call, once both telephones ring. */
 const ringBoth = async (t: Test): Promise<Sipp> => {
   for (const phone of phones) phone.forget();
@@ -75,6 +85,7 @@ const ringBoth = async (t: Test): Promise<Sipp> => {
   });
   t.teardown(() => caller.stop());
   await Promise.all(phones.map((phone) => phone.event('CALL_INCOMING')));
+  await bounded('180 of both', 5000, bothRing);
   return caller;
 };
 
