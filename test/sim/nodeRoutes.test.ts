@@ -199,10 +199,7 @@ class Town {
         dialogs: 0,
       },
     );
-    t.strictSame(
-      [this.a, this.b].map((engine) => engine.dump()['proxied']),
-      [0, 0],
-    );
+    for (const engine of [this.a, this.b]) t.equal(engine.dump()['proxied'], 0);
     t.strictSame(this.sim.errors, []);
     for (const engine of this.sim.engines) engine.stop();
   }
@@ -274,36 +271,39 @@ void t.test('a connection that is gone is told as 430, before the call and withi
   t.strictSame(town.closed.splice(0), [town.registered.flow]);
   t.equal(town.failure(), 430);
 
-  const stream = town.sim.world
-    .host('192.0.2.10')
-    .connectStream(
-      { address: A.world, port: 5060 },
-      { onData: (data) => town.heard.push(String(data)), onClose: () => {} },
-    );
-  stream.write(
-    Buffer.from(
-      [
-        `REGISTER sip:${A.world} SIP/2.0`,
-        'Via: SIP/2.0/TCP 192.0.2.10;branch=z9hG4bKlast',
-        'From: <sip:a@b>;tag=1',
-        'To: <sip:a@b>',
-        'Call-ID: last',
-        'CSeq: 1 REGISTER',
-        'Max-Forwards: 70',
-        'Content-Length: 0',
-        '\r\n',
-      ].join('\r\n'),
-    ),
-  );
-  town.pass();
-  let status = 0;
-  town.call({ ...SILENT, onFailed: (response) => (status = response.status) });
-  town.pass();
-  t.match(town.heard.join(''), `INVITE ${CONTACT} SIP/2.0`);
-  stream.close();
-  town.pass();
-  t.equal(status, 430, 'it broke while the call was on its way');
-  t.strictSame(town.closed, [town.registered.flow]);
+  for (const rings of [false, true]) {
+    const heard: string[] = [];
+    const stream = town.sim.world
+      .host('192.0.2.10')
+      .connectStream(
+        { address: A.world, port: 5060 },
+        { onData: (data) => heard.push(String(data)), onClose: () => {} },
+      );
+    const say = (...lines: readonly string[]): void => {
+      stream.write(Buffer.from([...lines, 'Content-Length: 0', '\r\n'].join('\r\n')));
+      town.pass();
+    };
+    const register = ['Via: SIP/2.0/TCP 192.0.2.10;branch=z9hG4bKlast', 'From: <sip:a@b>;tag=1', 'To: <sip:a@b>'];
+    say(`REGISTER sip:${A.world} SIP/2.0`, ...register, `Call-ID: ${rings}`, 'CSeq: 1 REGISTER', 'Max-Forwards: 70');
+    const statuses: number[] = [];
+    town.call({
+      ...SILENT,
+      onProvisional: ({ status }) => statuses.push(status),
+      onFailed: ({ status }) => statuses.push(status),
+    });
+    town.pass();
+    const invite = heard
+      .join('')
+      .replace(/^.*(?=INVITE )/s, '')
+      .split('\r\n');
+    t.ok(invite.includes(`INVITE ${CONTACT} SIP/2.0`));
+    if (rings)
+      say('SIP/2.0 180 Ringing', ...invite.filter((line) => /^(Via|From|To|Call-ID|CSeq|Record-R)/.test(line)));
+    stream.close();
+    town.pass();
+    t.strictSame(statuses, rings ? [180, 430] : [430], 'it broke while the call was on its way');
+    t.strictSame(town.closed.splice(0), [town.registered.flow]);
+  }
   town.atRest(t);
 });
 

@@ -8,7 +8,7 @@ import type { NextHop } from '../locate/nextHop.js';
 import { ClientInviteTransaction, type ClientUser } from '../transaction/clientInvite.js';
 import type { ClientTransaction } from '../transaction/client.js';
 import { patienceMs } from '../transaction/timers.js';
-import type { Hop, Listener, Way } from '../transport/hop.js';
+import type { Hop, HopUser, Listener, Way } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
 import { cancelOf } from './forward.js';
 import { BRANCH, type BranchAction, type BranchEvent, type BranchState, eventOf } from './tables.js';
@@ -60,6 +60,8 @@ export class ProxyBranch implements ClientUser, LaunchUser {
   #source: Source | undefined;
 
   readonly #flow: Way | undefined;
+  /** Whoever rings over a connection that breaks will never answer: the transaction by itself would wait on. */
+  readonly #flowUser: HopUser = { onTransportError: () => this.#onFlowLost() };
 
   constructor(
     owner: BranchOwner,
@@ -122,6 +124,7 @@ export class ProxyBranch implements ClientUser, LaunchUser {
         ? layer.sendInvite(request, branch, hop, this)
         : layer.sendRequest(request, branch, hop, this);
     this.#transaction.relays = true;
+    if (hop === this.#flow?.hop && request.method === 'INVITE') hop.waiting.add(this.#flowUser);
     this.#owner.onSent(request, outboundSource(hop.listener, hop, request.body.length));
   }
 
@@ -146,6 +149,12 @@ export class ProxyBranch implements ClientUser, LaunchUser {
     if (more && !this.#owner.core.stopped()) this.#launch();
     // RFC 5626 §5.3: what the flow led to cannot be reached in any other way.
     else this.#fail(this.#flow?.hop === undefined ? 503 : 430);
+  }
+
+  #onFlowLost(): void {
+    if (this.over) return;
+    this.#fail(430);
+    if (this.#transaction instanceof ClientInviteTransaction) this.#transaction.dispose();
   }
 
   #fail(status: number, reason?: string): void {
@@ -215,6 +224,7 @@ export class ProxyBranch implements ClientUser, LaunchUser {
   }
 
   #stopTimers(): void {
+    this.#flow?.hop?.waiting.delete(this.#flowUser);
     this.#provisional?.cancel();
     this.#final?.cancel();
     this.#timer?.cancel();
