@@ -144,6 +144,7 @@ function eventOf(rig: FlowLadder, { pick, value }: Move, other: FlowDocument): F
     case 'dial':
       if (value % 4 === 0) return { type: 'dialProgress', dialId: id, status: 183 };
       if (value % 4 === 1) return { type: 'dialAnswered', dialId: id };
+      if (value % 8 === 2) return { type: 'dialTransferred', dialId: id, target: 'sip:+1@x' };
       return {
         type: 'dialEnded',
         dialId: id,

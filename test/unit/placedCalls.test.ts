@@ -201,3 +201,40 @@ t.test('orders that make no call at all', async (t) => {
   await drained;
   t.same(rig.leftovers(), []);
 });
+
+t.test('whom it is put through to may transfer whoever was called, who may not transfer in turn', async (t) => {
+  const { rig } = await placed({}, { first: { applet: 'connect', params: { to: ['sip:trk'], media: 'anchored' } } });
+  const person = rig.signal.b(1);
+  person.answers('callee');
+  await rig.turn();
+  const agent = rig.signal.b(2);
+  agent.answers('agent');
+  await rig.turn();
+  t.equal(rig.media.log.at(-1), 'm1 bridge m2');
+  const headers = [['Refer-To', '<sip:+919811111111@tandem>']] as const;
+  t.match(person.asks('REFER', { headers }).answers, [
+    { status: 603, spec: { headers: [['Reason', 'SIP;cause=603;text="refer_off"']] } },
+  ]);
+  t.match(agent.asks('REFER', { headers }).answers, [{ status: 202 }]);
+  await rig.turn();
+  agent.responds(200);
+  const target = rig.signal.b(3);
+  t.equal(target.spec.from, `<sip:${TRUNK_NUMBER}@localhost>`, "with the trunk's own number");
+  target.answers('target');
+  await rig.turn();
+  t.equal(rig.media.log.at(-1), 'm1 bridge m3');
+  agent.responds(200);
+  agent.confirms();
+  person.byes();
+  await rig.pass(1000);
+  target.confirms();
+  await rig.turn();
+  t.match(rig.record, {
+    endedBy: 'callee',
+    transfers: [
+      { referrer: 'caller', outcome: 'refused', reasonCode: 'refer_off' },
+      { referrer: 'callee', trunkSid: 'trk', outcome: 'completed' },
+    ],
+  });
+  t.same(rig.leftovers(), []);
+});

@@ -153,6 +153,7 @@ const EVENTS: readonly ((id: string, document: FlowDocument) => FlowEvent)[] = [
   (streamId) => ({ type: 'streamStarted', streamId, streamSid: 's' }),
   (streamId) => ({ type: 'streamEnded', streamId, report: REPORT }),
   (dialId) => ({ type: 'dialAnswered', dialId }),
+  (dialId) => ({ type: 'dialTransferred', dialId, target: 'sip:+1@x' }),
   (dialId) => ({ type: 'dialEnded', dialId, outcome: 'busy', sipStatus: 486 }),
   (dialId) => ({ type: 'dialEnded', dialId, outcome: 'completed', sipStatus: 200 }),
   (recordId) => ({ type: 'recordEnded', recordId, end: 'stopped', durationMs: 900, url }),

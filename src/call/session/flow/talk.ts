@@ -6,6 +6,7 @@ import type { Leg, LegEnd } from '../../../signal/port.js';
 import type { DialogRelay } from '../../bridge/dialogRelay.js';
 import type { CallEnding, HangUpReason } from '../../bridge/ending.js';
 import type { Heir } from '../../bridge/heir.js';
+import type { Decision } from '../../routing/decision.js';
 import type { LiveCall } from '../liveCall.js';
 import type { Conversation, MemberBooks } from '../transfer/conversation.js';
 import { type Party, newParty } from '../transfer/party.js';
@@ -68,7 +69,7 @@ export class FlowTalk implements MemberBooks {
     this.a = newParty(through ?? caller.leg, { call, seat, side: through }, (headers) =>
       this.#callerDismissed(headers),
     );
-    const calleesSeat = { decision, request, side: 'b', destination } as const;
+    const calleesSeat = { decision: calleesDecision(call, flow, decision), request, side: 'b', destination } as const;
     this.b = newParty(callee, { call, seat: calleesSeat }, (headers) => dial.hangUp(NORMAL_CLEARING, headers));
   }
 
@@ -127,6 +128,10 @@ export class FlowTalk implements MemberBooks {
     this.#host.talkOver(this, end);
   }
 }
+
+/** Towards whom a placed call is put through to, the number of the trunk is the one that the call was placed with. */
+const calleesDecision = (call: LiveCall, { decision: of }: FlowCallStart, decision: Decision): Decision =>
+  call.placed ? { ...decision, calledNumber: { ...decision.calledNumber, e164: of.callerNumber.sent } } : decision;
 
 /** Who was called by us is no customer's telephone, though the call leaves for a carrier: it sits where callers do. */
 const callersDecision = (call: LiveCall, { decision }: FlowCallStart): FlowCallStart['decision'] =>
