@@ -21,7 +21,7 @@ options   --rate N        calls a second of cost (300)
           --no-drain      do not wait for and count the timers of 32 s
           --max-rate N    top of the ladder (2400)
           --rung N        seconds a rung (15)
-          --warm N        seconds of load before what is measured (5)
+          --warm N        seconds of load before what is measured (5; of media 3)
           --only NAME     kamailio or tandem alone
           --calls N       of memory (200000); --memory-rate N (600)
           --up N          calls that are up at once, of established (50000); --up-rate N (600)
@@ -89,6 +89,7 @@ const options = {
     frameMs: values['frame-ms'] === undefined ? undefined : Number(values['frame-ms']),
     withSignalling: !values['no-signalling'],
     ownCore: values['own-core'],
+    warmUp: Number(values.warm ?? 3),
   },
   dist: resolve(values.dist),
   nodeFlags: values.node,

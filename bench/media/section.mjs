@@ -24,7 +24,6 @@ import {
 } from './places.mjs';
 
 const here = new URL('.', import.meta.url).pathname;
-const SETTLE_MS = 3000;
 const DRAIN_MS = 1500;
 const SIGNALLING_RATE = 100;
 const TICKS_PER_SECOND = 100;
@@ -179,7 +178,7 @@ const silences = (cleared, talk) =>
 const measure = async (node, { bot, caller }, options) => {
   const { seconds, streams, withSignalling } = options;
   const settling = threadTimes(node.pid);
-  await sleep(SETTLE_MS);
+  await sleep(options.warmUp * 1000);
   const before = threadTimes(node.pid);
   if (options.ownCore) takeLastCore(threadsBetween(node.pid, settling, before).media.tid);
   const busyBefore = machineBusySeconds();

@@ -152,6 +152,24 @@ t.test('quiet frames are left out first when the delay is to shrink', async (t) 
   for (const n of leftOut) t.ok(n % 10 >= 7, `${n} was quiet`);
 });
 
+t.test('sound without a pause loses nothing to a delay that was needed once, for half a minute', async (t) => {
+  const held = (count: number, quiet: (payload: Buffer) => boolean) => {
+    const buffer = new JitterBuffer({ quiet });
+    const arrivals = steady(count, (n) => (n >= 100 && n < 103 ? 45 : 0));
+    const heard = numbers(play(buffer, arrivals, { untilMs: count * 20 }));
+    return { heard, ...buffer.stats() };
+  };
+  const music = held(1400, () => false);
+  t.ok(music.heard.length > 1395);
+  t.same(music.heard, upTo(music.heard.length), '28 s: every frame of it');
+  const more = held(2400, () => false);
+  t.ok(more.skipped >= 1 && more.skipped <= 3, `48 s: ${more.skipped} skipped`);
+  t.ok(more.delayMs <= music.delayMs - 19, `${music.delayMs.toFixed(0)}, then ${more.delayMs.toFixed(0)} ms`);
+  const speech = held(400, (payload) => (payload[0] as number) % 50 === 0);
+  t.ok(speech.skipped >= 1, `8 s of speech: ${speech.skipped} skipped`);
+  t.ok(speech.delayMs <= music.delayMs - 19, `${speech.delayMs.toFixed(0)} ms`);
+});
+
 t.test('a pause that the sender announces by its timestamp is silence, not loss, and keeps its length', async (t) => {
   const talk = Array.from({ length: 50 }, (_, n) => ({ atMs: n * 20, packet: packet(n) }));
   // 600 ms of nothing: the timestamp moves on, the sequence number does not.

@@ -50,6 +50,8 @@ const LEAST_SPREAD_MS = 3;
 const STARVED_MS = 120;
 /** Pulls over which the least surplus of delay is measured before any is taken away. */
 const SURPLUS_PULLS = 50;
+/** Pulls for which a pause is awaited to take it away in: speech has one, music need not. */
+const PATIENT_PULLS = 1500;
 /** Late packets in a row, with nothing in time between them, that show the sender's clock to have jumped back. */
 const LATE_IN_A_ROW = 4;
 /** Packets that a copy is known by. */
@@ -63,7 +65,8 @@ const FORMER_SOURCE_MS = 200;
  *
  * The delay follows the network. `#spread` estimates how much later than the fastest packets most of the others come;
  * a frame is due that long after a fast packet with it would have come. Delay grows by waiting when the buffer is
- * empty anyway, and shrinks by leaving out frames, quiet ones first, after it was too long for a second.
+ * empty anyway, and shrinks by leaving out frames: quiet ones, after it was too long for a second; any, after half a
+ * minute or where it is too long by far.
  */
 export class JitterBuffer {
   readonly #perMs: number;
@@ -343,7 +346,7 @@ export class JitterBuffer {
     if (++this.#surplusPulls < SURPLUS_PULLS && !tooLong) return;
     // A frame less, and still on time.
     if (this.#surplus >= this.#frame * 1.25 || tooLong) {
-      const insist = tooLong || this.#surplusPulls > SURPLUS_PULLS * 2 || this.#surplus >= this.#frame * 3;
+      const insist = tooLong || this.#surplusPulls > PATIENT_PULLS || this.#surplus >= this.#frame * 3;
       if (!insist && !this.#isQuiet()) return;
       this.#advance();
       this.#skipped++;
