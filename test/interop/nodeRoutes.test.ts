@@ -5,14 +5,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import type { CallRecord } from '../../src/call/record/cdr.js';
-import { flatten, validateDocument } from '../../src/call/routing/schema.js';
-import { SystemClock } from '../../src/kernel/index.js';
-import { openStore } from '../../src/store/index.js';
 import { bounded } from '../support/endpoints.js';
 import { Baresip } from '../support/endpointsBaresip.js';
+import { publishRouting } from '../support/publishRouting.js';
 import { RedisServer } from '../support/redisServer.js';
 import { SipPeer } from '../support/sipPeer.js';
 import { Sipp, type SippResult } from '../support/sipp.js';
@@ -52,11 +49,7 @@ const routing = {
 
 const folder = await mkdtemp(join(tmpdir(), 'tandem-nodes-'));
 const redis = await RedisServer.start({ host: '127.0.74.40', firstPort: 17_600 });
-const valid = validateDocument(structuredClone(routing));
-if (!valid.ok) throw new Error(JSON.stringify(valid.error));
-const store = openStore({ kind: 'redis', url: redis.url }, { clock: new SystemClock(), pause: nextTurn });
-await store.publish({ author: 'test', upserts: flatten(valid.value), deletes: [] });
-await store.close();
+await publishRouting(redis.url, routing);
 
 const nodeOf = (address: string, id: string): Promise<TandemNode> =>
   TandemNode.start({

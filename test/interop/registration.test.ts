@@ -3,14 +3,12 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { WebSocket } from 'ws';
-import { flatten, validateDocument } from '../../src/call/routing/schema.js';
-import { SystemClock, SystemRandom } from '../../src/kernel/index.js';
+import { SystemRandom } from '../../src/kernel/index.js';
 import { DigestClient } from '../../src/signal/index.js';
-import { openStore } from '../../src/store/index.js';
 import { KamailioRegistrar } from '../support/kamailioRegistrar.js';
+import { publishRouting } from '../support/publishRouting.js';
 import { RedisServer } from '../support/redisServer.js';
 import type { CallRecord } from '../../src/call/record/cdr.js';
 import { Baresip } from '../support/endpointsBaresip.js';
@@ -527,11 +525,7 @@ void t.test('two nodes on one Redis know the same phones, and call them', async 
   const line = LINES[0];
   const folder = await mkdtemp(join(tmpdir(), 'tandem-registrations-'));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
-  const valid = validateDocument(structuredClone(routing));
-  if (!valid.ok) throw new Error(JSON.stringify(valid.error));
-  const store = openStore({ kind: 'redis', url: redis.url }, { clock: new SystemClock(), pause: nextTurn });
-  await store.publish({ author: 'test', upserts: flatten(valid.value), deletes: [] });
-  await store.close();
+  await publishRouting(redis.url, routing);
   const nodeOf = (address: string, id: string): Promise<TandemNode> =>
     TandemNode.start({
       address,
