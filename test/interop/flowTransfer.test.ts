@@ -5,7 +5,8 @@ import { Baresip } from '../support/endpointsBaresip.js';
 import { Linphone } from '../support/endpointsLinphone.js';
 import { FlowTown } from '../support/flowTown.js';
 import { msOf } from '../support/soundFiles.js';
-import { type PeerDialog, SipPeer } from '../support/sipPeer.js';
+import { SipPeer } from '../support/sipPeer.js';
+import { type Up, agrees, hangsUp } from '../support/talkers.js';
 
 const INDEX = 24;
 const PHONE_PORT = 30_040;
@@ -38,12 +39,6 @@ const mediaAt = (port: number): string =>
 const X = mediaAt(30_700);
 const Y = mediaAt(30_710);
 
-interface Up {
-  readonly peer: SipPeer;
-  readonly dialog: PeerDialog;
-  readonly callId: string;
-}
-
 const open = async (t: Test, name: string, port = 0): Promise<SipPeer> => {
   const peer = await SipPeer.open({ address: people, port, name });
   t.teardown(() => peer.close());
@@ -68,20 +63,6 @@ const answers = async (peer: SipPeer): Promise<Up & { readonly offer: string }> 
   const dialog = invite.dialog(invite.respond(200, { body: Y }));
   await peer.expect('ACK');
   return { peer, dialog, callId: invite.message.callId, offer: invite.text };
-};
-
-/** @returns what a re-INVITE offers, once it was answered with this */
-const agrees = async ({ peer }: Up, media: string): Promise<string> => {
-  const reinvite = await peer.expectRequest('INVITE');
-  reinvite.respond(200, { body: media });
-  await peer.expect('ACK');
-  return reinvite.text;
-};
-
-const hangsUp = async ({ peer, dialog }: Up, other: Up): Promise<void> => {
-  dialog.send('BYE');
-  await peer.expect('200 BYE');
-  (await other.peer.expectRequest('BYE')).respond(200);
 };
 
 const OURS = `c=IN IP4 ${town.address('node')}`;

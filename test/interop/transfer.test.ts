@@ -3,8 +3,9 @@ import t, { type Test } from 'tap';
 import type { CallRecord } from '../../src/call/record/cdr.js';
 import { Baresip } from '../support/endpointsBaresip.js';
 import { Linphone } from '../support/endpointsLinphone.js';
-import { type PeerDialog, SipPeer } from '../support/sipPeer.js';
+import { SipPeer } from '../support/sipPeer.js';
 import { type Lane, Site } from '../support/tandemNodeSite.js';
+import { type Up, agrees, hangsUp } from '../support/talkers.js';
 
 const BARESIP_PORT = 33_100;
 const LINPHONE_PORT = 33_110;
@@ -29,12 +30,6 @@ const mediaAt = (port: number, more = ''): string =>
   `v=0\r\no=- ${port} 1 IN IP4 ${site.carrier}\r\ns=-\r\nc=IN IP4 ${site.carrier}\r\nt=0 0\r\nm=audio ${port} RTP/AVP 8 0\r\n${more}`;
 const X = mediaAt(33_200);
 const Y = mediaAt(33_210);
-
-interface Up {
-  readonly peer: SipPeer;
-  readonly dialog: PeerDialog;
-  readonly callId: string;
-}
 
 const open = async (t: Test, name: string, port = 0): Promise<SipPeer> => {
   const peer = await SipPeer.open({ address: site.carrier, port, name });
@@ -65,20 +60,6 @@ const answers = async (
   const dialog = invite.dialog(invite.respond(200, { body: media }));
   await peer.expect('ACK');
   return { peer, dialog, callId: invite.message.callId, offer: invite.text, from: invite.header('From') };
-};
-
-/** @returns what a re-INVITE offers, once it was answered with this */
-const agrees = async ({ peer }: Up, media: string): Promise<string> => {
-  const reinvite = await peer.expectRequest('INVITE');
-  reinvite.respond(200, { body: media });
-  await peer.expect('ACK');
-  return reinvite.text;
-};
-
-const hangsUp = async ({ peer, dialog }: Up, other: Up): Promise<void> => {
-  dialog.send('BYE');
-  await peer.expect('200 BYE');
-  (await other.peer.expectRequest('BYE')).respond(200);
 };
 
 const COMPLETED = { outcome: 'completed', sipStatus: 200, reasonCode: 'transfer_completed' } as const;
