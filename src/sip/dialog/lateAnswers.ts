@@ -1,3 +1,4 @@
+import { hostPort } from '../../kernel/index.js';
 import type { ResponseFields } from '../face.js';
 import { isSipUri } from '../locate/nextHop.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
@@ -133,7 +134,8 @@ export class LateAnswers implements ClientRemains {
       remoteTag: response.toTag ?? '',
       localField: response.header('From') ?? '',
       remoteField: response.header('To') ?? '',
-      remoteTarget: contact !== undefined && isSipUri(contact.uri) ? contact.uri : hostUri(arrival),
+      remoteTarget:
+        contact !== undefined && isSipUri(contact.uri) ? contact.uri : `sip:${hostPort(arrival.address, arrival.port)}`,
       routeSet: routeSetOf(response, true),
       localSeq: response.cseq.seq,
       remoteSeq: undefined,
@@ -145,7 +147,3 @@ export class LateAnswers implements ClientRemains {
     });
   }
 }
-
-/** Of an answer without Contact: the host that it came from. */
-const hostUri = ({ address, port }: Arrival): string =>
-  address.includes(':') ? `sip:[${address}]:${port}` : `sip:${address}:${port}`;
