@@ -32,6 +32,7 @@ options   --rate N        calls a second of cost (300)
           --own-core      of media: the media thread has the last core to itself, everything else shares the others
           --dist DIR      build to run (dist)
           --node=FLAG     for the node that runs tandem; may be repeated
+          --runtime PATH  the node that runs tandem, to compare releases (the one that runs the bench)
           --keep DIR      copy logs, counters and profiles of the runs there
           --quick         smoke run of about 20 s
 `;
@@ -57,6 +58,7 @@ const { values, positionals } = parseArgs({
     'no-signalling': { type: 'boolean', default: false },
     dist: { type: 'string', default: join(root, 'dist') },
     node: { type: 'string', multiple: true, default: [] },
+    runtime: { type: 'string', default: process.execPath },
     keep: { type: 'string' },
     capacity: { type: 'string' },
     awake: { type: 'boolean', default: false },
@@ -93,6 +95,7 @@ const options = {
   },
   dist: resolve(values.dist),
   nodeFlags: values.node,
+  runtime: resolve(values.runtime),
   keepLog: values.keep !== undefined,
 };
 

@@ -66,11 +66,11 @@ const writeConfig = (folder) => {
 /** As `npm start` does. */
 const AS_STARTED = ['--use-largepages=silent'];
 
-const startTandem = async (folder, { dist, nodeFlags, keepLog }) => {
+const startTandem = async (folder, { dist, nodeFlags, runtime, keepLog }) => {
   assertFree(TANDEM, PORT);
   const config = writeConfig(folder);
   const child = launch(
-    process.execPath,
+    runtime,
     [...AS_STARTED, ...nodeFlags, join(dist, 'main.js'), 'start', '--config', config],
     {
       log: keepLog === true ? join(folder, 'tandem.log') : '/dev/null',
@@ -91,7 +91,7 @@ const startTandem = async (folder, { dist, nodeFlags, keepLog }) => {
 
 const starters = { kamailio: startKamailio, tandem: startTandem };
 
-/** @param options dist: folder of the build; nodeFlags: for the process of Tandem; keepLog: in the folder */
+/** @param options dist: folder of the build; nodeFlags, runtime: of Tandem's process; keepLog: in the folder */
 export const startSystem = async (name, folder, options) => {
   mkdirSync(folder, { recursive: true });
   return starters[name](folder, options);

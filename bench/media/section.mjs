@@ -221,7 +221,7 @@ const runOnce = async (folder, options) => {
   assertFree(NODE, SIP_PORT);
   if (options.ownCore) leaveLastCore();
   const args = [...options.nodeFlags, join(options.dist, 'main.js'), 'start', '--config', writeConfig(folder, options)];
-  const node = launch(process.execPath, args, { log: join(folder, 'tandem.log'), cwd: folder });
+  const node = launch(options.runtime, args, { log: join(folder, 'tandem.log'), cwd: folder });
   await untilBound(node, NODE, SIP_PORT);
   const bot = await startBot();
   try {

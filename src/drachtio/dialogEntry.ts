@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../kernel/index.js';
+import { type Clock, NOT_LISTED, type RosterMember, type Timer } from '../kernel/index.js';
 import {
   type Dialog,
   type DialogEnd,
@@ -63,8 +63,10 @@ const owned = (text: string): string => Buffer.from(text, 'latin1').toString('la
  * A dialog under the id that its application knows. It exists from the first response (server) or from the INVITE
  * (client) on; the early dialogs of a forked INVITE share one entry.
  */
-export class DialogEntry implements DialogListener {
+export class DialogEntry implements DialogListener, RosterMember {
   readonly id: string;
+  /** Among those of its owner. */
+  place = NOT_LISTED;
   readonly role: 'uas' | 'uac';
   /** Our end of the path. */
   local: Source;

@@ -1,5 +1,5 @@
 /** Requests from the network that an application answers. */
-import type { Timer } from '../kernel/index.js';
+import { NOT_LISTED, type Timer } from '../kernel/index.js';
 import {
   type DialogListener,
   type IncomingInvite,
@@ -36,6 +36,7 @@ const dialogIdOf = (request: SipRequest): string => dialogToken(`${request.callI
 
 abstract class Served implements Transaction {
   readonly id: string;
+  place = NOT_LISTED;
   readonly owner: AppConnection;
   protected readonly ledger: Ledger;
   #parked: Timer | undefined;

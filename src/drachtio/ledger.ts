@@ -1,5 +1,5 @@
 /** Who owns what: transactions and dialogs by the ids that applications use, and the connection each belongs to. */
-import type { Clock, Random } from '../kernel/index.js';
+import { type Clock, type Random, Roster, type RosterMember, SlotMap } from '../kernel/index.js';
 import type { HeaderField, ProxyPlan, ProxyRefusal, SipEngine } from '../sip/index.js';
 import type { AppResponse } from './appMessage.js';
 import type { AppConnection } from './connection.js';
@@ -10,7 +10,7 @@ import { RegisteredFlows } from './registeredFlows.js';
 import type { Reply } from './replies.js';
 
 /** A request that an application must answer, or whose response it awaits. */
-export interface Transaction {
+export interface Transaction extends RosterMember {
   readonly id: string;
   readonly owner: AppConnection;
   /** The application's response to it. */
@@ -45,8 +45,8 @@ export interface LedgerOptions {
 
 /** What goes down with a connection. */
 interface Owned {
-  readonly transactions: Set<Transaction>;
-  readonly dialogs: Set<DialogEntry>;
+  readonly transactions: Roster<Transaction>;
+  readonly dialogs: Roster<DialogEntry>;
 }
 
 export class Ledger implements DialogHome {
@@ -59,8 +59,8 @@ export class Ledger implements DialogHome {
   releasing = 0;
   readonly flows: RegisteredFlows;
   readonly #onAppLost: OnAppLost;
-  readonly #dialogs = new Map<string, DialogEntry>();
-  readonly #transactions = new Map<string, Transaction>();
+  readonly #dialogs = new SlotMap<DialogEntry>();
+  readonly #transactions = new SlotMap<Transaction>();
   readonly #owned = new Map<AppConnection, Owned>();
 
   /** @param inbound makes the way by which dialogs hand on what comes in. */
@@ -144,7 +144,7 @@ export class Ledger implements DialogHome {
 
   #ownedBy(owner: AppConnection): Owned {
     let owned = this.#owned.get(owner);
-    if (owned === undefined) this.#owned.set(owner, (owned = { transactions: new Set(), dialogs: new Set() }));
+    if (owned === undefined) this.#owned.set(owner, (owned = { transactions: new Roster(), dialogs: new Roster() }));
     return owned;
   }
 

@@ -1,4 +1,5 @@
 /** Requests that an application sent, and the frames of their responses. */
+import { NOT_LISTED } from '../kernel/index.js';
 import type {
   Dialog,
   DialogListener,
@@ -32,6 +33,7 @@ import { sessionIn } from './sessionTimer.js';
 
 abstract class Sent implements Transaction {
   readonly id: string;
+  place = NOT_LISTED;
   readonly owner: AppConnection;
   protected readonly ledger: Ledger;
   #callId: string | undefined;

@@ -25,5 +25,7 @@ export type {
   StreamSink,
 } from './networkPorts.js';
 export { type MayConnect, numericHostRefused, permittedLookup } from './permittedAddress.js';
+export { NOT_LISTED, Roster, type RosterMember } from './roster.js';
 export { Scratch } from './scratch.js';
+export { SlotMap } from './slotMap.js';
 export { type SchemaCheck, type SchemaError, hearOfSchemas, schemaChecks } from './schemaCheck.js';

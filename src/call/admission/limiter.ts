@@ -1,5 +1,5 @@
 /** Counts calls: how many are up, and how fast they start, on this node alone. */
-import { type Result, err, ok } from '../../kernel/index.js';
+import { NOT_LISTED, type Result, Roster, type RosterMember, err, ok } from '../../kernel/index.js';
 import type { LimitClaim, LimitsView } from '../routing/decision.js';
 
 /** Tokens at a point of time. A rate of n calls per second lets n start at once, then one each 1/n seconds. */
@@ -10,7 +10,7 @@ interface Bucket {
 }
 
 /** What a call holds until it ends. */
-export interface HeldLimits {
+export interface HeldLimits extends RosterMember {
   readonly claims: readonly LimitClaim[];
 }
 
@@ -41,7 +41,7 @@ const ALMOST_ONE = 1 - 1e-9;
 export class CallLimiter implements Limiter, LimitsView {
   readonly #buckets = new Map<string, Bucket>();
   readonly #concurrent = new Map<string, number>();
-  readonly #held = new Set<HeldLimits>();
+  readonly #held = new Roster<HeldLimits>();
   #sweepAt = MIN_SWEEP;
 
   at(): LimitsView {
@@ -68,7 +68,7 @@ export class CallLimiter implements Limiter, LimitsView {
       for (let taken = 0; taken < i; taken++) this.#giveBack(claims[taken] as LimitClaim, true);
       return err(refusal);
     }
-    const held: HeldLimits = { claims };
+    const held: HeldLimits = { claims, place: NOT_LISTED };
     this.#held.add(held);
     if (this.#buckets.size >= this.#sweepAt) this.#sweep(nowMs);
     return ok(held);

@@ -1,4 +1,4 @@
-import { type Result, err, ok } from '../../kernel/index.js';
+import { NOT_LISTED, type Result, Roster, err, ok } from '../../kernel/index.js';
 import type { LimitClaim, LimitsView } from '../routing/decision.js';
 import type { Ask, ExchangeAnswer, ExchangeNews } from './exchange.js';
 import type { HeldLimits, LimitRefusal, Limiter } from './limiter.js';
@@ -14,7 +14,7 @@ const ALMOST_ONE = 1 - 1e-9;
 export class SharedLimiter implements Limiter, LimitsView {
   readonly #shares = new Map<string, Share>();
   readonly #concurrent = new Map<string, number>();
-  readonly #held = new Set<HeldLimits>();
+  readonly #held = new Roster<HeldLimits>();
   readonly #dirty = new Set<Share>();
   readonly #needy = new Set<Share>();
   #company: Company = { nodes: 1, aloneSinceMs: 0 };
@@ -68,7 +68,7 @@ export class SharedLimiter implements Limiter, LimitsView {
       for (let taken = 0; taken < i; taken++) this.#giveBack(claims[taken] as LimitClaim);
       return err(refusal);
     }
-    const held: HeldLimits = { claims };
+    const held: HeldLimits = { claims, place: NOT_LISTED };
     this.#held.add(held);
     return ok(held);
   }

@@ -1,5 +1,5 @@
 /** What trunks and accounts have spent today (UTC), settled calls and those that are up. */
-import type { Clock } from '../../kernel/index.js';
+import { type Clock, SlotMap } from '../../kernel/index.js';
 import { type Charge, chargeOf } from '../record/rating.js';
 import type { Direction, Priced, SpendView } from '../routing/decision.js';
 
@@ -47,7 +47,7 @@ export interface SpendAmount {
 export class SpendLedger implements SpendView {
   readonly #clock: Clock;
   readonly #slots = new Map<string, Slot>();
-  readonly #running = new Map<string, Running>();
+  readonly #running = new SlotMap<Running>();
   /** Of a call's dials that count: their names among those that run. */
   readonly #dials = new Map<string, Set<string>>();
   readonly #changed = new Set<Slot>();

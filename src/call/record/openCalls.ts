@@ -10,7 +10,7 @@
  */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import type { Clock, Timer } from '../../kernel/index.js';
+import { type Clock, SlotMap, type Timer } from '../../kernel/index.js';
 import type { CallRecord, OpenCall } from './cdr.js';
 import { dialRecordAt } from './dialRecord.js';
 import { isoTime } from './isoTime.js';
@@ -40,7 +40,7 @@ interface Noted {
 export class OpenCalls {
   readonly #options: OpenCallsOptions;
   readonly #path: string;
-  readonly #calls = new Map<string, Noted>();
+  readonly #calls = new SlotMap<Noted>();
   readonly #lines = new JsonLines();
   #fd: number | undefined;
   #bytes = 0;

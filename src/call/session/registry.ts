@@ -1,9 +1,10 @@
+import { SlotMap } from '../../kernel/index.js';
 import type { HangUpReason } from '../bridge/ending.js';
 import type { LiveCall, LiveCallDump } from './liveCall.js';
 
 /** The calls that live on this node. */
 export class CallRegistry {
-  readonly #calls = new Map<string, LiveCall>();
+  readonly #calls = new SlotMap<LiveCall>();
   #waiting: (() => void)[] = [];
 
   get size(): number {

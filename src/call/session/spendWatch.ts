@@ -3,7 +3,7 @@
  * dial of its flow, in while its first pulse is paid for; from then on each second is looked at a little ahead, so that no
  * pulse begins that there is no money for. What it knows of calls it hears as events.
  */
-import type { Clock, Timer } from '../../kernel/index.js';
+import { type Clock, SlotMap, type Timer } from '../../kernel/index.js';
 import { chargeOf } from '../record/rating.js';
 import type { Decision, Priced, SpendView } from '../routing/decision.js';
 import type { SpendCap } from '../routing/outboundPrice.js';
@@ -32,7 +32,7 @@ interface Watched {
 
 export class SpendWatch {
   readonly #ports: SpendWatchPorts;
-  readonly #calls = new Map<string, Watched>();
+  readonly #calls = new SlotMap<Watched>();
   #timer: Timer | undefined;
 
   constructor(ports: SpendWatchPorts) {

@@ -1,5 +1,5 @@
 import { MessageChannel } from 'node:worker_threads';
-import { type Clock, type Random, TandemError } from '../../kernel/index.js';
+import { type Clock, type Random, SlotMap, TandemError } from '../../kernel/index.js';
 import type { EndpointEvents, EndpointSpec, MediaEndpoint, MediaPort, MediaProblem } from '../port.js';
 import { sdpProblem } from '../sdp/description.js';
 import { PortPool } from './portPool.js';
@@ -43,9 +43,9 @@ export class EmbeddedMedia implements MediaPort {
   readonly #deps: EmbeddedMediaDeps;
   readonly #pool: PortPool;
   readonly #workers: readonly WorkerProxy[];
-  readonly #endpoints = new Map<string, ProxyEndpoint>();
+  readonly #endpoints = new SlotMap<ProxyEndpoint>();
   /** Endpoints of one call share a worker, or their bridge would have to cross threads. */
-  readonly #calls = new Map<string, { readonly worker: WorkerProxy; endpoints: number }>();
+  readonly #calls = new SlotMap<{ readonly worker: WorkerProxy; endpoints: number }>();
   #opened = 0;
   #running = false;
 

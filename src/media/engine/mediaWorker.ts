@@ -1,4 +1,4 @@
-import type { Clock, Metronome, Random } from '../../kernel/index.js';
+import { type Clock, type Metronome, type Random, SlotMap } from '../../kernel/index.js';
 import { ClipLibrary } from '../play/library.js';
 import type { MediaProblem } from '../port.js';
 import { addressFamily } from '../sdp/numericAddress.js';
@@ -38,7 +38,7 @@ const gone: MediaProblem = { code: 'engine_down', message: 'no such endpoint', s
 export class MediaWorker {
   readonly #deps: MediaWorkerDeps;
   readonly #world: WorkerWorld;
-  readonly #endpoints = new Map<string, WorkerEndpoint>();
+  readonly #endpoints = new SlotMap<WorkerEndpoint>();
   readonly #phases: WorkerEndpoint[][] = Array.from({ length: PHASES }, () => []);
   #beat = 0;
   #stop: (() => void) | undefined;

@@ -1,4 +1,4 @@
-import type { Clock, Random } from '../../kernel/index.js';
+import { type Clock, type Random, Roster } from '../../kernel/index.js';
 import {
   type EngineHandler,
   type EngineOptions,
@@ -58,7 +58,7 @@ class DirectSignal implements SignalPort, EngineHandler, LegHost {
   readonly random: Random;
   readonly #options: DirectSignalOptions;
   readonly #clock: Clock;
-  readonly #legs = new Set<DirectLeg>();
+  readonly #legs = new Roster<DirectLeg>();
   readonly #unlisted: UnlistedSources | undefined;
   readonly sameParty: EngineHandler['sameParty'];
   readonly onOverloadTold: DirectSignalOptions['onOverloadTold'];

@@ -1,4 +1,4 @@
-import type { Random } from '../../kernel/index.js';
+import { NOT_LISTED, type Random, type RosterMember } from '../../kernel/index.js';
 import type {
   Dialog,
   DialogEnd,
@@ -45,8 +45,10 @@ export interface LegHost {
 const lostStatus = (status: number): boolean => status === 481 || status === 408;
 
 /** What both kinds of leg share once there is a dialog. */
-export abstract class DirectLeg implements Leg, DialogListener {
+export abstract class DirectLeg implements Leg, DialogListener, RosterMember {
   readonly id: string;
+  /** Among the adapter's legs. */
+  place = NOT_LISTED;
   abstract readonly callId: string;
   protected readonly host: LegHost;
   protected dialog: Dialog | undefined;

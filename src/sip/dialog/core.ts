@@ -1,4 +1,4 @@
-import type { Clock, Random } from '../../kernel/index.js';
+import { type Clock, type Random, SlotMap } from '../../kernel/index.js';
 import type {
   EngineEvent,
   EngineHandler,
@@ -90,7 +90,7 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
   readonly #handler: EngineHandler;
   readonly #onEvent: ((event: EngineEvent) => void) | undefined;
   readonly #admission: Admission;
-  readonly #dialogs = new Map<string, InviteDialog>();
+  readonly #dialogs = new SlotMap<InviteDialog>();
   readonly unlaunched = new Set<LaunchUser>();
   /** Requests within dialogs whose sender's right is being found out. */
   readonly #asking = new Set<string>();

@@ -1,4 +1,4 @@
-import type { Timer } from '../../kernel/index.js';
+import { NOT_LISTED, type Timer } from '../../kernel/index.js';
 import type { Source } from '../face.js';
 import { type CoreHost, outboundSource } from '../dialog/host.js';
 import { type LaunchUser, findWays, hopOf } from '../dialog/outgoing.js';
@@ -61,7 +61,7 @@ export class ProxyBranch implements ClientUser, LaunchUser {
 
   readonly #flow: Way | undefined;
   /** Whoever rings over a connection that breaks will never answer: the transaction by itself would wait on. */
-  readonly #flowUser: HopUser = { onTransportError: () => this.#onFlowLost() };
+  readonly #flowUser: HopUser = { place: NOT_LISTED, onTransportError: () => this.#onFlowLost() };
 
   constructor(
     owner: BranchOwner,

@@ -1,4 +1,4 @@
-import type { Timer } from '../../kernel/index.js';
+import { NOT_LISTED, type Timer } from '../../kernel/index.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
 import type { Hop, HopUser } from '../transport/hop.js';
 import type { Arrival } from '../transport/layer.js';
@@ -13,6 +13,8 @@ import { MAX_DATAGRAM_BYTES } from '../transport/layer.js';
 export class ClientTransaction implements HopUser {
   readonly key: string;
   readonly hop: Hop;
+  /** Among those that wait at the hop. */
+  place = NOT_LISTED;
   state: ClientState = 'trying';
   /** As of ClientInviteTransaction. */
   relays = false;

@@ -1,4 +1,4 @@
-import type { Timer } from '../../kernel/index.js';
+import { NOT_LISTED, type Timer } from '../../kernel/index.js';
 import type { SipRequest, SipResponse } from '../message/message.js';
 import { byteString } from '../message/text.js';
 import type { Hop, HopUser } from '../transport/hop.js';
@@ -20,6 +20,8 @@ export interface ClientUser {
 export class ClientInviteTransaction implements HopUser {
   readonly key: string;
   readonly hop: Hop;
+  /** Among those that wait at the hop. */
+  place = NOT_LISTED;
   state: InviteClientState = 'calling';
   request: SipRequest | undefined;
   /** A proxy's: those who sent the request to us stand in its answers too. */

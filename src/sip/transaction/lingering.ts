@@ -121,7 +121,10 @@ export class Lingering {
       for (let i = 0; i < batch.entries.length; i += 2) {
         (batch.entries[i] as Map<string, unknown>).delete(batch.entries[i + 1] as string);
       }
-      batch = batch.next;
+      const { next } = batch;
+      // What is old and over keeps what it refers to until the next full collection.
+      batch.next = undefined;
+      batch = next;
     }
     this.#oldest = batch;
     if (batch === undefined) this.#timer = this.#newest = undefined;

@@ -1,3 +1,4 @@
+import { Roster, type RosterMember } from '../../kernel/index.js';
 import type { DatagramSocket, SocketAddress, StreamConnection, TransportName } from '../ports.js';
 
 /** Where the engine listens, and what it calls itself there. */
@@ -55,7 +56,7 @@ export interface Way {
 }
 
 /** Told when the way to a peer turns out to be closed. */
-export interface HopUser {
+export interface HopUser extends RosterMember {
   onTransportError(code: string): void;
 }
 
@@ -80,7 +81,7 @@ export class Hop {
   /** Dialogs whose requests go over this connection. */
   dialogs = 0;
   /** Client transactions without any response yet. */
-  readonly waiting = new Set<HopUser>();
+  readonly waiting = new Roster<HopUser>();
 
   constructor(listener: Listener, address: string, port: number, dialable: boolean) {
     this.transport = listener.transport;
@@ -97,9 +98,7 @@ export class Hop {
   /** Each waiting user hears of the error once; users that begin to wait meanwhile do not. */
   fail(code: string): void {
     if (this.waiting.size === 0) return;
-    const users = [...this.waiting];
-    this.waiting.clear();
-    for (const user of users) user.onTransportError(code);
+    for (const user of this.waiting.takeAll()) user.onTransportError(code);
   }
 }
 
