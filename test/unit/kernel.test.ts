@@ -1,8 +1,12 @@
+import { spawnSync } from 'node:child_process';
 import t from 'tap';
 import {
   EventChannel,
   ManualClock,
+  NOT_LISTED,
+  Roster,
   SeededRandom,
+  SlotMap,
   SystemClock,
   SystemRandom,
   TandemError,
@@ -131,5 +135,84 @@ t.test('an observer that throws does not stop the others', (t) => {
   channel.emit(2);
   t.strictSame(seen, [1]);
   t.equal(errors.length, 2);
+  t.end();
+});
+
+t.test('a slot map does what a Map does', (t) => {
+  const random = new SeededRandom(11);
+  const ours = new SlotMap<number>();
+  const theirs = new Map<string, number>();
+  for (let i = 0; i < 5000; i++) {
+    const key = `k${Math.floor(random.float() * 60)}`;
+    if (Math.floor(random.float() * 3) === 0) t.equal(ours.delete(key), theirs.delete(key));
+    else {
+      ours.set(key, i);
+      theirs.set(key, i);
+    }
+    if (ours.get(key) !== theirs.get(key) || ours.has(key) !== theirs.has(key)) t.fail(`${key} at ${i}`);
+    if (ours.size !== theirs.size) t.fail(`size at ${i}`);
+  }
+  t.same([...ours], [...theirs], 'in the same order');
+  t.same([...ours.keys()], [...theirs.keys()]);
+  const met: number[] = [];
+  for (const value of ours.values()) {
+    if (met.length === 0) for (const key of [...ours.keys()].slice(1, 3)) ours.delete(key);
+    met.push(value);
+  }
+  t.same(
+    met,
+    [...theirs.values()].filter((_, i) => i !== 1 && i !== 2),
+    'what is removed meanwhile does not come',
+  );
+  ours.clear();
+  t.same([ours.size, [...ours.values()], ours.get('k1')], [0, [], undefined]);
+  t.end();
+});
+
+t.test('a roster does what a Set does, but for the order', (t) => {
+  const random = new SeededRandom(12);
+  const members = Array.from({ length: 40 }, (_, id) => ({ id, place: NOT_LISTED }));
+  const ours = new Roster<(typeof members)[number]>();
+  const theirs = new Set<(typeof members)[number]>();
+  const ids = (all: Iterable<{ id: number }>): number[] => [...all].map(({ id }) => id).sort((a, b) => a - b);
+  for (let i = 0; i < 3000; i++) {
+    const member = members[Math.floor(random.float() * members.length)] as (typeof members)[number];
+    if (Math.floor(random.float() * 2) === 0) t.equal(ours.delete(member), theirs.delete(member));
+    else {
+      ours.add(member);
+      theirs.add(member);
+    }
+    if (ours.has(member) !== theirs.has(member) || ours.size !== theirs.size) t.fail(`at ${i}`);
+  }
+  t.same(ids(ours), ids(theirs));
+  t.same(ids(ours.takeAll()), ids(theirs));
+  t.same([ours.size, members.every(({ place }) => place === NOT_LISTED)], [0, true]);
+  t.end();
+});
+
+/** Octets that the collector of young objects moves to the old generation while calls come and go, 20 at a time. */
+const movedWith = (made: string): number => {
+  const script = `
+    import { SlotMap } from ${JSON.stringify(new URL('../../src/kernel/index.js', import.meta.url).href)};
+    const calls = ${made};
+    const call = (from, to) => {
+      for (let i = from; i < to; i++) {
+        calls.set('call-' + i, Array.from({ length: 60 }, (_, k) => ({ i, k })));
+        calls.delete('call-' + (i - 20));
+      }
+    };
+    call(0, 500);
+    gc();
+    call(500, 30000);`;
+  const flags = ['--expose-gc', '--trace-gc-nvp', '--no-allocation-site-pretenuring', '--input-type=module'];
+  const { stdout } = spawnSync(process.execPath, [...flags, '-e', script], { encoding: 'utf8' });
+  const moved = [...stdout.matchAll(/ gc=s .* promoted=(\d+)/g)].map(([, octets]) => Number(octets));
+  if (moved.length < 5) throw new Error(`${moved.length} collections were seen`);
+  return moved.reduce((sum, octets) => sum + octets, 0);
+};
+
+t.test('what has left a slot map does not grow old', (t) => {
+  const [map, slots] = [movedWith('new Map()'), movedWith('new SlotMap()')];
+  t.ok(slots < map / 4, `${slots} octets, with a Map ${map}`);
   t.end();
 });

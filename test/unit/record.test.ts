@@ -66,12 +66,25 @@ t.test('a record is in the file when write returns, one line each, in order', as
 t.test('lines say what JSON.stringify says, octet by octet', async (t) => {
   const lines = new JsonLines();
   const every = String.fromCharCode(...Array.from({ length: 0x180 }, (_, code) => code));
-  const said = { toJSON: () => ({ said: 'so', absent: undefined }) };
   const values: object[] = [
     callRecord({ callerReceived: 'Zoë ☎ "Жук" \\ \u{1f4de}' }),
     { every, lone: '\ud800', quote: '"', slash: '\\', empty: '', [every]: every },
-    { whole: 0, minus: -0, part: -1.5e-7, large: 1e21, most: 2 ** 53, nan: NaN, inf: -Infinity, no: false, yes: true },
-    { none: null, absent: undefined, method: () => 1, list: [undefined, null, 1, 'x', [[]], {}, () => 1], said },
+    {
+      whole: 0,
+      minus: -0,
+      part: -1.5e-7,
+      large: 1e21,
+      most: 2 ** 53,
+      below: -1,
+      ten: 10,
+      odd: 1_000_000_007,
+      small: 999_999_999,
+      nan: NaN,
+      inf: -Infinity,
+      no: false,
+      yes: true,
+    },
+    { none: null, absent: undefined, method: () => 1, list: [undefined, null, 1, 'x', [[]], {}, () => 1] },
     [],
     {},
   ];

@@ -1,17 +1,18 @@
 /** What is kept for the next lines; memory that had to grow beyond it is let go of. */
 const KEPT_BYTES = 64 * 1024;
-/** Octets that a character takes at most: `\u0000`. */
-const MOST_OCTETS = 6;
+/** Below this an integer's digits are worked out here. */
+const SMALL = 1e9;
 
-const [QUOTE, BACKSLASH, COMMA, COLON, NEWLINE] = [0x22, 0x5c, 0x2c, 0x3a, 0x0a];
+const [QUOTE, BACKSLASH, COMMA, COLON, NEWLINE, MINUS, ZERO] = [0x22, 0x5c, 0x2c, 0x3a, 0x0a, 0x2d, 0x30];
 const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
-
-const isAbsent = (value: unknown): boolean => value === undefined || typeof value === 'function';
 
 /**
  * Lines of JSON on their way to a file, written as octets into memory that is used again: what `JSON.stringify` makes of
  * a record is garbage three times, in pieces, as one string, and as that string's octets. Says what `JSON.stringify`
  * says, octet by octet.
+ *
+ * Nothing looks whether there is room: an octet beyond the end of a typed array is not kept, but counted, so that a line
+ * that did not fit is written once more where it does.
  */
 export class JsonLines {
   #octets = Buffer.allocUnsafeSlow(KEPT_BYTES);
@@ -32,86 +33,112 @@ export class JsonLines {
     if (this.#octets.length > KEPT_BYTES) this.#octets = Buffer.allocUnsafeSlow(KEPT_BYTES);
   }
 
-  /** @param value plain data: no cycles, bigints or symbols */
+  /** @param value plain data: no cycles, bigints, symbols, or objects with a form of their own */
   add(value: object): void {
-    this.#value(value);
-    this.endLine();
+    let end = this.#line(value);
+    while (end > this.#octets.length) {
+      this.#grow(end);
+      end = this.#line(value);
+    }
+    this.#length = end;
   }
 
   /** An empty line, or the end of one that was cut off. */
   endLine(): void {
-    this.#room(1);
+    if (this.#length === this.#octets.length) this.#grow(this.#length + 1);
     this.#octets[this.#length++] = NEWLINE;
   }
 
-  #value(value: unknown): void {
-    if (typeof value === 'string') this.#text(value);
-    else if (typeof value === 'number') this.#word(Number.isFinite(value) ? `${value}` : 'null');
-    else if (typeof value === 'boolean') this.#word(value ? 'true' : 'false');
-    else if (value === null || typeof value !== 'object') this.#word('null');
-    else if (Array.isArray(value)) this.#list(value);
-    else if ('toJSON' in value && typeof value.toJSON === 'function') this.#value(value.toJSON());
-    else this.#object(value as Record<string, unknown>);
+  #line(value: object): number {
+    const end = putValue(this.#octets, this.#length, value);
+    this.#octets[end] = NEWLINE;
+    return end + 1;
   }
 
-  #object(object: Record<string, unknown>): void {
-    this.#mark(OPEN_OBJECT);
-    let isFirst = true;
-    for (const name in object) {
-      const value = object[name];
-      if (isAbsent(value)) continue;
-      if (!isFirst) this.#mark(COMMA);
-      isFirst = false;
-      this.#text(name);
-      this.#mark(COLON);
-      this.#value(value);
-    }
-    this.#mark(CLOSE_OBJECT);
-  }
-
-  #list(values: readonly unknown[]): void {
-    this.#mark(OPEN_LIST);
-    for (let i = 0; i < values.length; i++) {
-      if (i > 0) this.#mark(COMMA);
-      this.#value(values[i]);
-    }
-    this.#mark(CLOSE_LIST);
-  }
-
-  #mark(octet: number): void {
-    this.#room(1);
-    this.#octets[this.#length++] = octet;
-  }
-
-  #word(word: string): void {
-    this.#room(word.length);
-    const octets = this.#octets;
-    for (let i = 0; i < word.length; i++) octets[this.#length++] = word.charCodeAt(i);
-  }
-
-  /** Quoted. Almost all text is printable ASCII without quotes, and is copied; `JSON.stringify` knows about all other. */
-  #text(text: string): void {
-    this.#room(text.length * MOST_OCTETS + 2);
-    const octets = this.#octets;
-    let at = this.#length;
-    octets[at++] = QUOTE;
-    for (let i = 0; i < text.length; i++) {
-      const code = text.charCodeAt(i);
-      if (code < 0x20 || code > 0x7e || code === QUOTE || code === BACKSLASH) {
-        this.#length += octets.write(JSON.stringify(text), this.#length);
-        return;
-      }
-      octets[at++] = code;
-    }
-    octets[at++] = QUOTE;
-    this.#length = at;
-  }
-
-  #room(octets: number): void {
-    const needed = this.#length + octets;
-    if (needed <= this.#octets.length) return;
+  #grow(needed: number): void {
     const grown = Buffer.allocUnsafeSlow(2 * needed);
     this.#octets.copy(grown, 0, 0, this.#length);
     this.#octets = grown;
   }
 }
+
+/** Each writes from `at` on, and returns where it ended. */
+const putValue = (octets: Buffer, at: number, value: unknown): number => {
+  if (typeof value === 'string') return putText(octets, at, value);
+  if (typeof value === 'number') return putNumber(octets, at, value);
+  if (typeof value === 'boolean') return putWord(octets, at, value ? 'true' : 'false');
+  if (value === null || typeof value !== 'object') return putWord(octets, at, 'null');
+  if (Array.isArray(value)) return putList(octets, at, value);
+  return putObject(octets, at, value as Record<string, unknown>);
+};
+
+const putObject = (octets: Buffer, at: number, object: Record<string, unknown>): number => {
+  octets[at++] = OPEN_OBJECT;
+  const start = at;
+  for (const name in object) {
+    const value = object[name];
+    if (value === undefined || typeof value === 'function') continue;
+    if (at !== start) octets[at++] = COMMA;
+    at = putText(octets, at, name);
+    octets[at++] = COLON;
+    at = putValue(octets, at, value);
+  }
+  octets[at++] = CLOSE_OBJECT;
+  return at;
+};
+
+const putList = (octets: Buffer, at: number, values: readonly unknown[]): number => {
+  octets[at++] = OPEN_LIST;
+  for (let i = 0; i < values.length; i++) {
+    if (i > 0) octets[at++] = COMMA;
+    at = putValue(octets, at, values[i]);
+  }
+  octets[at++] = CLOSE_LIST;
+  return at;
+};
+
+/** Quoted. Almost all text is printable ASCII without quotes, and is copied; `JSON.stringify` knows about all other. */
+const putText = (octets: Buffer, at: number, text: string): number => {
+  const { length } = text;
+  const start = at;
+  octets[at++] = QUOTE;
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 0x20 || code > 0x7e || code === QUOTE || code === BACKSLASH) return putQuoted(octets, start, text);
+    octets[at++] = code;
+  }
+  octets[at++] = QUOTE;
+  return at;
+};
+
+const putQuoted = (octets: Buffer, at: number, text: string): number => {
+  const quoted = JSON.stringify(text);
+  const needed = Buffer.byteLength(quoted);
+  // What fits in part would end at the last whole character.
+  if (at + needed <= octets.length) octets.write(quoted, at);
+  return at + needed;
+};
+
+const putNumber = (octets: Buffer, at: number, value: number): number => {
+  if (!Number.isInteger(value) || value >= SMALL || value <= -SMALL) {
+    return putWord(octets, at, Number.isFinite(value) ? `${value}` : 'null');
+  }
+  let left = value;
+  if (left < 0) {
+    octets[at++] = MINUS;
+    left = -left;
+  }
+  let power = 1;
+  while (power * 10 <= left) power *= 10;
+  for (; power >= 1; power /= 10) {
+    const digit = Math.floor(left / power);
+    octets[at++] = ZERO + digit;
+    left -= digit * power;
+  }
+  return at;
+};
+
+const putWord = (octets: Buffer, at: number, word: string): number => {
+  for (let i = 0; i < word.length; i++) octets[at++] = word.charCodeAt(i);
+  return at;
+};

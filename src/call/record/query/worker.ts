@@ -1,7 +1,13 @@
-/** The thread that searches records. */
+/** The thread that searches records, and reads all of them for its indexes: calls and audio go first. */
+import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { RecordArchive } from './archive.js';
 import type { QueryAnswer, RecordQuery } from './filter.js';
+
+/** Nice value. On Linux 0 is the calling thread, not its process. */
+const PRIORITY = 15;
+
+if (process.platform === 'linux') setPriority(0, PRIORITY);
 
 const archive = new RecordArchive((workerData as { readonly folder: string }).folder);
 
