@@ -7,20 +7,29 @@
 const WINDOW_MS = 100;
 /** So many datagrams a rest must bring on average, or it is not worth the delay. */
 const WORTHWHILE = 2;
+/** A thread that works for a larger part of the time than this takes each datagram as it comes: batches form by themselves. */
+const MOST_BUSY = 0.4;
 /** A shorter rest costs more than it saves. */
 const SHORTEST_MS = 0.2;
 
 /** When to rest, and for how long: (datagrams, now) -> milliseconds. */
 export class PaceRule {
   readonly #intervalMs: number;
+  readonly #busyMs: () => number;
+  #busyBeforeMs = 0;
+  #restedMs = 0;
   #turnMs = -Infinity;
   #windowMs = -Infinity;
   #datagrams = 0;
   #worthwhile = false;
 
-  /** @param intervalMs longest time that a datagram is left to wait for others */
-  constructor(intervalMs: number) {
+  /**
+   * @param intervalMs longest time that a datagram is left to wait for others
+   * @param busyMs how long the loop has not waited for anything, rests included; only ever grows
+   */
+  constructor(intervalMs: number, busyMs: () => number) {
     this.#intervalMs = intervalMs;
+    this.#busyMs = busyMs;
   }
 
   took(): void {
@@ -29,7 +38,7 @@ export class PaceRule {
 
   /**
    * After a turn of the loop that took datagrams: how long to rest before the next one. 0 while few come, since nothing
-   * would gather, and near saturation, where the turns themselves are as long as the interval.
+   * would gather, and where the thread is busy: its turns are long enough by themselves.
    */
   restMs(nowMs: number): number {
     if (nowMs - this.#windowMs >= WINDOW_MS) this.#measure(nowMs);
@@ -39,11 +48,17 @@ export class PaceRule {
       return 0;
     }
     this.#turnMs = nowMs + leftMs;
+    this.#restedMs += leftMs;
     return leftMs;
   }
 
   #measure(nowMs: number): void {
-    this.#worthwhile = this.#datagrams * this.#intervalMs >= WORTHWHILE * (nowMs - this.#windowMs);
+    const windowMs = nowMs - this.#windowMs;
+    const busyMs = this.#busyMs();
+    const isBusy = busyMs - this.#busyBeforeMs - this.#restedMs > MOST_BUSY * windowMs;
+    this.#worthwhile = !isBusy && this.#datagrams * this.#intervalMs >= WORTHWHILE * windowMs;
+    this.#busyBeforeMs = busyMs;
+    this.#restedMs = 0;
     this.#windowMs = nowMs;
     this.#datagrams = 0;
   }
@@ -59,7 +74,7 @@ export class ReceivePace {
   #scheduled = false;
 
   constructor(intervalMs: number) {
-    this.#rule = new PaceRule(intervalMs);
+    this.#rule = new PaceRule(intervalMs, () => performance.eventLoopUtilization().active);
   }
 
   /** To be called for each datagram taken. */

@@ -348,7 +348,8 @@ t.test('refusals', { skip: process.platform === 'linux' ? false : 'relies on Lin
 t.test('the pace of taking datagrams', async (t) => {
   /** Datagrams evenly over a second, the loop turning for each, or when it has rested. @returns rests in milliseconds */
   const rests = (perSecond: number, intervalMs: number, turnMs = 0): number[] => {
-    const rule = new PaceRule(intervalMs);
+    let busyMs = 0;
+    const rule = new PaceRule(intervalMs, () => busyMs);
     const found: number[] = [];
     let freeMs = 0;
     for (let i = 0; i < perSecond; i++) {
@@ -358,6 +359,7 @@ t.test('the pace of taking datagrams', async (t) => {
       const restMs = rule.restMs(nowMs + turnMs);
       if (i > perSecond / 2) found.push(restMs);
       freeMs = nowMs + turnMs + restMs;
+      busyMs += turnMs + restMs;
     }
     return found;
   };
@@ -370,6 +372,11 @@ t.test('the pace of taking datagrams', async (t) => {
     const found = rests(3000, 2);
     t.ok(found.every((restMs) => restMs < 2.001));
     t.ok(found.length < 600, `${found.length} turns for 1500 datagrams`);
+  });
+
+  t.test('a thread that is busy for half of the time does not rest', async (t) => {
+    t.ok(rests(1500, 2, 0.4).every((restMs) => restMs === 0));
+    t.ok(rests(1500, 2, 0.1).some((restMs) => restMs > 0), 'one that is less busy does');
   });
 
   t.test('a thread that is busy for as long as the interval does not rest', async (t) => {

@@ -66,6 +66,7 @@ t.test('a record is in the file when write returns, one line each, in order', as
 t.test('lines say what JSON.stringify says, octet by octet', async (t) => {
   const lines = new JsonLines();
   const every = String.fromCharCode(...Array.from({ length: 0x180 }, (_, code) => code));
+  const said = { toJSON: () => ({ said: 'so', absent: undefined }) };
   const values: object[] = [
     callRecord({ callerReceived: 'Zoë ☎ "Жук" \\ \u{1f4de}' }),
     { every, lone: '\ud800', quote: '"', slash: '\\', empty: '', [every]: every },
@@ -84,7 +85,7 @@ t.test('lines say what JSON.stringify says, octet by octet', async (t) => {
       no: false,
       yes: true,
     },
-    { none: null, absent: undefined, method: () => 1, list: [undefined, null, 1, 'x', [[]], {}, () => 1] },
+    { none: null, absent: undefined, method: () => 1, list: [undefined, null, 1, 'x', [[]], {}, () => 1], said },
     [],
     {},
   ];
