@@ -376,7 +376,10 @@ t.test('the pace of taking datagrams', async (t) => {
 
   t.test('a thread that is busy for half of the time does not rest', async (t) => {
     t.ok(rests(1500, 2, 0.4).every((restMs) => restMs === 0));
-    t.ok(rests(1500, 2, 0.1).some((restMs) => restMs > 0), 'one that is less busy does');
+    t.ok(
+      rests(1500, 2, 0.1).some((restMs) => restMs > 0),
+      'one that is less busy does',
+    );
   });
 
   t.test('a thread that is busy for as long as the interval does not rest', async (t) => {

@@ -343,7 +343,7 @@ t.test('calls that were open when the process died', async (t) => {
     attempts.push({ uri: 'sip:b@192.0.2.1', startedAt: '', sipStatus: 200, result: 'answered', durationMs: 5 });
     first.recorder.note({ ...before, record: answer, answeredMs: 0 });
     const lines = readFileSync(join(first.folder, 'calls.wal'), 'utf8').trim().split('\n');
-    const second = setUp(t, { folder: first.folder });
+    const second = setUp(t, { folder: first.folder, rotateDaily: false });
     const more = JSON.parse(lines.at(-1) as string) as { more: { record: object } };
     t.same(Object.keys(more.more.record).sort(), ['answeredAt', 'attempts', 'bLegCallId']);
     const record = JSON.parse(readFileSync(second.open, 'utf8')) as CallRecord;
@@ -362,7 +362,7 @@ t.test('calls that were open when the process died', async (t) => {
     first.recorder.write(callRecord({ callId: 'over' }));
     first.clock.advance(7_300);
     // No close: the process is gone. What it had in the kernel is what the next one finds.
-    const second = setUp(t, { folder: first.folder });
+    const second = setUp(t, { folder: first.folder, rotateDaily: false });
     t.match(second.alarms, [{ type: 'calls_recovered', count: 2 }]);
     const records = readFileSync(second.open, 'utf8')
       .trim()
@@ -376,7 +376,7 @@ t.test('calls that were open when the process died', async (t) => {
     t.match(records[1]?.charge, { micros: 70_000, billedSeconds: 7 });
     t.match(records[2], { talkMs: 0, charge: null });
     await second.recorder.close();
-    const third = setUp(t, { folder: first.folder });
+    const third = setUp(t, { folder: first.folder, rotateDaily: false });
     t.same(third.alarms, [], 'and no second one');
     await third.recorder.close();
     await first.recorder.close();
@@ -398,7 +398,7 @@ t.test('calls that were open when the process died', async (t) => {
       first.recorder.note({ ...left, record: { ...left.record, dials: [over] }, dials: up });
       first.recorder.note({ ...open('other', 0), dials: [{ ...dial, answeredMs: 9_000_000, priced }] });
       first.clock.advance(7_300);
-      const second = setUp(t, { folder: first.folder });
+      const second = setUp(t, { folder: first.folder, rotateDaily: false });
       const [talking, other] = readFileSync(second.open, 'utf8')
         .trim()
         .split('\n')
@@ -426,7 +426,7 @@ t.test('calls that were open when the process died', async (t) => {
     }
     t.ok(first.closed().length > 3);
     appendFileSync(join(first.folder, 'calls.wal'), '{"open":{"record":{"callId":"half');
-    const second = setUp(t, { folder: first.folder });
+    const second = setUp(t, { folder: first.folder, rotateDaily: false });
     t.match(second.alarms, [{ type: 'calls_recovered', count: 10 }]);
     const all = [...second.closed().map((name) => join(first.folder, name)), second.open].flatMap(idsIn);
     t.equal(all.length, 20);
