@@ -69,14 +69,10 @@ const AS_STARTED = ['--use-largepages=silent'];
 const startTandem = async (folder, { dist, nodeFlags, runtime, keepLog }) => {
   assertFree(TANDEM, PORT);
   const config = writeConfig(folder);
-  const child = launch(
-    runtime,
-    [...AS_STARTED, ...nodeFlags, join(dist, 'main.js'), 'start', '--config', config],
-    {
-      log: keepLog === true ? join(folder, 'tandem.log') : '/dev/null',
-      cwd: folder,
-    },
-  );
+  const child = launch(runtime, [...AS_STARTED, ...nodeFlags, join(dist, 'main.js'), 'start', '--config', config], {
+    log: keepLog === true ? join(folder, 'tandem.log') : '/dev/null',
+    cwd: folder,
+  });
   await untilBound(child, TANDEM, PORT);
   await sleep(1000);
   return {
