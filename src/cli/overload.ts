@@ -16,7 +16,7 @@ export const createOverload = ({ calls, sip }: Config, { clock, logger, isListed
   if (!enabled || sip.engine !== 'embedded') return undefined;
   return new OverloadGuard({
     clock,
-    probe: new SystemLoadProbe(),
+    probe: new SystemLoadProbe(sip.gatherMs > 0),
     settings: { target: targetPercent / 100 },
     emergencyNumbers,
     isListed,

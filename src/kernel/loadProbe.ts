@@ -10,19 +10,22 @@ export interface LoadProbe {
 const SCHEDSTAT = '/proc/self/schedstat';
 
 /**
- * The lesser of two accounts, each of which errs upwards. The event loop's own: how long it had something to do; a thread
- * that rests within its loop, to let datagrams gather, looks busy to it. The scheduler's (Linux): how long the thread
- * worked or waited for a core; one that has little to do on a crowded machine, and waits long for each bit of it, looks
- * busy to that. For the process's first thread only.
+ * The event loop's own account: how long it had something to do.
+ *
+ * A thread that rests within its loop, to let datagrams gather, looks busy to that. For such a one the lesser of it and
+ * the scheduler's account counts (Linux; the process's first thread): how long the thread worked or waited for a core.
+ * That errs downwards where the collector's helpers are kept from the cores and the thread sleeps until they are done.
  */
 export class SystemLoadProbe implements LoadProbe {
-  readonly #file = openOr(SCHEDSTAT);
+  readonly #file: number | undefined;
   readonly #room = Buffer.alloc(96);
   #workedMs = 0;
   #atMs = performance.now();
   #loop = performance.eventLoopUtilization();
 
-  constructor() {
+  /** @param rests whether the thread rests within its loop */
+  constructor(rests: boolean) {
+    this.#file = rests ? openOr(SCHEDSTAT) : undefined;
     this.#workedMs = this.#worked() ?? 0;
   }
 

@@ -150,14 +150,16 @@ t.test('it tells when it begins and ends, and what it refused', async (t) => {
   t.equal(clock.pending, 0, 'no timer is left');
 });
 
-t.test('the probe of this process: between idle and busy', async (t) => {
-  const probe = new SystemLoadProbe();
-  probe.busy();
-  const until = performance.now() + 60;
-  while (performance.now() < until);
-  t.ok(probe.busy() > 0.5, 'a thread that works is busy');
-  for (let i = 0; i < 3; i++) t.ok(probe.busy() >= 0 && probe.busy() <= 1);
-});
+for (const rests of [false, true]) {
+  t.test(`the probe of this process${rests ? ', which rests,' : ''}: between idle and busy`, async (t) => {
+    const probe = new SystemLoadProbe(rests);
+    probe.busy();
+    const until = performance.now() + 60;
+    while (performance.now() < until);
+    t.ok(probe.busy() > 0.5, 'a thread that works is busy');
+    for (let i = 0; i < 3; i++) t.ok(probe.busy() >= 0 && probe.busy() <= 1);
+  });
+}
 
 // ------------------------------------------------------------------ the engine under it
 
