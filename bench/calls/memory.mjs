@@ -1,5 +1,5 @@
 // Memory of Tandem over many calls: resident size while they run, live heap when the timers of all have fired.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { placeCalls, startCallee } from './load.mjs';
@@ -15,11 +15,20 @@ export const collecting = ({ nodeFlags }, heapFile) => {
   return [...nodeFlags, '--expose-gc', '--import', new URL('collector.mjs', import.meta.url).pathname];
 };
 
-/** Live heap after a full collection, in bytes. */
+const LONGEST_COLLECTION_MS = 60_000;
+
+const linesOf = (file) => (existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n') : []);
+
+/** Live heap after a full collection, in bytes. One of 600 MB takes seconds. */
 export const liveHeap = async (system, file) => {
+  const before = linesOf(file).length;
   process.kill(system.pid, 'SIGWINCH');
-  await sleep(1500);
-  return JSON.parse(readFileSync(file, 'utf8').trimEnd().split('\n').at(-1)).heapUsed;
+  for (let waitedMs = 0; waitedMs < LONGEST_COLLECTION_MS; waitedMs += 100) {
+    await sleep(100);
+    const lines = linesOf(file);
+    if (lines.length > before) return JSON.parse(lines.at(-1)).heapUsed;
+  }
+  throw new Error(`no collection within ${LONGEST_COLLECTION_MS / 1000} s`);
 };
 
 /** Slope of the least-squares line through [x, y] points. */
