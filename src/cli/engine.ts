@@ -3,7 +3,7 @@ import { type AskHttp, DrachtioServer } from '../drachtio/index.js';
 import { SystemClock, SystemRandom } from '../kernel/index.js';
 import { HttpClient, NodeNetwork, SystemResolver, TlsIdentity, interfaceAddresses, serveText } from '../net/index.js';
 import { type EngineHandler, type ListenSpec, type SipEngine, createEngine } from '../sip/index.js';
-import { suitCollector } from './collection.js';
+import { suitRuntime } from './runtime.js';
 import { type EngineCommand, readEngineCommand } from './engineOptions.js';
 import { VERSION } from './version.js';
 
@@ -185,7 +185,7 @@ export const engine = async (
   }
   const command = readEngineCommand(argv, env);
   for (const remark of command.remarks) warn(remark);
-  suitCollector();
+  suitRuntime();
   const standalone = new StandaloneEngine(command);
   await standalone.start();
   closeWithGrace({ delay: STOP_MS * 2, logger: false }, async ({ err }) => {

@@ -2,7 +2,7 @@ import { relative } from 'node:path';
 import closeWithGrace from 'close-with-grace';
 import type { Config } from '../config/index.js';
 import { readOptions } from './arguments.js';
-import { suitCollector } from './collection.js';
+import { suitRuntime } from './runtime.js';
 import { Node } from './node.js';
 
 /** Beyond the calls' own limit: their last answers, the records, the sockets. */
@@ -18,7 +18,7 @@ export const start = async (
   configFile: string | undefined,
 ): Promise<number> => {
   readOptions('start', argv, []);
-  suitCollector();
+  suitRuntime();
   const node = new Node(config);
   const { sip, admin } = await node.start();
   process.stdout.write(welcome(sip, admin, configFile));

@@ -12,7 +12,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { AttemptRecord, CallRecord } from '../../src/call/record/cdr.js';
+import type { DecidedCall } from '../../src/call/record/callFacts.js';
+import type { CallRecord } from '../../src/call/record/cdr.js';
 import { FileCallRecorder, type FileRecorderOptions, type RecorderAlarm } from '../../src/call/record/fileRecorder.js';
 import { JsonLines } from '../../src/call/record/jsonLines.js';
 import { MemoryCallRecorder } from '../../src/call/record/memoryRecorder.js';
@@ -66,7 +67,12 @@ t.test('a record is in the file when write returns, one line each, in order', as
 t.test('lines say what JSON.stringify says, octet by octet', async (t) => {
   const lines = new JsonLines();
   const every = String.fromCharCode(...Array.from({ length: 0x180 }, (_, code) => code));
-  const said = { toJSON: () => ({ said: 'so', absent: undefined }) };
+  class Said {
+    toJSON(): object {
+      return { said: 'so', absent: undefined };
+    }
+  }
+  const said = new Said();
   const values: object[] = [
     callRecord({ callerReceived: 'Zoë ☎ "Жук" \\ \u{1f4de}' }),
     { every, lone: '\ud800', quote: '"', slash: '\\', empty: '', [every]: every },
@@ -327,29 +333,72 @@ t.test('the side that ended a call', async (t) => {
 
 t.test('calls that were open when the process died', async (t) => {
   const priced = { rate: { outbound_price: '0.6', first_seconds: 1, next_seconds: 1 } };
-  const open = (callId: string, answeredMs?: number) => ({
-    record: callRecord({ callId, outcome: 'answered', reasonCode: 'node_lost', endedAt: '2026-11-22T23:59:58.000Z' }),
-    direction: 'outbound' as const,
-    priced,
-    answeredMs,
-  });
+  const wallMs = Date.UTC(2026, 10, 22, 23, 59, 58);
+  const open = (callId: string, answeredMs?: number): DecidedCall => {
+    const { nodeId, aLegCallId, bLegCallId, source, destination, decision } = callRecord({});
+    return {
+      callId,
+      nodeId,
+      aLegCallId,
+      bLegCallId,
+      source,
+      destination,
+      callerReceived: '+919820000000',
+      calledReceived: '08040000001',
+      placed: false,
+      started: { ms: 0, wallMs },
+      decision: { ...decision, direction: 'outbound' },
+      carrierId: undefined,
+      ringing: undefined,
+      answered: answeredMs === undefined ? undefined : { ms: answeredMs, wallMs: wallMs + answeredMs },
+      priced,
+      attempts: [],
+      transfers: undefined,
+      dials: undefined,
+      openDials: undefined,
+    };
+  };
 
-  t.test('a second note says only what has changed, and the first one the rest', async (t) => {
+  t.test('the first note says how a call began, the second what has become of it', async (t) => {
     const first = setUp(t);
-    const before = open('c1');
-    first.recorder.note(before);
-    const attempts: AttemptRecord[] = [];
-    const answer = { ...before.record, bLegCallId: 'b1', answeredAt: '2026-11-22T23:59:57.000Z', attempts };
-    attempts.push({ uri: 'sip:b@192.0.2.1', startedAt: '', sipStatus: 200, result: 'answered', durationMs: 5 });
-    first.recorder.note({ ...before, record: answer, answeredMs: 0 });
+    const call = { ...open('c1'), bLegCallId: null, destination: null };
+    first.recorder.note(call);
+    const attempts = [{ uri: 'sip:b@192.0.2.1', startedAt: '', sipStatus: 200, result: 'answered', durationMs: 5 }];
+    const became = { bLegCallId: 'b1', destination: 'sip:b@192.0.2.1', carrierId: 'telco-b', attempts };
+    const moments = { ringing: { ms: 120.4, wallMs: wallMs + 120 }, answered: { ms: 700, wallMs: wallMs + 700 } };
+    Object.assign(call, became, moments);
+    first.recorder.note(call);
     const lines = readFileSync(join(first.folder, 'calls.wal'), 'utf8').trim().split('\n');
+    const [opened, more] = lines.slice(-2).map((line) => JSON.parse(line) as Record<string, Record<string, object>>);
+    t.same(opened?.['open']?.['course'], { priced });
+    t.same(Object.keys(opened?.['open']?.['decision'] ?? {}).includes('steps'), false, 'steps would be most of it');
+    t.same(Object.keys(more?.['more'] ?? {}), ['callId', 'course']);
+    first.clock.advance(2_000);
     const second = setUp(t, { folder: first.folder, rotateDaily: false });
-    const more = JSON.parse(lines.at(-1) as string) as { more: { record: object } };
-    t.same(Object.keys(more.more.record).sort(), ['answeredAt', 'attempts', 'bLegCallId']);
     const record = JSON.parse(readFileSync(second.open, 'utf8')) as CallRecord;
-    t.match(record, { bLegCallId: 'b1', answeredAt: answer.answeredAt, attempts, talkMs: 0 });
-    t.equal(record.source, answer.source);
-    t.same(record.decision, JSON.parse(JSON.stringify(before.record.decision)));
+    const { decision } = call;
+    t.match(record, {
+      ...became,
+      callId: 'c1',
+      source: call.source,
+      callerReceived: '+919820000000',
+      accountSid: decision.accountSid,
+      trunkSid: decision.trunkSid,
+      revision: decision.revision,
+      calledE164: decision.calledNumber.e164,
+      startedAt: '2026-11-22T23:59:58.000Z',
+      ringingAt: '2026-11-22T23:59:58.120Z',
+      answeredAt: '2026-11-22T23:59:58.700Z',
+      setupMs: 700,
+      ringMs: 580,
+      talkMs: 1300,
+      outcome: 'answered',
+      endedBy: 'tandem',
+      sipStatus: 200,
+      reasonCode: 'node_lost',
+      decision: { accepted: true, reasonCode: decision.reasonCode, steps: [] },
+    });
+    t.same(Object.keys(record).sort(), Object.keys(callRecord({})).sort(), 'a record like any other');
     await second.recorder.close();
     await first.recorder.close();
   });
@@ -395,8 +444,8 @@ t.test('calls that were open when the process died', async (t) => {
         { ...dial, answeredMs: 2000, priced },
         { ...dial, carrierId: null, answeredMs: 6500, priced: undefined },
       ];
-      first.recorder.note({ ...left, record: { ...left.record, dials: [over] }, dials: up });
-      first.recorder.note({ ...open('other', 0), dials: [{ ...dial, answeredMs: 9_000_000, priced }] });
+      first.recorder.note({ ...left, dials: [over], openDials: up });
+      first.recorder.note({ ...open('other', 0), openDials: [{ ...dial, answeredMs: 9_000_000, priced }] });
       first.clock.advance(7_300);
       const second = setUp(t, { folder: first.folder, rotateDaily: false });
       const [talking, other] = readFileSync(second.open, 'utf8')
@@ -425,7 +474,7 @@ t.test('calls that were open when the process died', async (t) => {
       if (i % 2 === 0) first.recorder.write(callRecord({ callId: `c${i}` }));
     }
     t.ok(first.closed().length > 3);
-    appendFileSync(join(first.folder, 'calls.wal'), '{"open":{"record":{"callId":"half');
+    appendFileSync(join(first.folder, 'calls.wal'), '{"open":{"callId":"half');
     const second = setUp(t, { folder: first.folder, rotateDaily: false });
     t.match(second.alarms, [{ type: 'calls_recovered', count: 10 }]);
     const all = [...second.closed().map((name) => join(first.folder, name)), second.open].flatMap(idsIn);
@@ -437,9 +486,8 @@ t.test('calls that were open when the process died', async (t) => {
 
   t.test('leave no timer and no file that only grows', async (t) => {
     const { recorder, clock, folder } = setUp(t);
-    const big = { ...open('x', 0) };
     for (let i = 0; i < 9000; i++) {
-      recorder.note({ ...big, record: { ...big.record, callId: `n${i}` } });
+      recorder.note(open(`n${i}`, 0));
       recorder.write(callRecord({ callId: `n${i}` }));
     }
     await recorder.flush();

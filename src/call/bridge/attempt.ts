@@ -76,15 +76,22 @@ export class Attempt implements OutgoingEvents {
   /** Closes the books of this attempt. Further calls change nothing and return undefined. */
   conclude(result: string, sipStatus: number, nowMs: number): AttemptRecord | undefined {
     if (this.record !== undefined) return undefined;
+    const uri = this.destination.uri;
+    const startedAt = isoTime(this.startedWallMs);
+    const durationMs = Math.round(nowMs - this.startedMs);
+    const { target, redirectedTo, forked } = this;
+    if (target === undefined && redirectedTo === undefined && forked === undefined) {
+      return (this.record = { uri, startedAt, sipStatus, result, durationMs });
+    }
     return (this.record = {
-      uri: this.destination.uri,
-      ...(this.target === undefined ? {} : { target: textOfTarget(this.target) }),
-      startedAt: isoTime(this.startedWallMs),
+      uri,
+      ...(target === undefined ? {} : { target: textOfTarget(target) }),
+      startedAt,
       sipStatus,
       result,
-      durationMs: Math.round(nowMs - this.startedMs),
-      ...(this.redirectedTo === undefined ? {} : { redirectedTo: this.redirectedTo }),
-      ...(this.forked === undefined ? {} : { branches: this.forked.branches }),
+      durationMs,
+      ...(redirectedTo === undefined ? {} : { redirectedTo }),
+      ...(forked === undefined ? {} : { branches: forked.branches }),
     });
   }
 

@@ -34,7 +34,6 @@ export interface HangUpReason {
 }
 
 export const INTERNAL_ERROR: HangUpReason = { sipStatus: 500, reasonCode: 'internal_error', q850: 41 };
-export const NODE_LOST: HangUpReason = { sipStatus: 500, reasonCode: 'node_lost', q850: 41 };
 export const SPEND_LIMIT: HangUpReason = { sipStatus: 403, reasonCode: 'spend_cap_reached', q850: 21 };
 export const ENDED_BY_API: HangUpReason = { sipStatus: 480, reasonCode: 'ended_by_api', q850: 16 };
 /** RFC 4028 §10. */

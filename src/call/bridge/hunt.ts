@@ -374,7 +374,10 @@ const FORBIDDEN = { kind: 'unresolved_host', code: 'address_not_allowed' } as co
 const NOWHERE = { kind: 'unresolved_host', code: 'ENOTFOUND' } as const;
 
 /** Of a destination that is no name: without brackets. */
-const addressOf = ({ uri, sip }: Destination): string => hostOf(sip?.next_hop ?? uri).replaceAll(/[[\]]/g, '');
+const addressOf = ({ uri, sip }: Destination): string => {
+  const host = hostOf(sip?.next_hop ?? uri);
+  return host.startsWith('[') ? host.slice(1, -1) : host;
+};
 
 /** The host of the URI is a name, so that DNS decides where it leads: the last label of one begins with no digit. */
 const isNamed = ({ uri, reach, sip }: Destination): boolean => {

@@ -1,8 +1,9 @@
 /** One call detail record per call attempt, early rejects included (docs/record.md). */
 import type { MediaQuality, StreamReport } from '../../media/port.js';
-import type { DialRecord, OpenDial } from './dialRecord.js';
+import type { DecidedCall } from './callFacts.js';
+import type { DialRecord } from './dialRecord.js';
 import type { FlowRecord } from './flowRecord.js';
-import type { Decision, Direction, Priced } from '../routing/decision.js';
+import type { Decision } from '../routing/decision.js';
 import type { Charge } from './rating.js';
 import type { TransferRecord } from './transferRecord.js';
 
@@ -76,21 +77,10 @@ export interface CallRecord {
   readonly streams?: readonly StreamReport[];
 }
 
-/** A call as it would be recorded if the process died at once. */
-export interface OpenCall {
-  readonly record: CallRecord;
-  readonly direction: Direction | undefined;
-  readonly priced: Priced | undefined;
-  /** When it was answered, on the process' monotonic clock. */
-  readonly answeredMs: number | undefined;
-  /** Dials of its flow that are up. Those that are over are in the record. */
-  readonly dials?: readonly OpenDial[];
-}
-
 /** Port of the CDR sink. `write` never blocks and never throws; the record is durable soon after. */
 export interface CallRecorder {
-  /** A call was let in or answered, or a dial of its flow was answered or ended: were the process to die now, this becomes its record. Never throws. */
-  note?(call: OpenCall): void;
+  /** A call was let in or answered, or a dial of its flow was answered or ended: were the process to die now, its record is made of this. Kept as it is, and asked again, until its record is written. Never throws. */
+  note?(call: DecidedCall): void;
   write(record: CallRecord): void;
   /** Resolves when everything written so far is durable. */
   flush(): Promise<void>;

@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import { type Clock, TandemError, type Timer } from '../../kernel/index.js';
-import type { CallRecord, CallRecorder, OpenCall } from './cdr.js';
+import type { DecidedCall } from './callFacts.js';
+import type { CallRecord, CallRecorder } from './cdr.js';
 import { OpenCalls, recordsOfLeftCalls } from './openCalls.js';
 import { RecordFile } from './recordFile.js';
 import { recordLine } from './recordLine.js';
@@ -87,7 +88,7 @@ export class FileCallRecorder implements CallRecorder {
     return this.#pending.length;
   }
 
-  note(call: OpenCall): void {
+  note(call: DecidedCall): void {
     if (!this.#closed) this.#open.note(call);
   }
 

@@ -12,5 +12,6 @@ export const isoTime = (wallMs: number): string => {
     prefix = new Date(whole * 1000).toISOString().slice(0, 20);
     second = whole;
   }
-  return `${prefix}${String(ms - whole * 1000).padStart(3, '0')}Z`;
+  const rest = ms - whole * 1000;
+  return `${prefix}${rest < 10 ? '00' : rest < 100 ? '0' : ''}${rest}Z`;
 };

@@ -33,7 +33,7 @@ export class JsonLines {
     if (this.#octets.length > KEPT_BYTES) this.#octets = Buffer.allocUnsafeSlow(KEPT_BYTES);
   }
 
-  /** @param value plain data: no cycles, bigints or symbols */
+  /** @param value plain data: no cycles, bigints or symbols; `toJSON` counts where it is a class's */
   add(value: object): void {
     let end = this.#line(value);
     while (end > this.#octets.length) {
@@ -70,7 +70,9 @@ const putValue = (octets: Buffer, at: number, value: unknown): number => {
   if (value === null || typeof value !== 'object') return putWord(octets, at, 'null');
   if (Array.isArray(value)) return putList(octets, at, value);
   // What decisions hold back, and texts that are put together when somebody wants them.
-  if ('toJSON' in value && typeof value.toJSON === 'function') return putValue(octets, at, value.toJSON());
+  if (Object.getPrototypeOf(value) !== Object.prototype && 'toJSON' in value && typeof value.toJSON === 'function') {
+    return putValue(octets, at, value.toJSON());
+  }
   return putObject(octets, at, value as Record<string, unknown>);
 };
 

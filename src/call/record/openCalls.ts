@@ -3,20 +3,25 @@
  *
  * `calls.wal` in the recorder's folder has one line of JSON for each thing that happens:
  *   {base: NAME}                        records of calls below are in files that come after this closed one
- *   {open: OpenCall}                    all that is known of a call
- *   {more: {callId, record, ...}}       what has become otherwise since: members of the record and of the OpenCall
+ *   {open: {callId, ..., course}}       a call: how it began, its decision, and what has become of it
+ *   {more: {callId, course}}            what has become of it: all of that, not the difference
  *   {alive: [monotonic ms, wall ms]}    the process lives; once a second while calls are up
  * A call is over when its record is among the records; nothing is written here for that.
+ *
+ * Moments are pairs like `alive`. Of the decision stands here what a bill and a search need: where it led is in the
+ * call's course, and its steps would make the most of the line.
  */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { type Clock, SlotMap, type Timer } from '../../kernel/index.js';
-import type { CallRecord, OpenCall } from './cdr.js';
+import type { Decision, Priced } from '../routing/decision.js';
+import type { CallBeginning, DecidedCall, Moment } from './callFacts.js';
+import { lostWithItsNode, recordOf } from './callFacts.js';
+import type { CallRecord } from './cdr.js';
 import { dialRecordAt } from './dialRecord.js';
-import { isoTime } from './isoTime.js';
 import { JsonLines } from './jsonLines.js';
+import { pricedOf } from './rating.js';
 import { closedNames, OPEN_NAME } from './recordFile.js';
-import { chargeOf } from './rating.js';
 
 const NAME = 'calls.wal';
 const ALIVE_MS = 1000;
@@ -30,9 +35,8 @@ export interface OpenCallsOptions {
   readonly onFailure: (code: string) => void;
 }
 
-/** A call as it was noted last. */
 interface Noted {
-  call: OpenCall;
+  readonly call: DecidedCall;
   /** Of its lines in the file. */
   bytes: number;
 }
@@ -58,16 +62,15 @@ export class OpenCalls {
   }
 
   /** A call was let in or answered, or a dial of its flow was answered or ended. In the kernel when this returns; a disk that refuses costs the safety, not the call. */
-  note(call: OpenCall): void {
-    const { callId } = call.record;
+  note(call: DecidedCall): void {
+    const { callId } = call;
     const noted = this.#calls.get(callId);
-    const bytes = this.#append(noted === undefined ? { open: call } : changeOf(noted.call, call));
+    const bytes = this.#append(
+      noted === undefined ? { open: lineOf(call) } : { more: { callId, course: courseOf(call) } },
+    );
     this.#openBytes += bytes;
     if (noted === undefined) this.#calls.set(callId, { call, bytes });
-    else {
-      noted.call = call;
-      noted.bytes += bytes;
-    }
+    else noted.bytes += bytes;
     if (this.#bytes > COMPACT_BYTES && this.#bytes > COMPACT_FACTOR * this.#openBytes) this.begin();
     this.#arm();
   }
@@ -94,7 +97,7 @@ export class OpenCalls {
       this.#openBytes = 0;
       for (const noted of this.#calls.values()) {
         const before = lines.length;
-        lines.add({ open: noted.call });
+        lines.add({ open: lineOf(noted.call) });
         noted.bytes = lines.length - before;
         this.#openBytes += noted.bytes;
       }
@@ -158,16 +161,95 @@ export class OpenCalls {
   }
 }
 
-/** An answer changes a third of a record, and least of all its decision: the rest stands in the lines before. */
-const changeOf = ({ record: before }: OpenCall, { record, ...rest }: OpenCall): Entry => {
-  const changed: { [name: string]: unknown } = {};
-  for (const name in record) {
-    const value = record[name as keyof CallRecord];
-    // Lists grow in place.
-    if (value !== before[name as keyof CallRecord] || (Array.isArray(value) && value.length > 0)) changed[name] = value;
-  }
-  return { more: { callId: record.callId, record: changed, ...rest } };
-};
+type MomentPair = readonly [ms: number, wallMs: number];
+
+const pairOf = (moment: Moment | undefined): MomentPair | undefined =>
+  moment === undefined ? undefined : [Math.round(moment.ms), moment.wallMs];
+
+const momentOf = ([ms, wallMs]: MomentPair): Moment => ({ ms, wallMs });
+
+/** What has become of a call; members that say nothing are left out. */
+interface Course {
+  readonly bLegCallId?: string | undefined;
+  readonly destination?: string | undefined;
+  readonly carrierId?: string | undefined;
+  readonly ringing?: MomentPair | undefined;
+  readonly answered?: MomentPair | undefined;
+  readonly priced?: Priced | undefined;
+  readonly attempts?: DecidedCall['attempts'] | undefined;
+  readonly transfers?: DecidedCall['transfers'];
+  readonly dials?: DecidedCall['dials'];
+  readonly openDials?: DecidedCall['openDials'];
+}
+
+interface OpenLine extends Omit<CallBeginning, 'started'> {
+  readonly started: MomentPair;
+  readonly decision: Gist;
+  readonly course: Course;
+}
+
+interface MoreLine {
+  readonly callId: string;
+  readonly course: Course;
+}
+
+/** Of a decision. */
+type Gist = Pick<
+  Decision,
+  | 'accepted'
+  | 'reasonCode'
+  | 'revision'
+  | 'direction'
+  | 'mode'
+  | 'accountSid'
+  | 'trunkSid'
+  | 'userName'
+  | 'carrierId'
+  | 'calledNumber'
+  | 'callerNumber'
+  | 'flow'
+>;
+
+const gistOf = (decision: Decision): Gist => ({
+  accepted: decision.accepted,
+  reasonCode: decision.reasonCode,
+  revision: decision.revision,
+  direction: decision.direction,
+  mode: decision.mode,
+  accountSid: decision.accountSid,
+  trunkSid: decision.trunkSid,
+  userName: decision.userName,
+  carrierId: decision.carrierId,
+  calledNumber: decision.calledNumber,
+  callerNumber: decision.callerNumber,
+  flow: decision.flow,
+});
+
+const courseOf = (call: DecidedCall): Course => ({
+  bLegCallId: call.bLegCallId ?? undefined,
+  destination: call.destination ?? undefined,
+  carrierId: call.carrierId,
+  ringing: pairOf(call.ringing),
+  answered: pairOf(call.answered),
+  priced: call.priced && pricedOf(call.priced),
+  attempts: call.attempts.length === 0 ? undefined : call.attempts,
+  transfers: call.transfers,
+  dials: call.dials,
+  openDials: call.openDials,
+});
+
+const lineOf = (call: DecidedCall): OpenLine => ({
+  callId: call.callId,
+  nodeId: call.nodeId,
+  aLegCallId: call.aLegCallId,
+  source: call.source,
+  callerReceived: call.callerReceived,
+  calledReceived: call.calledReceived,
+  placed: call.placed,
+  started: [Math.round(call.started.ms), call.started.wallMs],
+  decision: gistOf(call.decision),
+  course: courseOf(call),
+});
 
 /**
  * The records of calls that a dead process left without one, in the order of their beginning.
@@ -181,33 +263,30 @@ export const recordsOfLeftCalls = (folder: string): readonly CallRecord[] => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
-  const calls = new Map<string, OpenCall>();
+  const calls = new Map<string, OpenLine>();
   let base = '';
-  let alive: readonly [number, number] = [0, 0];
+  let alive: MomentPair = [0, 0];
   for (const line of text.split('\n')) {
     const entry = parsed(line);
-    if (entry.open !== undefined) calls.set(entry.open.record.callId, entry.open);
+    if (entry.open !== undefined) calls.set(entry.open.callId, entry.open);
     if (entry.more !== undefined) amend(calls, entry.more);
     if (entry.alive !== undefined) alive = entry.alive;
     if (entry.base !== undefined) base = entry.base;
   }
   if (calls.size > 0) forgetRecorded(folder, base, calls);
-  return [...calls.values()].map((call) => recordOf(call, alive));
+  return [...calls.values()].map((call) => recordOfLeft(call, momentOf(alive)));
 };
 
-/** What has changed of an open call: `changeOf`. */
-type Change = Omit<OpenCall, 'record'> & { readonly callId: string; readonly record: Partial<CallRecord> };
-
-const amend = (calls: Map<string, OpenCall>, { callId, record, ...rest }: Change): void => {
+const amend = (calls: Map<string, OpenLine>, { callId, course }: MoreLine): void => {
   const before = calls.get(callId);
-  if (before !== undefined) calls.set(callId, { ...rest, record: { ...before.record, ...record } });
+  if (before !== undefined) calls.set(callId, { ...before, course });
 };
 
 interface Entry {
   readonly base?: string;
-  readonly open?: OpenCall;
-  readonly more?: Change;
-  readonly alive?: readonly [number, number];
+  readonly open?: OpenLine;
+  readonly more?: MoreLine;
+  readonly alive?: MomentPair;
 }
 
 /** The last line may be cut off; what it would have said never reached a peer. */
@@ -227,7 +306,7 @@ const RECORD = /^\{"callId":"([A-Za-z0-9_-]{1,64})"/gm;
 const OVERLAP_BYTES = 128;
 
 /** Removes the calls that have their record. */
-const forgetRecorded = (folder: string, base: string, calls: Map<string, OpenCall>): void => {
+const forgetRecorded = (folder: string, base: string, calls: Map<string, OpenLine>): void => {
   const names = [...closedNames(folder).filter((name) => name > base), OPEN_NAME];
   const chunk = Buffer.alloc(CHUNK_BYTES);
   for (const name of names) {
@@ -245,16 +324,42 @@ const forgetRecorded = (folder: string, base: string, calls: Map<string, OpenCal
   }
 };
 
+const factsOf = ({ started, decision, course, ...beginning }: OpenLine): DecidedCall => ({
+  ...beginning,
+  started: momentOf(started),
+  bLegCallId: course.bLegCallId ?? null,
+  destination: course.destination ?? null,
+  carrierId: course.carrierId,
+  ringing: course.ringing && momentOf(course.ringing),
+  answered: course.answered && momentOf(course.answered),
+  priced: course.priced,
+  attempts: course.attempts ?? [],
+  transfers: course.transfers,
+  dials: course.dials,
+  openDials: course.openDials,
+  decision: {
+    sipStatus: undefined,
+    remedy: undefined,
+    nearestMiss: undefined,
+    ...decision,
+    destinations: [],
+    failover: {},
+    limits: [],
+    steps: [],
+  },
+});
+
 /** A call that was up is charged until the process was last known to live, and so are the dials that were up. */
-const recordOf = (call: OpenCall, [aliveMs, aliveWallMs]: readonly [number, number]): CallRecord => {
-  const { record, direction, priced, answeredMs, dials: up = [] } = call;
-  const { decision, dials: over = [], ...rest } = record;
-  const talkMs = answeredMs === undefined ? 0 : Math.max(0, Math.round(aliveMs - answeredMs));
-  const endedMs = Math.max(aliveWallMs, Date.parse(record.endedAt));
-  const rated = answeredMs !== undefined && direction !== undefined && priced !== undefined;
-  const charge = rated ? chargeOf(priced, direction, talkMs) : null;
-  const dials = [...over, ...up.map((dial) => dialRecordAt(dial, aliveMs))];
-  // As in any record, the decision comes after whatever has cost something.
-  const charged = { ...rest, endedAt: isoTime(endedMs), talkMs, charge };
-  return { ...charged, ...(dials.length === 0 ? {} : { dials }), decision };
+const recordOfLeft = (line: OpenLine, alive: Moment): CallRecord => {
+  const call = factsOf(line);
+  const { answered, started, openDials = [] } = call;
+  const dials = [...(call.dials ?? []), ...openDials.map((dial) => dialRecordAt(dial, alive.ms))];
+  // It may have come after the last sign of life.
+  const wallMs = Math.max(alive.wallMs, (answered ?? started).wallMs);
+  const ended = { ms: alive.ms, wallMs };
+  return recordOf(
+    { ...call, dials: dials.length === 0 ? undefined : dials },
+    lostWithItsNode(answered !== undefined),
+    ended,
+  );
 };

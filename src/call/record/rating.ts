@@ -95,3 +95,6 @@ const bareRate = (rate: Rate): Rate => ({
   ...(rate.first_seconds === undefined ? {} : { first_seconds: rate.first_seconds }),
   ...(rate.next_seconds === undefined ? {} : { next_seconds: rate.next_seconds }),
 });
+
+/** The price alone, where it may come as part of a destination. */
+export const pricedOf = ({ rate, networkGroup, prefix }: Priced): Priced => ({ rate, networkGroup, prefix });

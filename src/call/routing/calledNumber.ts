@@ -1,6 +1,7 @@
 import type { CallRequest } from './decision.js';
 import { type Draft, kept } from './draft.js';
 import { type NumberFormat, describeNumberProblem, normaliseNumber } from './numbers.js';
+import { sayRead } from './sentences.js';
 
 /** The step that brings the called number to E.164; undefined when it cannot: then the step says why. */
 export function readCalledNumber(draft: Draft, request: CallRequest, format: NumberFormat): string | undefined {
@@ -11,10 +12,6 @@ export function readCalledNumber(draft: Draft, request: CallRequest, format: Num
     return undefined;
   }
   draft.calledE164 = called.value;
-  draft.pass(
-    'called_number',
-    { received: kept(request.calledNumber), e164: called.value },
-    (d) => `'${d.received}' is ${d.e164}`,
-  );
+  draft.pass('called_number', { received: kept(request.calledNumber), e164: called.value }, sayRead);
   return called.value;
 }

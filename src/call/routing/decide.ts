@@ -10,6 +10,7 @@ import type { CallRequest, DecideContext, Decision, LimitsView, ReasonCode } fro
 import { Draft, kept } from './draft.js';
 import { nearestSource } from './nearestMiss.js';
 import { normaliseNumber } from './numbers.js';
+import { sayInbound, sayListed, sayOutbound } from './sentences.js';
 import type { RoutingTable } from './table.js';
 
 /** Limits that never refuse: for `explain` away from a running node. */
@@ -34,17 +35,17 @@ export function decide(table: RoutingTable, request: CallRequest, context: Decid
   draft.pass(
     'source',
     { address: request.sourceAddress, cidr: match.cidr, owners: ownersText(match.owners) },
-    (d) => `${d.address} is in ${d.cidr} of ${d.owners}`,
+    sayListed,
   );
   const carrierId = inboundCarrier(table, request, match);
   if (carrierId !== undefined) {
     draft.direction = 'inbound';
     draft.carrierId = carrierId;
-    draft.info('direction', { carrier: carrierId }, (d) => `inbound: the source is carrier ${d.carrier}`);
+    draft.info('direction', { carrier: carrierId }, sayInbound);
     return decideInbound(table, request, draft, context);
   }
   draft.direction = 'outbound';
-  draft.info('direction', {}, () => 'outbound: the source is a trunk');
+  draft.info('direction', {}, sayOutbound);
   // A network within another trunk's network takes nothing away from that trunk: the calling number tells them apart.
   const listed = trunkIds(table.ownersOf(request.sourceAddress));
   const trunks = [...listed.filter((id) => mayCall(table, request, id)), ...trunksWithoutList(table, request)];

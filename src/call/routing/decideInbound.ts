@@ -9,6 +9,7 @@ import { pricedBy } from './inboundPrice.js';
 import { nearestFlow, nearestNumber } from './nearestMiss.js';
 import { normaliseNumber } from './numbers.js';
 import type { Carrier } from './resources.js';
+import { sayActive, sayMapped, sayPstn, sayShown } from './sentences.js';
 import type { NumberRoute, RoutingTable, TrunkRecord } from './table.js';
 
 /** Shorter calling numbers are short codes or internal, and are passed on as they came. */
@@ -28,7 +29,7 @@ export function decideInbound(
     return draft.reject('number_not_found', { nearestMiss: nearestNumber(table, called) });
   }
   draft.trunkSid = route.trunkSid;
-  draft.pass('did', { number: called, trunk: route.trunkSid }, (d) => `${d.number} is mapped to trunk ${d.trunk}`);
+  draft.pass('did', { number: called, trunk: route.trunkSid }, sayMapped);
   if (route.carrier !== undefined && route.carrier !== draft.carrierId) {
     const data = { number: called, expected: route.carrier, source: draft.carrierId ?? '' };
     const say = (d: typeof data) =>
@@ -77,14 +78,14 @@ function toTrunk(table: RoutingTable, request: CallRequest, { draft, context, tr
     draft.fail('trunk', { trunk: trunkSid, name }, (d) => `trunk ${d.trunk} (${d.name}) is inactive`);
     return draft.reject('trunk_inactive');
   }
-  draft.pass('trunk', { trunk: trunkSid, name }, (d) => `trunk ${d.trunk} (${d.name}) is active`);
+  draft.pass('trunk', { trunk: trunkSid, name }, sayActive);
   draft.mode = route.mode;
   const carrier = table.carrier(draft.carrierId ?? '');
   const price = carrier === undefined ? undefined : pricedBy(table, carrier, user);
   draft.sip = carrier?.carrier.sip;
   if (price?.rate?.inbound_price !== undefined) draft.inbound = price;
   if (route.mode === 'flow') return toFlow(table, request, { draft, context, trunk, route, user });
-  draft.pass('mode', { mode: 'pstn' }, () => 'mode pstn: straight to the destinations of the trunk');
+  draft.pass('mode', { mode: 'pstn' }, sayPstn);
   presentCaller(table, request, draft);
   draft.failover = trunk.failover;
   if (trunk.targets.length === 0) {
@@ -124,9 +125,7 @@ function presentCaller(table: RoutingTable, request: CallRequest, draft: Draft):
   if (caller.ok && caller.value.length >= MIN_CALLER_LENGTH) draft.callerE164 = caller.value;
   const presentable = draft.callerE164 ?? (isDialString(received) ? received : '');
   draft.callerSent = presentable === '' ? undefined : presentable;
-  draft.info('caller_id', { received, sent: presentable }, (d) =>
-    d.sent === '' ? 'no calling number is shown' : `the calling number '${d.received}' is shown as ${d.sent}`,
-  );
+  draft.info('caller_id', { received, sent: presentable }, sayShown);
 }
 
 /** Digits, `+`, `*`, `#` only: safe in any header, and nothing else is a calling number. */

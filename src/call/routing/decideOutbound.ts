@@ -5,6 +5,7 @@ import { decideCarriers } from './decideCarriers.js';
 import { type Draft, kept } from './draft.js';
 import { trunkText } from './nearestMiss.js';
 import { type NumberFormat, normaliseNumber } from './numbers.js';
+import { sayActive, saySent } from './sentences.js';
 import type { NumberRoute, RoutingTable, TrunkRecord } from './table.js';
 
 export interface Call {
@@ -48,7 +49,7 @@ export function decideOutbound(call: Call, trunkIds: readonly string[]): Decisio
     draft.fail('trunk', { trunk: trunkSid, name }, (d) => `trunk ${d.trunk} (${d.name}) is inactive`);
     return draft.reject('trunk_inactive');
   }
-  draft.pass('trunk', { trunk: trunkSid, name }, (d) => `trunk ${d.trunk} (${d.name}) is active`);
+  draft.pass('trunk', { trunk: trunkSid, name }, sayActive);
   const callerId = chosen?.callerId ?? unmappedCaller(call, trunk);
   draft.callerE164 = receivedCaller(call, trunk.format);
   if (callerId === undefined) {
@@ -65,9 +66,7 @@ export function decideOutbound(call: Call, trunkIds: readonly string[]): Decisio
   if (callerId.e164 !== '') draft.callerSent = callerId.e164;
   draft.asserted = callerId.asserted;
   draft.diverting = diverting(call, trunk, callerId);
-  draft.pass('caller_id', { sent: callerId.e164, from: callerId.from }, (d) =>
-    d.sent === '' ? 'no number is shown' : `${d.sent} is sent (${d.from})`,
-  );
+  draft.pass('caller_id', { sent: callerId.e164, from: callerId.from }, saySent);
   return toCarriers(call, trunk, callerId);
 }
 

@@ -4,6 +4,7 @@ import { dialString } from './dialFormat.js';
 import type { Draft } from './draft.js';
 import { orderTargets } from './order.js';
 import { contactsOf } from './registeredTarget.js';
+import { sayOrder } from './sentences.js';
 import type { TrunkRecord } from './table.js';
 
 /**
@@ -53,11 +54,7 @@ export function settleDestinations(
       ]
     : destinations;
   const down = ailing ? ordered.filter((destination) => destination.down).length : 0;
-  draft.pass('destinations', { count: ordered.length, first: ordered[0]?.gateway ?? '', down }, (d) =>
-    d.down === 0
-      ? `${d.count} in order, first ${d.first}`
-      : `${d.count} in order, first ${d.first}, last ${d.down} down`,
-  );
+  draft.pass('destinations', { count: ordered.length, first: ordered[0]?.gateway ?? '', down }, sayOrder);
   return ordered;
 }
 

@@ -3,7 +3,8 @@ import type { Clock } from '../../kernel/index.js';
 import type { Attempt } from '../bridge/attempt.js';
 import { type DialRecord, type OpenDial, dialRecordAt } from '../record/dialRecord.js';
 import { isoTime } from '../record/isoTime.js';
-import type { Decision, Priced } from '../routing/decision.js';
+import { pricedOf } from '../record/rating.js';
+import type { Decision } from '../routing/decision.js';
 
 interface Entry {
   readonly decision: Decision;
@@ -21,21 +22,22 @@ export class DialBooks {
   readonly #clock: Clock;
   /** Absent in calls without a flow, which are most. */
   #live: Map<string, Entry> | undefined;
-  readonly #closed: DialRecord[] = [];
+  #closed: readonly DialRecord[] | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Of dials that are over, in the order of their ends. */
-  get closed(): readonly DialRecord[] {
+  /** Of dials that are over, in the order of their ends; undefined where there are none. */
+  get closed(): readonly DialRecord[] | undefined {
     return this.#closed;
   }
 
-  /** Of dials that are up. */
-  get open(): readonly OpenDial[] {
+  /** Of dials that are up; undefined in calls without any. */
+  get open(): readonly OpenDial[] | undefined {
+    if (this.#live === undefined) return undefined;
     const open: OpenDial[] = [];
-    for (const entry of this.#live?.values() ?? []) if (entry.open !== undefined) open.push(entry.open);
+    for (const entry of this.#live.values()) if (entry.open !== undefined) open.push(entry.open);
     return open;
   }
 
@@ -62,7 +64,7 @@ export class DialBooks {
     this.#live?.delete(dialId);
     if (entry.open === undefined) return { dialId, record: undefined };
     const record = dialRecordAt(entry.open, this.#clock.nowMs());
-    this.#closed.push(record);
+    this.#closed = [...(this.#closed ?? []), record];
     return { dialId, record };
   }
 
@@ -76,5 +78,3 @@ export class DialBooks {
     return ended;
   }
 }
-
-const pricedOf = ({ rate, networkGroup, prefix }: Priced): Priced => ({ rate, networkGroup, prefix });

@@ -2,16 +2,15 @@
 import type { Clock, EventChannel } from '../../kernel/index.js';
 import type { InDialogRequest, IncomingLeg } from '../../signal/port.js';
 import type { Attempt } from '../bridge/attempt.js';
-import { type CallEnding, type HangUpReason, NODE_LOST, SESSION_EXPIRED, endingOfHangUp } from '../bridge/ending.js';
+import { type CallEnding, type HangUpReason, SESSION_EXPIRED } from '../bridge/ending.js';
 import type { HuntPlan } from '../bridge/hunt.js';
 import type { BridgeObserver } from '../bridge/world.js';
-import type { AttemptRecord, CallRecord, CallRecorder } from '../record/cdr.js';
+import { type CallFacts, type Moment, isDecided, msBetween, recordOf } from '../record/callFacts.js';
+import type { AttemptRecord, CallRecorder } from '../record/cdr.js';
 import { isoTime } from '../record/isoTime.js';
 import type { TransferRecord } from '../record/transferRecord.js';
-import { type Charge, chargeOf } from '../record/rating.js';
-import { endedByOf, outcomeOf, q850OfStatus } from '../record/outcome.js';
 import type { TraceStep } from '../flow/trace.js';
-import type { CallRequest, Decision, Priced } from '../routing/decision.js';
+import type { CallRequest, Decision } from '../routing/decision.js';
 import { type ClosedDial, DialBooks } from './dialBooks.js';
 import type { CallEvent } from './events.js';
 import type { FlowAccount, FlowObserver, PinnedFlows } from './flow/world.js';
@@ -44,19 +43,9 @@ export interface CallCourse {
   dump(): object;
 }
 
-/** A point in time on both clocks. */
-interface Moment {
-  readonly ms: number;
-  readonly wallMs: number;
-}
-
 const iso = (moment: Moment | undefined): string | null => (moment === undefined ? null : isoTime(moment.wallMs));
 
-const between = (from: Moment | undefined, to: Moment): number =>
-  from === undefined ? 0 : Math.max(0, Math.round(to.ms - from.ms));
-
-/** Ends by which a flow refuses a caller whom it never answered. */
-const REFUSALS: ReadonlySet<string> = new Set(['flow_reject', 'flow_hangup', 'flow_ended']);
+const NONE: readonly never[] = Object.freeze([]);
 
 export class LiveCall implements BridgeObserver, FlowObserver {
   readonly id: string;
@@ -66,22 +55,9 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   course: CallCourse | undefined;
   readonly #world: CallWorld;
   readonly #onReleased: (call: LiveCall) => void;
-  readonly #started: Moment;
-  /** Replaced, not grown: an array that grows has room for sixteen, for as long as the call lasts. */
-  #attempts: readonly AttemptRecord[] = [];
+  readonly #facts: CallFacts;
   readonly #dials: DialBooks;
-  #transfers: TransferRecord[] | undefined;
-  readonly placed: boolean;
   #admitted: AdmittedCall | undefined;
-  /** The decision without its steps: the same one in each note. */
-  #stepless: Decision | undefined;
-  #ringing: Moment | undefined;
-  #answered: Moment | undefined;
-  #priced: Priced | undefined;
-  #bLegCallId: string | null = null;
-  #destination: string | null = null;
-  /** Of the gateway tried last. */
-  #carrierId: string | undefined;
   #ended: Moment | undefined;
   #recorded = false;
 
@@ -101,15 +77,39 @@ export class LiveCall implements BridgeObserver, FlowObserver {
     this.id = id;
     this.aLeg = leg;
     this.request = events.request;
-    this.placed = events.placed === true;
     this.#onReleased = events.onReleased;
-    this.#started = this.#now();
     const { request } = this;
-    this.#emit({ type: 'call_started', callId: id, atMs: this.#started.wallMs, request, aLegCallId: leg.callId });
+    const started = this.#now();
+    this.#facts = {
+      callId: id,
+      nodeId: world.nodeId,
+      aLegCallId: leg.callId,
+      source: sourceText(request),
+      callerReceived: request.callerNumber,
+      calledReceived: request.calledNumber,
+      placed: events.placed === true,
+      started,
+      decision: undefined,
+      bLegCallId: null,
+      destination: null,
+      carrierId: undefined,
+      ringing: undefined,
+      answered: undefined,
+      priced: undefined,
+      attempts: NONE,
+      transfers: undefined,
+      dials: undefined,
+      openDials: undefined,
+    };
+    this.#emit({ type: 'call_started', callId: id, atMs: started.wallMs, request, aLegCallId: leg.callId });
   }
 
   get decision(): Decision | undefined {
-    return this.#admitted?.decision;
+    return this.#facts.decision;
+  }
+
+  get placed(): boolean {
+    return this.#facts.placed;
   }
 
   /** The record is written. */
@@ -118,14 +118,15 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   }
 
   decided(admitted: AdmittedCall): void {
+    const { decision } = admitted;
     this.#admitted = admitted;
-    this.#stepless = undefined;
-    if (admitted.decision.accepted) this.#note();
+    this.#facts.decision = decision;
+    if (decision.accepted) this.#note();
     this.#emit({
       type: 'call_decided',
       callId: this.id,
       atMs: this.#world.clock.wallMs(),
-      decision: admitted.decision,
+      decision,
     });
   }
 
@@ -133,9 +134,9 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   onAttemptStarted(attempt: Attempt, own = true): void {
     const bLegCallId = attempt.leg?.callId ?? '';
     if (own) {
-      this.#bLegCallId = bLegCallId;
-      this.#destination = attempt.destination.uri;
-      this.#carrierId = attempt.destination.carrierId;
+      this.#facts.bLegCallId = bLegCallId;
+      this.#facts.destination = attempt.destination.uri;
+      this.#facts.carrierId = attempt.destination.carrierId;
     }
     const { number, startedWallMs: atMs, destination } = attempt;
     const { uri, gateway } = destination;
@@ -143,7 +144,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   }
 
   onAttemptEnded(attempt: Attempt, record: AttemptRecord, own = true): void {
-    if (own) this.#attempts = [...this.#attempts, record];
+    if (own) this.#facts.attempts = [...this.#facts.attempts, record];
     const { target, targetsLeft, number, destination } = attempt;
     const { gateway } = destination;
     const atMs = this.#world.clock.wallMs();
@@ -156,24 +157,25 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   }
 
   onRinging(status: number, earlyMedia: boolean): void {
-    if (this.#ringing !== undefined) return;
-    const now = (this.#ringing = this.#now());
-    const afterMs = between(this.#started, now);
+    if (this.#facts.ringing !== undefined) return;
+    const now = (this.#facts.ringing = this.#now());
+    const afterMs = msBetween(this.#facts.started, now);
     this.#emit({ type: 'call_ringing', callId: this.id, atMs: now.wallMs, status, earlyMedia, afterMs });
   }
 
   onAnswered(attempt?: Attempt): void {
-    const now = (this.#answered = this.#now());
-    const setupMs = between(this.#started, now);
+    const facts = this.#facts;
+    const now = (facts.answered = this.#now());
+    const setupMs = msBetween(facts.started, now);
     const bLegCallId = attempt?.leg?.callId ?? '';
     if (attempt?.forked !== undefined) {
       // Of several that rang, this one is the call's.
-      this.#bLegCallId = bLegCallId;
-      this.#destination = attempt.destination.uri;
+      facts.bLegCallId = bLegCallId;
+      facts.destination = attempt.destination.uri;
     }
-    const { decision } = this;
-    this.#priced = decision?.direction === 'inbound' ? decision.inbound : attempt?.destination;
-    const priced = this.#priced;
+    const { decision } = facts;
+    const priced = decision?.direction === 'inbound' ? decision.inbound : attempt?.destination;
+    facts.priced = priced;
     this.#note();
     this.#emit({ type: 'call_answered', callId: this.id, atMs: now.wallMs, setupMs, bLegCallId, decision, priced });
   }
@@ -186,7 +188,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
 
   onTransfer(transfer: TransferRecord): void {
     if (this.#recorded) return;
-    (this.#transfers ??= []).push(transfer);
+    this.#facts.transfers = [...(this.#facts.transfers ?? NONE), transfer];
     this.#note();
     this.#emit({ type: 'call_transfer', callId: this.id, atMs: this.#world.clock.wallMs(), transfer });
   }
@@ -222,27 +224,29 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   }
 
   /** The call's time is up and its limits are free; what may still come is its account. */
-  onEnding(): void {
-    if (this.#ended !== undefined) return;
-    this.#ended = this.#now();
+  onEnding(): Moment {
+    if (this.#ended !== undefined) return this.#ended;
+    const ended = (this.#ended = this.#now());
     try {
       this.#admitted?.release();
     } catch (error) {
       this.onFault('limits', error);
     }
+    return ended;
   }
 
   /** Writes the record and gives the limits back; the first ending counts, others are ignored. */
   onOver(ending: CallEnding, account?: FlowAccount): void {
     if (this.#recorded) return;
     this.#recorded = true;
-    const admitted = this.#admitted;
-    this.onEnding();
+    const ended = this.onEnding();
+    const facts = this.#facts;
     try {
-      if (admitted === undefined) return;
+      if (!isDecided(facts)) return;
       // What the flow still dials is nobody's talk any more.
       for (const closed of this.#dials.endAll()) this.#dialEnded(closed);
-      const booked = this.#record(ending, admitted.decision);
+      facts.dials = this.#dials.closed;
+      const booked = recordOf(facts, ending, ended);
       const record = account === undefined ? booked : { ...booked, ...account };
       this.#world.recorder.write(record);
       this.#emit({ type: 'call_ended', callId: this.id, atMs: this.#world.clock.wallMs(), record });
@@ -262,104 +266,41 @@ export class LiveCall implements BridgeObserver, FlowObserver {
 
   /** For people and `/api/calls`. */
   dump(): LiveCallDump {
-    const { decision } = this;
+    const facts = this.#facts;
+    const { decision, started, answered } = facts;
     const now = this.#now();
     return {
       callId: this.id,
       state: this.course?.state ?? 'deciding',
-      startedAt: isoTime(this.#started.wallMs),
-      answeredAt: iso(this.#answered),
-      durationMs: between(this.#started, now),
-      talkMs: between(this.#answered, now),
+      startedAt: isoTime(started.wallMs),
+      answeredAt: iso(answered),
+      durationMs: msBetween(started, now),
+      talkMs: msBetween(answered, now),
       direction: decision?.direction ?? null,
       mode: decision?.mode ?? null,
       accountSid: decision?.accountSid ?? null,
       trunkSid: decision?.trunkSid ?? null,
-      carrierId: this.#carrierId ?? decision?.carrierId ?? null,
+      carrierId: facts.carrierId ?? decision?.carrierId ?? null,
       caller: this.request.callerNumber,
       callerSent: decision?.callerNumber.sent ?? null,
       called: this.request.calledNumber,
       calledE164: decision?.calledNumber.e164 ?? null,
-      source: sourceText(this.request),
-      destination: this.#destination,
+      source: facts.source,
+      destination: facts.destination,
       revision: decision?.revision ?? null,
       aLegCallId: this.aLeg.callId,
-      bLegCallId: this.#bLegCallId,
+      bLegCallId: facts.bLegCallId,
       streams: this.course?.liveStreams ?? 0,
       legs: this.course?.dump() ?? {},
     };
   }
 
-  #record(ending: CallEnding, decision: Decision): CallRecord {
-    const ended = this.#ended ?? this.#now();
-    const talkMs = between(this.#answered, ended);
-    const { request } = this;
-    return {
-      callId: this.id,
-      nodeId: this.#world.nodeId,
-      aLegCallId: this.aLeg.callId,
-      bLegCallId: this.#bLegCallId,
-      source: sourceText(request),
-      destination: this.#destination,
-      direction: decision.direction ?? null,
-      mode: decision.mode ?? null,
-      accountSid: decision.accountSid ?? null,
-      trunkSid: decision.trunkSid ?? null,
-      carrierId: this.#carrierId ?? decision.carrierId ?? null,
-      callerReceived: request.callerNumber,
-      callerE164: decision.callerNumber.e164 ?? null,
-      callerSent: decision.callerNumber.sent ?? null,
-      calledReceived: request.calledNumber,
-      calledE164: decision.calledNumber.e164 ?? null,
-      revision: decision.revision,
-      startedAt: isoTime(this.#started.wallMs),
-      ringingAt: iso(this.#ringing),
-      answeredAt: iso(this.#answered),
-      endedAt: isoTime(ended.wallMs),
-      setupMs: between(this.#started, this.#answered ?? ended),
-      ringMs: between(this.#ringing, this.#answered ?? ended),
-      talkMs,
-      ...this.#verdict(ending, decision),
-      sipStatus: ending.sipStatus,
-      reasonCode: ending.reasonCode,
-      attempts: this.#attempts,
-      ...(this.#transfers === undefined ? {} : { transfers: this.#transfers }),
-      charge: ending.answered ? this.#charge(decision, talkMs) : null,
-      ...(this.#dials.closed.length === 0 ? {} : { dials: [...this.#dials.closed] }),
-      decision,
-    };
-  }
-
-  /** What becomes of the call if the process dies now. Its steps would make the most of what is written. */
   #note(): void {
-    const { decision } = this;
-    if (decision === undefined || this.#recorded || this.#world.recorder.note === undefined) return;
-    const answered = this.#answered !== undefined;
-    const record = this.#record(endingOfHangUp(NODE_LOST, answered), (this.#stepless ??= { ...decision, steps: [] }));
-    const { direction } = decision;
-    const answeredMs = this.#answered?.ms;
-    const { open: dials } = this.#dials;
-    this.#world.recorder.note({ record, direction, priced: this.#priced, answeredMs, dials });
-  }
-
-  #charge({ direction }: Decision, talkMs: number): Charge | null {
-    return direction === undefined || this.#priced === undefined ? null : chargeOf(this.#priced, direction, talkMs);
-  }
-
-  #verdict(ending: CallEnding, decision: Decision): Pick<CallRecord, 'outcome' | 'endedBy' | 'q850'> {
-    const { answered, cancelled, sipStatus, lastResult, deliberate } = ending;
-    // Refused means that nobody was asked; an error of ours is a failure all the same, and so is that of a flow.
-    const asked = this.#destination !== null || (decision.mode === 'flow' && !REFUSALS.has(ending.reasonCode));
-    const accepted = ending.reasonCode === 'internal_error' || (decision.accepted && asked);
-    return {
-      outcome: outcomeOf({ answered, cancelled, accepted, sipStatus, lastResult }),
-      endedBy: endedByOf({
-        leg: this.placed && ending.side === 'a' ? 'b' : ending.side,
-        direction: decision.direction,
-        deliberate,
-      }),
-      q850: ending.q850 ?? (answered ? 16 : q850OfStatus(sipStatus)),
-    };
+    const facts = this.#facts;
+    if (this.#recorded || this.#world.recorder.note === undefined || !isDecided(facts)) return;
+    facts.dials = this.#dials.closed;
+    facts.openDials = this.#dials.open;
+    this.#world.recorder.note(facts);
   }
 
   #now(): Moment {
