@@ -50,7 +50,7 @@ export const startCallee = async (folder, role = 'uas') => {
 
 /**
  * Places `rate` calls a second for `seconds` and waits until the last has ended.
- * @returns calls, failed, retransmissions of the caller, achievedRate, finished (false: cut off)
+ * @returns calls, failed (refused by 503, too), retransmissions of the caller, achievedRate, finished (false: cut off)
  */
 export const placeCalls = async (folder, { address, rate, seconds }) => {
   mkdirSync(folder, { recursive: true });
@@ -71,7 +71,11 @@ export const placeCalls = async (folder, { address, rate, seconds }) => {
   const calls = Number(counters['TotalCallCreated'] ?? 0);
   return {
     calls,
-    failed: Number(counters['FailedCall(C)'] ?? 0) + (count - calls) + (finished ? 0 : Number(counters['CurrentCall'])),
+    failed:
+      Number(counters['FailedCall(C)'] ?? 0) +
+      Number(counters['GenericCounter1(C)'] ?? 0) +
+      (count - calls) +
+      (finished ? 0 : Number(counters['CurrentCall'])),
     retransmissions: Number(counters['Retransmissions(C)'] ?? 0),
     achievedRate: calls / elapsed,
     finished,

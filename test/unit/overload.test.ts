@@ -87,6 +87,15 @@ t.test('the controller: what makes it begin, what makes it end', async (t) => {
   t.equal(sampled(limited, 0.5, 100, 20).limit, Infinity, 'it ends when less is offered, after a second');
 });
 
+t.test('a load that was served before is refused only when it stays too much', async (t) => {
+  const usual = sampled(NO_OVERLOAD, 0.8, 500, 300);
+  const stalled = nextOverload(usual, { periodMs: 400, busy: 1, offered: 5, admitted: 5 }, { target: 0.9 });
+  t.equal(sampled(stalled, 1, 620, 12).limit, Infinity, 'a thread that stood still catches up');
+  t.equal(sampled(usual, 1, 500, 19).limit, Infinity, 'a machine that slows down for two seconds is waited for');
+  t.ok(sampled(usual, 1, 500, 20).limit < 500, 'and no longer');
+  t.ok(sampled(usual, 1, 1000, 9).limit < 1000, 'twice as many calls are too many after a second');
+});
+
 /** A guard that is made to limit by a probe that says so. */
 const limitedGuard = (t: Test, more: { emergencyNumbers?: readonly string[]; listed?: string } = {}) => {
   const clock = new ManualClock();

@@ -29,11 +29,22 @@ export interface OverloadState {
   readonly busy: number;
   readonly admittedPerS: number;
   readonly offeredPerS: number;
+  /** Calls offered a second, over some two seconds and over some ten. */
+  readonly recentPerS: number;
+  readonly usualPerS: number;
   /** Samples in a row that were saturated, while nothing is limited; without a reason to limit, while something is. */
   readonly streak: number;
 }
 
-export const NO_OVERLOAD: OverloadState = { limit: Infinity, busy: 0, admittedPerS: 0, offeredPerS: 0, streak: 0 };
+export const NO_OVERLOAD: OverloadState = {
+  limit: Infinity,
+  busy: 0,
+  admittedPerS: 0,
+  offeredPerS: 0,
+  recentPerS: 0,
+  usualPerS: 0,
+  streak: 0,
+};
 
 /** Where fewer calls come in than this a second, it is something else that makes the node busy. */
 const LEAST_PER_S = 50;
@@ -50,6 +61,15 @@ const STEEPEST = 0.06;
 const FIRST = 0.85;
 /** So many saturated samples in a row begin the control: a collection of garbage or a new routing table makes fewer. */
 const HOT = 6;
+/**
+ * So many where no more calls are offered than usual. A thread that stood still for 300 ms, as the host or the disk may
+ * make it, is saturated for a second until it has caught up: nobody has sent anything again by then, and refusing calls
+ * that can be served in time would only cost them.
+ */
+const HOT_AS_USUAL = 20;
+const RECENT = 0.05;
+const USUAL = 0.01;
+const SURGE = 1.15;
 /** So many calm samples end it. */
 const CALM = 10;
 
@@ -65,11 +85,14 @@ export const nextOverload = (
   const perS = 1000 / Math.max(1, periodMs);
   const admittedPerS = smoothed(state.admittedPerS, admitted * perS, SLOW);
   const offeredPerS = smoothed(state.offeredPerS, offered * perS, SLOW);
-  const next = { ...state, busy, admittedPerS, offeredPerS };
+  const recentPerS = smoothed(state.recentPerS, offered * perS, RECENT);
+  const usualPerS = smoothed(state.usualPerS, offered * perS, USUAL);
+  const next = { ...state, busy, admittedPerS, offeredPerS, recentPerS, usualPerS };
   const saturated = target + SATURATED * (1 - target);
   if (state.limit === Infinity) {
     const streak = seen < saturated ? 0 : state.streak + 1;
-    if (streak < HOT || admittedPerS < LEAST_PER_S) return { ...next, streak };
+    const hot = recentPerS > SURGE * usualPerS ? HOT : HOT_AS_USUAL;
+    if (streak < hot || admittedPerS < LEAST_PER_S) return { ...next, streak };
     return { ...next, limit: Math.max(LEAST_PER_S, FIRST * admittedPerS), streak: 0 };
   }
   // Both the smoothed and the last sample: what the limit has mended already must not lower it again.
