@@ -172,7 +172,7 @@ t.test('serial: the next one after a failure; the best of the failures when all 
 t.test('serial: silence and slowness, by provisionalTimeout and finalTimeout', async (t) => {
   const { rig, srf, caller, bob, carol, asked, settled } = await stage(t);
   caller.sendInvite({ target: rig.sip() });
-  let done = srf.proxyRequest(await asked(), [bob.uri, carol.uri], { provisionalTimeout: '30ms' });
+  let done = srf.proxyRequest(await asked(), [bob.uri, carol.uri], { provisionalTimeout: '300ms' });
   const silent = await bob.expectRequest('INVITE');
   const second = await carol.expectRequest('INVITE');
   second.respond(180);
@@ -188,7 +188,7 @@ t.test('serial: silence and slowness, by provisionalTimeout and finalTimeout', a
   t.equal(caller.count('180 INVITE'), 1, 'what was given up is not forwarded');
 
   caller.sendInvite({ target: rig.sip() });
-  done = srf.proxyRequest(await asked(), [bob.uri, carol.uri], { finalTimeout: '30ms' });
+  done = srf.proxyRequest(await asked(), [bob.uri, carol.uri], { finalTimeout: '300ms' });
   const ringing = await bob.expectRequest('INVITE');
   ringing.respond(180);
   (await bob.expectRequest('CANCEL')).respond(200);

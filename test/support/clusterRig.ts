@@ -99,6 +99,8 @@ export class ClusterRig {
       folder: this.#folders[name],
       config: {
         node: { id: `cluster-${name}` },
+        // What is refused here is refused for its limits, however slow the machine is.
+        calls: { overload: { enabled: false } },
         sip: { listen: [`udp://${address}:${PORT}`] },
         store: { kind: 'redis', url: this.redis.url, snapshotPath: './snapshot.ndjson' },
         cdr: { path: './cdr', redis: { stream: STREAM } },

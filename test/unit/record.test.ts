@@ -370,7 +370,7 @@ t.test('calls that were open when the process died', async (t) => {
     first.recorder.note(call);
     const lines = readFileSync(join(first.folder, 'calls.wal'), 'utf8').trim().split('\n');
     const [opened, more] = lines.slice(-2).map((line) => JSON.parse(line) as Record<string, Record<string, object>>);
-    t.same(opened?.['open']?.['course'], { priced });
+    t.same(opened?.['open']?.['course'], { aLegCallId: call.aLegCallId, priced });
     t.same(Object.keys(opened?.['open']?.['decision'] ?? {}).includes('steps'), false, 'steps would be most of it');
     t.same(Object.keys(more?.['more'] ?? {}), ['callId', 'course']);
     first.clock.advance(2_000);

@@ -18,7 +18,6 @@ export interface Moment {
 export interface CallBeginning {
   readonly callId: string;
   readonly nodeId: string;
-  readonly aLegCallId: string;
   readonly source: string;
   readonly callerReceived: string;
   readonly calledReceived: string;
@@ -29,6 +28,8 @@ export interface CallBeginning {
 
 /** What becomes of a call as it goes on. */
 export interface CallCourseFacts {
+  /** Of a call that Tandem places, known once somebody was called. */
+  aLegCallId: string;
   bLegCallId: string | null;
   destination: string | null;
   /** Of the gateway tried last. */

@@ -170,6 +170,7 @@ const momentOf = ([ms, wallMs]: MomentPair): Moment => ({ ms, wallMs });
 
 /** What has become of a call; members that say nothing are left out. */
 interface Course {
+  readonly aLegCallId: string;
   readonly bLegCallId?: string | undefined;
   readonly destination?: string | undefined;
   readonly carrierId?: string | undefined;
@@ -226,6 +227,7 @@ const gistOf = (decision: Decision): Gist => ({
 });
 
 const courseOf = (call: DecidedCall): Course => ({
+  aLegCallId: call.aLegCallId,
   bLegCallId: call.bLegCallId ?? undefined,
   destination: call.destination ?? undefined,
   carrierId: call.carrierId,
@@ -241,7 +243,6 @@ const courseOf = (call: DecidedCall): Course => ({
 const lineOf = (call: DecidedCall): OpenLine => ({
   callId: call.callId,
   nodeId: call.nodeId,
-  aLegCallId: call.aLegCallId,
   source: call.source,
   callerReceived: call.callerReceived,
   calledReceived: call.calledReceived,
@@ -327,6 +328,7 @@ const forgetRecorded = (folder: string, base: string, calls: Map<string, OpenLin
 const factsOf = ({ started, decision, course, ...beginning }: OpenLine): DecidedCall => ({
   ...beginning,
   started: momentOf(started),
+  aLegCallId: course.aLegCallId,
   bLegCallId: course.bLegCallId ?? null,
   destination: course.destination ?? null,
   carrierId: course.carrierId,

@@ -245,6 +245,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
       if (!isDecided(facts)) return;
       // What the flow still dials is nobody's talk any more.
       for (const closed of this.#dials.endAll()) this.#dialEnded(closed);
+      facts.aLegCallId = this.aLeg.callId;
       facts.dials = this.#dials.closed;
       const booked = recordOf(facts, ending, ended);
       const record = account === undefined ? booked : { ...booked, ...account };
@@ -298,6 +299,7 @@ export class LiveCall implements BridgeObserver, FlowObserver {
   #note(): void {
     const facts = this.#facts;
     if (this.#recorded || this.#world.recorder.note === undefined || !isDecided(facts)) return;
+    facts.aLegCallId = this.aLeg.callId;
     facts.dials = this.#dials.closed;
     facts.openDials = this.#dials.open;
     this.#world.recorder.note(facts);
