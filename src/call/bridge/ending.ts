@@ -1,27 +1,15 @@
 /** Why a call is over, in the words of its record; and what the surviving leg is told of it. */
 import type { HeaderEntry, LegEnd } from '../../signal/port.js';
+import type { RecordedEnding } from '../record/callFacts.js';
 import type { ReasonCode } from '../routing/decision.js';
 import type { EndingCode } from './endingReasons.js';
 import type { AttemptFailure } from './failover.js';
 import type { HeaderPolicy } from './headerPolicy.js';
 import { q850Of, reasonHeader } from './reason.js';
 
-export interface CallEnding {
-  /** Whose act it was. */
-  readonly side: 'a' | 'b' | 'tandem';
-  /** What the caller was told; 200 once a 2xx was sent. */
-  readonly sipStatus: number;
+/** With the reasons of a call that Tandem saw end. */
+export interface CallEnding extends RecordedEnding {
   readonly reasonCode: EndingCode | ReasonCode;
-  /** Cause that a peer named in a Reason header. */
-  readonly q850: number | undefined;
-  /** The caller's doing before an answer reached it. */
-  readonly cancelled: boolean;
-  /** The connection was made: the caller got a 2xx, and did not leave it without ACK. */
-  readonly answered: boolean;
-  /** A person's or a PBX's act, not a fault on the way. */
-  readonly deliberate: boolean;
-  /** `result` of the attempt that had the last word. */
-  readonly lastResult: string | undefined;
 }
 
 /** An end that Tandem itself decides on. */

@@ -61,13 +61,20 @@ export const isDecided = (call: CallFacts): call is DecidedCall => call.decision
 
 /** How a call ended, as far as its record says it. */
 export interface RecordedEnding {
+  /** Whose act it was. */
   readonly side: 'a' | 'b' | 'tandem';
+  /** What the caller was told; 200 once a 2xx was sent. */
   readonly sipStatus: number;
   readonly reasonCode: string;
+  /** Cause that a peer named in a Reason header. */
   readonly q850: number | undefined;
+  /** The caller's doing before an answer reached it. */
   readonly cancelled: boolean;
+  /** The connection was made: the caller got a 2xx, and did not leave it without ACK. */
   readonly answered: boolean;
+  /** A person's or a PBX's act, not a fault on the way. */
   readonly deliberate: boolean;
+  /** `result` of the attempt that had the last word. */
   readonly lastResult: string | undefined;
 }
 

@@ -163,8 +163,7 @@ export class OpenCalls {
 
 type MomentPair = readonly [ms: number, wallMs: number];
 
-const pairOf = (moment: Moment | undefined): MomentPair | undefined =>
-  moment === undefined ? undefined : [Math.round(moment.ms), moment.wallMs];
+const pairOf = ({ ms, wallMs }: Moment): MomentPair => [Math.round(ms), wallMs];
 
 const momentOf = ([ms, wallMs]: MomentPair): Moment => ({ ms, wallMs });
 
@@ -231,8 +230,8 @@ const courseOf = (call: DecidedCall): Course => ({
   bLegCallId: call.bLegCallId ?? undefined,
   destination: call.destination ?? undefined,
   carrierId: call.carrierId,
-  ringing: pairOf(call.ringing),
-  answered: pairOf(call.answered),
+  ringing: call.ringing && pairOf(call.ringing),
+  answered: call.answered && pairOf(call.answered),
   priced: call.priced && pricedOf(call.priced),
   attempts: call.attempts.length === 0 ? undefined : call.attempts,
   transfers: call.transfers,
@@ -247,7 +246,7 @@ const lineOf = (call: DecidedCall): OpenLine => ({
   callerReceived: call.callerReceived,
   calledReceived: call.calledReceived,
   placed: call.placed,
-  started: [Math.round(call.started.ms), call.started.wallMs],
+  started: pairOf(call.started),
   decision: gistOf(call.decision),
   course: courseOf(call),
 });
