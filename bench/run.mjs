@@ -106,9 +106,8 @@ const need = (program, install) => {
 };
 
 const micro = () => {
-  for (const name of ['parse.mjs', 'routing.mjs', 'store.mjs', 'media.mjs', 'inProcess.mjs']) {
+  for (const name of ['parse.mjs', 'routing.mjs', 'media.mjs', 'inProcess.mjs']) {
     const file = join(root, 'bench', name);
-    if (!existsSync(file)) continue;
     console.log(`\n${name}`);
     const { status } = spawnSync(process.execPath, [file], { stdio: 'inherit', cwd: root });
     if (status !== 0) throw new Error(`${name} ended with ${status}`);

@@ -49,35 +49,34 @@ export const startCallee = async (folder, role = 'uas') => {
 };
 
 /**
- * Places `rate` calls a second for `seconds` and waits until the last has ended.
- * @returns calls, failed (refused by 503, too), retransmissions of the caller, achievedRate, finished (false: cut off)
+ * Places `rate` calls a second for `seconds` and waits until the last has ended. Several may run at a time.
+ * @param more port: of the caller; holdMs: from answer to BYE
+ * @returns calls, good (answered and ended in order), refused (503), failed (anything else, or never placed),
+ *   retransmissions of the caller, achievedRate, finished (false: cut off)
  */
-export const placeCalls = async (folder, { address, rate, seconds }) => {
+export const placeCalls = async (folder, { address, rate, seconds, port = PORT, holdMs = 0 }) => {
   mkdirSync(folder, { recursive: true });
   const count = Math.round(rate * seconds);
-  const child = sipp(folder, 'uac', CALLER, [
-    // Behind several processes a 200 may overtake the 180, which then is no failure of the call.
-    ...['-default_behaviors', 'all,-abortunexp'],
-    ...[`${address}:${PORT}`, '-s', NUMBER, '-r', String(rate), '-m', String(count), '-l', '60000'],
-  ]);
+  const load = ['-r', String(rate), '-m', String(count), '-l', '60000', '-d', String(holdMs)];
+  // Behind several processes a 200 may overtake the 180, which then is no failure of the call.
+  const lenient = ['-default_behaviors', 'all,-abortunexp'];
+  const child = sipp(folder, 'uac', CALLER, [...lenient, `${address}:${PORT}`, '-s', NUMBER, ...load], port);
   const from = process.hrtime.bigint();
-  const finished = await Promise.race([
-    child.exited.then(() => true),
-    sleep((seconds + TAIL_SECONDS) * 1000, false, { ref: false }),
-  ]);
+  const most = (seconds + TAIL_SECONDS) * 1000 + holdMs;
+  const finished = await Promise.race([child.exited.then(() => true), sleep(most, false, { ref: false })]);
   const elapsed = Number(process.hrtime.bigint() - from) / 1e9;
   if (!finished) await end(child, 'SIGKILL');
   const counters = readCounters(join(folder, 'uac.csv'));
   const calls = Number(counters['TotalCallCreated'] ?? 0);
+  const ended = Number(counters['SuccessfulCall(C)'] ?? 0);
+  const refused = Number(counters['GenericCounter1(C)'] ?? 0);
   return {
     calls,
-    failed:
-      Number(counters['FailedCall(C)'] ?? 0) +
-      Number(counters['GenericCounter1(C)'] ?? 0) +
-      (count - calls) +
-      (finished ? 0 : Number(counters['CurrentCall'])),
+    good: ended - refused,
+    refused,
+    failed: count - ended,
     retransmissions: Number(counters['Retransmissions(C)'] ?? 0),
-    achievedRate: calls / elapsed,
+    achievedRate: calls / Math.max(seconds, elapsed - holdMs / 1000),
     finished,
   };
 };
@@ -108,32 +107,4 @@ export const probe = async (folder, { address, rate, seconds }) => {
   });
   await child.exited;
   return JSON.parse(readFileSync(child.log, 'utf8'));
-};
-
-/**
- * As placeCalls, with 503 as an answer like any other, and calls that may be held. Several may run at a time.
- * @param more port: of the caller; holdMs: from answer to BYE
- * @returns calls, good (answered and ended in order), refused (503), failed (anything else), retransmissions, achievedRate
- */
-export const placeCallsOrNot = async (folder, { address, rate, seconds, port = PORT + 1, holdMs = 0 }) => {
-  mkdirSync(folder, { recursive: true });
-  const count = Math.round(rate * seconds);
-  const args = [`${address}:${PORT}`, '-s', NUMBER, '-r', String(rate), '-m', String(count), '-l', '60000'];
-  const child = sipp(folder, 'uac_refused', CALLER, [...args, '-d', String(holdMs), '-rp', '1000'], port);
-  const from = process.hrtime.bigint();
-  const most = seconds * 1000 + holdMs + TAIL_SECONDS * 1000;
-  const finished = await Promise.race([child.exited.then(() => true), sleep(most, false, { ref: false })]);
-  const elapsed = Number(process.hrtime.bigint() - from) / 1e9;
-  if (!finished) await end(child, 'SIGKILL');
-  const counters = readCounters(join(folder, 'uac_refused.csv'));
-  const calls = Number(counters['TotalCallCreated'] ?? 0);
-  const refused = Number(counters['GenericCounter1(C)'] ?? 0);
-  return {
-    calls,
-    good: Number(counters['SuccessfulCall(C)'] ?? 0) - refused,
-    refused,
-    failed: Number(counters['FailedCall(C)'] ?? 0) + Number(counters['CurrentCall'] ?? 0),
-    retransmissions: Number(counters['Retransmissions(C)'] ?? 0),
-    achievedRate: calls / Math.max(seconds, elapsed - holdMs / 1000),
-  };
 };

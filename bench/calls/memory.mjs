@@ -69,7 +69,8 @@ export const memory = async (folder, options) => {
     const steady = samples.filter(([second]) => second > 40);
     const perThousand = steady.length > 10 ? (slope(steady) / rate) * 1000 : NaN;
     const failed = warm.failed + load.failed;
-    console.log(`calls ${warm.calls} + ${load.calls}, failed ${failed}`);
+    const refused = warm.refused + load.refused;
+    console.log(`calls ${warm.calls} + ${load.calls}, failed ${failed}, refused ${refused}`);
     console.log(`RSS at start ${megabytes(startRss)}; every tenth of the run:`);
     const tenth = Math.max(1, Math.floor(samples.length / 10));
     console.log(
@@ -82,7 +83,7 @@ export const memory = async (folder, options) => {
     console.log(`live heap after full collection: ${megabytes(heapBefore)} before, ${megabytes(heapAfter)} after`);
     console.log(`growth of the live heap: ${((heapAfter - heapBefore) / load.calls).toFixed(1)} bytes a call`);
     console.log(`call records written to the open file: ${system.records()}`);
-    return { calls: load.calls, failed, samples, rssSlopePer1000: perThousand, heapBefore, heapAfter };
+    return { calls: load.calls, failed, refused, samples, rssSlopePer1000: perThousand, heapBefore, heapAfter };
   } finally {
     clearInterval(sampler);
     await system.stop();

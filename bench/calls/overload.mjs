@@ -1,7 +1,7 @@
 // What a node serves of its capacity while two and ten times as many calls are offered, and how soon that is forgotten.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { placeCallsOrNot, startCallee } from './load.mjs';
+import { placeCalls, startCallee } from './load.mjs';
 import { PORT } from './places.mjs';
 import { cpuSeconds } from './processes.mjs';
 import { startSystem } from './systems.mjs';
@@ -37,8 +37,8 @@ const capacityOf = async (folder, options) => {
     for (let attempt = 0; attempt < 2 && !clean; attempt++) {
       const own = join(folder, `capacity-${rate}-${attempt}`);
       const load = await withTandem(own, options, async ({ address }) => {
-        await placeCallsOrNot(join(own, 'warm'), { address, rate: Math.min(rate, 300), seconds: options.warmUp });
-        return placeCallsOrNot(join(own, 'load'), { address, rate, seconds: options.rungSeconds });
+        await placeCalls(join(own, 'warm'), { address, rate: Math.min(rate, 300), seconds: options.warmUp });
+        return placeCalls(join(own, 'load'), { address, rate, seconds: options.rungSeconds });
       });
       clean = load.good >= (1 - MAX_LOST) * rate * options.rungSeconds && load.achievedRate > 0.95 * rate;
       console.log(
@@ -55,16 +55,16 @@ const capacityOf = async (folder, options) => {
 const offer = (times, folder, { capacity, options }) =>
   withTandem(folder, options, async ({ address, pid }) => {
     const { seconds, warmUp } = options;
-    await placeCallsOrNot(join(folder, 'warm'), { address, rate: Math.min(300, capacity / 2), seconds: warmUp });
+    await placeCalls(join(folder, 'warm'), { address, rate: Math.min(300, capacity / 2), seconds: warmUp });
     const holdMs = (seconds + RECOVERY_SECONDS + 4) * 1000;
-    const held = placeCallsOrNot(join(folder, 'held'), { address, rate: HELD / 2, seconds: 2, port: PORT + 2, holdMs });
+    const held = placeCalls(join(folder, 'held'), { address, rate: HELD / 2, seconds: 2, port: PORT + 2, holdMs });
     await sleep(3000);
     const cpuBefore = cpuSeconds(pid);
-    const load = await placeCallsOrNot(join(folder, 'load'), { address, rate: times * capacity, seconds });
+    const load = await placeCalls(join(folder, 'load'), { address, rate: times * capacity, seconds });
     const cpu = cpuSeconds(pid) - cpuBefore;
     await sleep(RECOVERY_SECONDS * 1000);
     const rate = Math.max(10, capacity / 2);
-    const after = await placeCallsOrNot(join(folder, 'after'), { address, rate, seconds: 5, port: PORT + 4 });
+    const after = await placeCalls(join(folder, 'after'), { address, rate, seconds: 5, port: PORT + 4 });
     const heldCalls = await held;
     const goodput = load.good / seconds;
     console.log(

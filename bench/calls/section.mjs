@@ -49,7 +49,7 @@ const measureCost = (name, folder, options) =>
       calls,
       cpuPer1000: (cpu / calls) * 1000,
       cpuLoadedPer1000: (cpuLoaded / calls) * 1000,
-      failed: load.failed + probes.lost,
+      failed: load.failed + load.refused + probes.lost,
       retransmissions: load.retransmissions + callee.retransmissions(),
       p50: probes.p50,
       p99: probes.p99,
@@ -116,8 +116,10 @@ const climb = async (name, folder, { rate, options }) =>
     const retransmissions = load.retransmissions + callee.retransmissions() - retransmittedBefore;
     const share = load.calls === 0 ? 1 : retransmissions / load.calls;
     const generated = load.achievedRate >= rate * MIN_OF_RATE * (options.rungSeconds / (options.rungSeconds + 1));
-    const clean = load.failed === 0 && share < MAX_RETRANSMISSIONS && generated;
-    return { name, rate, ...load, retransmissions, share, clean, generated, cpuPer1000: (cpu / load.calls) * 1000 };
+    const failed = load.failed + load.refused;
+    const clean = failed === 0 && share < MAX_RETRANSMISSIONS && generated;
+    const cpuPer1000 = (cpu / load.calls) * 1000;
+    return { name, rate, ...load, failed, retransmissions, share, clean, generated, cpuPer1000 };
   });
 
 /** The highest rate with no failed call and less than 0.1% retransmissions; a dirty rung is tried once more. */
