@@ -16,9 +16,11 @@ import type { DecidedCall } from '../../src/call/record/callFacts.js';
 import type { CallRecord } from '../../src/call/record/cdr.js';
 import { FileCallRecorder, type FileRecorderOptions, type RecorderAlarm } from '../../src/call/record/fileRecorder.js';
 import { JsonLines } from '../../src/call/record/jsonLines.js';
+import { recordsOfLeftCalls } from '../../src/call/record/leftCalls.js';
 import { MemoryCallRecorder } from '../../src/call/record/memoryRecorder.js';
 import { chargesOf } from '../../src/call/record/chargesToday.js';
 import { chargeOf } from '../../src/call/record/rating.js';
+import { OpenCalls } from '../../src/call/record/openCalls.js';
 import { endedByOf, outcomeOf, q850OfStatus } from '../../src/call/record/outcome.js';
 import { recordLine } from '../../src/call/record/recordLine.js';
 import { ManualClock } from '../../src/kernel/index.js';
@@ -483,6 +485,51 @@ t.test('calls that were open when the process died', async (t) => {
     await second.recorder.close();
     await first.recorder.close();
   });
+
+  t.test(
+    'are copied bit by bit when the file has grown long, and are all there whenever the process dies',
+    async (t) => {
+      const { folder, clock, recorder } = setUp(t);
+      await recorder.close();
+      const failures: string[] = [];
+      const calls = new OpenCalls({
+        folder,
+        clock,
+        onFailure: (code) => failures.push(code),
+        turnBytes: 16_384,
+      });
+      calls.begin();
+      const old = join(folder, 'calls.wal.old');
+      const steady = Array.from({ length: 40 }, (_, i) => `steady${i}`);
+      for (const callId of steady) calls.note(open(callId, 0));
+      const left = (): string[] => recordsOfLeftCalls(folder).map(({ callId }) => callId);
+      let seenOld = 0;
+      let longest = 0;
+      let { size } = statSync(join(folder, 'calls.wal'));
+      const missing: string[] = [];
+      for (let i = 0; i < 400; i++) {
+        calls.note(open(`brief${i}`, 0));
+        const there = new Set(left());
+        missing.push(...[...steady, `brief${i}`].filter((callId) => !there.has(callId)));
+        calls.over(`brief${i}`);
+        appendFileSync(join(folder, 'cdr.jsonl'), `{"callId":"brief${i}"}\n`);
+        if (existsSync(old)) seenOld++;
+        const before = size;
+        size = statSync(join(folder, 'calls.wal')).size;
+        longest = Math.max(longest, size - before);
+        // The old file goes by itself.
+        if (i % 20 === 0) await turn();
+      }
+      t.same(missing, []);
+      t.ok(seenOld > 20, 'a file was left while calls were copied out of it');
+      t.ok(longest < 8_000, `${longest} octets at most at a time: not all that is open`);
+      t.same(left(), steady, 'what was recorded meanwhile is nobody’s');
+      t.same(failures, []);
+      for (const callId of steady) calls.over(callId);
+      calls.close();
+      t.equal(clock.pending, 0);
+    },
+  );
 
   t.test('leave no timer and no file that only grows', async (t) => {
     const { recorder, clock, folder } = setUp(t);

@@ -2,7 +2,8 @@ import * as fs from 'node:fs';
 import { type Clock, TandemError, type Timer } from '../../kernel/index.js';
 import type { DecidedCall } from './callFacts.js';
 import type { CallRecord, CallRecorder } from './cdr.js';
-import { OpenCalls, recordsOfLeftCalls } from './openCalls.js';
+import { recordsOfLeftCalls } from './leftCalls.js';
+import { OpenCalls } from './openCalls.js';
 import { RecordFile } from './recordFile.js';
 import { recordLine } from './recordLine.js';
 

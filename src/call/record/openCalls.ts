@@ -8,44 +8,61 @@
  *   {alive: [monotonic ms, wall ms]}    the process lives; once a second while calls are up
  * A call is over when its record is among the records; nothing is written here for that.
  *
+ * A file that has grown long becomes `calls.wal.old`, and a new one is begun. With each line that is written there, a few
+ * calls that are still open are copied there, too; when none is left the old one is removed. So no call waits for another's
+ * lines, however many are up.
+ *
  * Moments are pairs like `alive`. Of the decision stands here what a bill and a search need: where it led is in the
  * call's course, and its steps would make the most of the line.
  */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { type Clock, SlotMap, type Timer } from '../../kernel/index.js';
-import type { Decision, Priced } from '../routing/decision.js';
-import type { CallBeginning, DecidedCall, Moment } from './callFacts.js';
-import { lostWithItsNode, recordOf } from './callFacts.js';
-import type { CallRecord } from './cdr.js';
-import { dialRecordAt } from './dialRecord.js';
+import type { DecidedCall } from './callFacts.js';
 import { JsonLines } from './jsonLines.js';
-import { pricedOf } from './rating.js';
-import { closedNames, OPEN_NAME } from './recordFile.js';
+import { type Entry, OLD_WAL_NAME, WAL_NAME, courseOf, lineOf } from './openLines.js';
+import { closedNames } from './recordFile.js';
 
-const NAME = 'calls.wal';
 const ALIVE_MS = 1000;
-/** Written anew, without the calls that are over, when it has grown beyond this and beyond four times what is open. */
-const COMPACT_BYTES = 8 * 1024 * 1024;
-const COMPACT_FACTOR = 4;
+/** A new file is begun when one has grown beyond this and beyond twice what is open. */
+const TURN_BYTES = 8 * 1024 * 1024;
+const TURN_FACTOR = 2;
+/** Calls copied out of the old file with a line of the new one, and with each sign of life. */
+const COPIES_A_LINE = 2;
+const COPIES_A_SECOND = 200;
+/** How many are looked at for each that is copied, at most: most are over by then. */
+const LOOKS_A_COPY = 16;
 
 export interface OpenCallsOptions {
   readonly folder: string;
   readonly clock: Clock;
   readonly onFailure: (code: string) => void;
+  /** Default 8 MB. */
+  readonly turnBytes?: number;
 }
 
 interface Noted {
   readonly call: DecidedCall;
-  /** Of its lines in the file. */
+  /** Of its lines that count. */
   bytes: number;
+}
+
+/** Calls whose lines are in the old file: ids of all that were open when it was left, and how many have been looked at. */
+interface Left {
+  readonly callIds: readonly string[];
+  looked: number;
 }
 
 export class OpenCalls {
   readonly #options: OpenCallsOptions;
   readonly #path: string;
+  readonly #oldPath: string;
+  readonly #turnBytes: number;
   readonly #calls = new SlotMap<Noted>();
   readonly #lines = new JsonLines();
+  #left: Left | undefined;
+  /** The old file is on its way out. */
+  #removing = false;
   #fd: number | undefined;
   #bytes = 0;
   #openBytes = 0;
@@ -54,24 +71,28 @@ export class OpenCalls {
 
   constructor(options: OpenCallsOptions) {
     this.#options = options;
-    this.#path = join(options.folder, NAME);
+    this.#path = join(options.folder, WAL_NAME);
+    this.#oldPath = join(options.folder, OLD_WAL_NAME);
+    this.#turnBytes = options.turnBytes ?? TURN_BYTES;
   }
 
   get size(): number {
     return this.#calls.size;
   }
 
-  /** A call was let in or answered, or a dial of its flow was answered or ended. In the kernel when this returns; a disk that refuses costs the safety, not the call. */
+  /**
+   * A call was let in or answered, or a dial of its flow was answered or ended. In the kernel when this returns; a disk that
+   * refuses costs the safety, not the call.
+   */
   note(call: DecidedCall): void {
     const { callId } = call;
     const noted = this.#calls.get(callId);
-    const bytes = this.#append(
-      noted === undefined ? { open: lineOf(call) } : { more: { callId, course: courseOf(call) } },
-    );
+    const entry = noted === undefined ? { open: lineOf(call) } : { more: { callId, course: courseOf(call) } };
+    const bytes = this.#append(entry, COPIES_A_LINE);
     this.#openBytes += bytes;
     if (noted === undefined) this.#calls.set(callId, { call, bytes });
     else noted.bytes += bytes;
-    if (this.#bytes > COMPACT_BYTES && this.#bytes > COMPACT_FACTOR * this.#openBytes) this.begin();
+    if (this.#bytes > this.#turnBytes && this.#bytes > TURN_FACTOR * this.#openBytes) this.#turn();
     this.#arm();
   }
 
@@ -86,14 +107,12 @@ export class OpenCalls {
     this.#alive = undefined;
   }
 
-  /** Writes the file anew: with what is open now. */
+  /** Writes one file of all that is open now: at the start, and when the disk is back. */
   begin(): void {
     const draft = `${this.#path}.new`;
     try {
       const lines = this.#lines;
-      lines.clear();
-      lines.add({ base: closedNames(this.#options.folder).at(-1) ?? '' });
-      lines.add(this.#signOfLife());
+      this.#head();
       this.#openBytes = 0;
       for (const noted of this.#calls.values()) {
         const before = lines.length;
@@ -104,9 +123,10 @@ export class OpenCalls {
       fs.writeFileSync(draft, lines.octets.subarray(0, lines.length), { mode: 0o640 });
       const fd = fs.openSync(draft, 'a');
       fs.renameSync(draft, this.#path);
-      if (this.#fd !== undefined) fs.closeSync(this.#fd);
-      this.#fd = fd;
-      this.#bytes = lines.length;
+      this.#goOnIn(fd, lines.length);
+      // All that was in it is in this one.
+      this.#left = undefined;
+      fs.rmSync(this.#oldPath, { force: true });
       this.#failing = false;
     } catch (error) {
       this.#fail(error);
@@ -116,6 +136,38 @@ export class OpenCalls {
   /** Nothing is open any more, or is given up. */
   close(): void {
     this.#alive?.cancel();
+    this.#letGo();
+  }
+
+  /** Goes on in a new file, into which what is open is copied bit by bit. */
+  #turn(): void {
+    if (this.#fd === undefined || this.#left !== undefined || this.#removing) return;
+    try {
+      fs.renameSync(this.#path, this.#oldPath);
+      this.#left = { callIds: [...this.#calls.keys()], looked: 0 };
+      this.#goOnIn(fs.openSync(this.#path, 'ax', 0o640), 0);
+      this.#head();
+      this.#write();
+    } catch (error) {
+      this.#letGo();
+      this.#fail(error);
+    }
+  }
+
+  /** Begins the lines of a new file. */
+  #head(): void {
+    this.#lines.clear();
+    this.#lines.add({ base: closedNames(this.#options.folder).at(-1) ?? '' });
+    this.#lines.add(this.#signOfLife());
+  }
+
+  #goOnIn(fd: number, bytes: number): void {
+    this.#letGo();
+    this.#fd = fd;
+    this.#bytes = bytes;
+  }
+
+  #letGo(): void {
     if (this.#fd !== undefined) fs.closeSync(this.#fd);
     this.#fd = undefined;
   }
@@ -125,7 +177,7 @@ export class OpenCalls {
     this.#alive = this.#options.clock.setTimer('cdr.alive', ALIVE_MS, () => {
       this.#alive = undefined;
       if (this.#fd === undefined) this.begin();
-      else this.#append(this.#signOfLife());
+      else this.#append(this.#signOfLife(), COPIES_A_SECOND);
       if (this.#calls.size > 0) this.#arm();
     });
   }
@@ -135,24 +187,56 @@ export class OpenCalls {
     return { alive: [clock.nowMs(), clock.wallMs()] };
   }
 
-  /** @returns the octets written */
-  #append(entry: Entry): number {
+  /** @returns the octets of the entry; 0 when it could not be written */
+  #append(entry: Entry, copies: number): number {
     if (this.#fd === undefined) return 0;
-    const lines = this.#lines;
-    lines.clear();
-    lines.add(entry);
+    this.#lines.clear();
+    this.#lines.add(entry);
+    const bytes = this.#lines.length;
+    if (this.#left !== undefined) this.#copy(this.#left, copies);
     try {
-      const bytes = fs.writeSync(this.#fd, lines.octets, 0, lines.length);
-      if (bytes < lines.length) throw Object.assign(new Error('half a line was written'), { code: 'ENOSPC' });
-      this.#bytes += bytes;
-      return bytes;
+      this.#write();
     } catch (error) {
       // Half a line may stand there: the next second writes all of it anew.
-      fs.closeSync(this.#fd);
-      this.#fd = undefined;
+      this.#letGo();
       this.#fail(error);
       return 0;
     }
+    if (this.#left !== undefined && this.#left.looked === this.#left.callIds.length) this.#removeOld();
+    return bytes;
+  }
+
+  /** Adds lines of calls that are still in the old file only. */
+  #copy(left: Left, most: number): void {
+    const { callIds } = left;
+    const end = Math.min(callIds.length, left.looked + LOOKS_A_COPY * most);
+    for (let copied = 0; copied < most && left.looked < end; left.looked++) {
+      const noted = this.#calls.get(callIds[left.looked]!);
+      if (noted === undefined) continue;
+      const before = this.#lines.length;
+      this.#lines.add({ open: lineOf(noted.call) });
+      const bytes = this.#lines.length - before;
+      this.#openBytes += bytes - noted.bytes;
+      noted.bytes = bytes;
+      copied++;
+    }
+  }
+
+  #write(): void {
+    const { octets, length } = this.#lines;
+    const written = fs.writeSync(this.#fd!, octets, 0, length);
+    if (written < length) throw Object.assign(new Error('half a line was written'), { code: 'ENOSPC' });
+    this.#bytes += written;
+  }
+
+  /** A long file takes a while to go: not while calls wait. */
+  #removeOld(): void {
+    this.#left = undefined;
+    this.#removing = true;
+    fs.rm(this.#oldPath, { force: true }, (error) => {
+      this.#removing = false;
+      if (error) this.#fail(error);
+    });
   }
 
   #fail(error: unknown): void {
@@ -160,207 +244,3 @@ export class OpenCalls {
     this.#failing = true;
   }
 }
-
-type MomentPair = readonly [ms: number, wallMs: number];
-
-const pairOf = ({ ms, wallMs }: Moment): MomentPair => [Math.round(ms), wallMs];
-
-const momentOf = ([ms, wallMs]: MomentPair): Moment => ({ ms, wallMs });
-
-/** What has become of a call; members that say nothing are left out. */
-interface Course {
-  readonly aLegCallId: string;
-  readonly bLegCallId?: string | undefined;
-  readonly destination?: string | undefined;
-  readonly carrierId?: string | undefined;
-  readonly ringing?: MomentPair | undefined;
-  readonly answered?: MomentPair | undefined;
-  readonly priced?: Priced | undefined;
-  readonly attempts?: DecidedCall['attempts'] | undefined;
-  readonly transfers?: DecidedCall['transfers'];
-  readonly dials?: DecidedCall['dials'];
-  readonly openDials?: DecidedCall['openDials'];
-}
-
-interface OpenLine extends Omit<CallBeginning, 'started'> {
-  readonly started: MomentPair;
-  readonly decision: Gist;
-  readonly course: Course;
-}
-
-interface MoreLine {
-  readonly callId: string;
-  readonly course: Course;
-}
-
-/** Of a decision. */
-type Gist = Pick<
-  Decision,
-  | 'accepted'
-  | 'reasonCode'
-  | 'revision'
-  | 'direction'
-  | 'mode'
-  | 'accountSid'
-  | 'trunkSid'
-  | 'userName'
-  | 'carrierId'
-  | 'calledNumber'
-  | 'callerNumber'
-  | 'flow'
->;
-
-const gistOf = (decision: Decision): Gist => ({
-  accepted: decision.accepted,
-  reasonCode: decision.reasonCode,
-  revision: decision.revision,
-  direction: decision.direction,
-  mode: decision.mode,
-  accountSid: decision.accountSid,
-  trunkSid: decision.trunkSid,
-  userName: decision.userName,
-  carrierId: decision.carrierId,
-  calledNumber: decision.calledNumber,
-  callerNumber: decision.callerNumber,
-  flow: decision.flow,
-});
-
-const courseOf = (call: DecidedCall): Course => ({
-  aLegCallId: call.aLegCallId,
-  bLegCallId: call.bLegCallId ?? undefined,
-  destination: call.destination ?? undefined,
-  carrierId: call.carrierId,
-  ringing: call.ringing && pairOf(call.ringing),
-  answered: call.answered && pairOf(call.answered),
-  priced: call.priced && pricedOf(call.priced),
-  attempts: call.attempts.length === 0 ? undefined : call.attempts,
-  transfers: call.transfers,
-  dials: call.dials,
-  openDials: call.openDials,
-});
-
-const lineOf = (call: DecidedCall): OpenLine => ({
-  callId: call.callId,
-  nodeId: call.nodeId,
-  source: call.source,
-  callerReceived: call.callerReceived,
-  calledReceived: call.calledReceived,
-  placed: call.placed,
-  started: pairOf(call.started),
-  decision: gistOf(call.decision),
-  course: courseOf(call),
-});
-
-/**
- * The records of calls that a dead process left without one, in the order of their beginning.
- * @throws errno errors other than that there is no file
- */
-export const recordsOfLeftCalls = (folder: string): readonly CallRecord[] => {
-  let text: string;
-  try {
-    text = fs.readFileSync(join(folder, NAME), 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-  const calls = new Map<string, OpenLine>();
-  let base = '';
-  let alive: MomentPair = [0, 0];
-  for (const line of text.split('\n')) {
-    const entry = parsed(line);
-    if (entry.open !== undefined) calls.set(entry.open.callId, entry.open);
-    if (entry.more !== undefined) amend(calls, entry.more);
-    if (entry.alive !== undefined) alive = entry.alive;
-    if (entry.base !== undefined) base = entry.base;
-  }
-  if (calls.size > 0) forgetRecorded(folder, base, calls);
-  return [...calls.values()].map((call) => recordOfLeft(call, momentOf(alive)));
-};
-
-const amend = (calls: Map<string, OpenLine>, { callId, course }: MoreLine): void => {
-  const before = calls.get(callId);
-  if (before !== undefined) calls.set(callId, { ...before, course });
-};
-
-interface Entry {
-  readonly base?: string;
-  readonly open?: OpenLine;
-  readonly more?: MoreLine;
-  readonly alive?: MomentPair;
-}
-
-/** The last line may be cut off; what it would have said never reached a peer. */
-const parsed = (line: string): Entry => {
-  if (line === '') return {};
-  try {
-    return JSON.parse(line) as Entry;
-  } catch {
-    return {};
-  }
-};
-
-const CHUNK_BYTES = 1024 * 1024;
-/** The id of a record's call, at the beginning of its line. */
-const RECORD = /^\{"callId":"([A-Za-z0-9_-]{1,64})"/gm;
-/** What of a line's beginning may stand in the chunk before. */
-const OVERLAP_BYTES = 128;
-
-/** Removes the calls that have their record. */
-const forgetRecorded = (folder: string, base: string, calls: Map<string, OpenLine>): void => {
-  const names = [...closedNames(folder).filter((name) => name > base), OPEN_NAME];
-  const chunk = Buffer.alloc(CHUNK_BYTES);
-  for (const name of names) {
-    const fd = fs.openSync(join(folder, name), 'r');
-    try {
-      for (let at = 0, read = 0; ; at += read - OVERLAP_BYTES) {
-        read = fs.readSync(fd, chunk, 0, CHUNK_BYTES, at);
-        // `^` is also the beginning of a chunk, which is the middle of a line: no line has an id there but at its own.
-        for (const [, callId = ''] of chunk.toString('latin1', 0, read).matchAll(RECORD)) calls.delete(callId);
-        if (read < CHUNK_BYTES) break;
-      }
-    } finally {
-      fs.closeSync(fd);
-    }
-  }
-};
-
-const factsOf = ({ started, decision, course, ...beginning }: OpenLine): DecidedCall => ({
-  ...beginning,
-  started: momentOf(started),
-  aLegCallId: course.aLegCallId,
-  bLegCallId: course.bLegCallId ?? null,
-  destination: course.destination ?? null,
-  carrierId: course.carrierId,
-  ringing: course.ringing && momentOf(course.ringing),
-  answered: course.answered && momentOf(course.answered),
-  priced: course.priced,
-  attempts: course.attempts ?? [],
-  transfers: course.transfers,
-  dials: course.dials,
-  openDials: course.openDials,
-  decision: {
-    sipStatus: undefined,
-    remedy: undefined,
-    nearestMiss: undefined,
-    ...decision,
-    destinations: [],
-    failover: {},
-    limits: [],
-    steps: [],
-  },
-});
-
-/** A call that was up is charged until the process was last known to live, and so are the dials that were up. */
-const recordOfLeft = (line: OpenLine, alive: Moment): CallRecord => {
-  const call = factsOf(line);
-  const { answered, started, openDials = [] } = call;
-  const dials = [...(call.dials ?? []), ...openDials.map((dial) => dialRecordAt(dial, alive.ms))];
-  // It may have come after the last sign of life.
-  const wallMs = Math.max(alive.wallMs, (answered ?? started).wallMs);
-  const ended = { ms: alive.ms, wallMs };
-  return recordOf(
-    { ...call, dials: dials.length === 0 ? undefined : dials },
-    lostWithItsNode(answered !== undefined),
-    ended,
-  );
-};

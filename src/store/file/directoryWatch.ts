@@ -4,7 +4,7 @@ import { basename, dirname } from 'node:path';
 
 /**
  * Tells of changes of one file. It watches the directory, as editors and publishers replace the file by a rename, and
- * compares the file's identity on changes of other names, as a mounted configuration swaps a symbolic link beside it.
+ * compares the file's identity when other names come and go, as a mounted configuration swaps a symbolic link beside it.
  */
 export class DirectoryWatch {
   readonly #path: string;
@@ -16,9 +16,10 @@ export class DirectoryWatch {
     this.#path = path;
     this.#onChange = onChange;
     const name = basename(path);
-    this.#watcher = watch(dirname(path), (_event, changed) => {
+    this.#watcher = watch(dirname(path), (event, changed) => {
       if (changed === null || changed === name) onChange();
-      else if (!changed.startsWith(`${name}.`)) void this.#compare();
+      // Not for every write to a log that lies beside it.
+      else if (event === 'rename' && !changed.startsWith(`${name}.`)) void this.#compare();
     });
     this.#watcher.on('error', onError);
     void this.#compare();
