@@ -75,16 +75,27 @@ const sampled = (state: OverloadState, busy: number, rate: number, times = 1): O
   return next;
 };
 
+/** A node that has served thousands of calls, and none for a while. */
+const WARM: OverloadState = { ...NO_OVERLOAD, served: 3000 };
+
 t.test('the controller: what makes it begin, what makes it end', async (t) => {
-  t.equal(sampled(NO_OVERLOAD, 1, 500, 5).limit, Infinity, 'a pause of 500 ms is none of its business');
-  t.equal(sampled(NO_OVERLOAD, 1, 30, 100).limit, Infinity, 'nor a thread that is busy with other things than calls');
-  const limited = sampled(sampled(NO_OVERLOAD, 0.5, 500, 20), 1, 500, 6);
+  t.equal(sampled(WARM, 1, 500, 5).limit, Infinity, 'a pause of 500 ms is none of its business');
+  t.equal(sampled(WARM, 1, 30, 100).limit, Infinity, 'nor a thread that is busy with other things than calls');
+  const limited = sampled(sampled(WARM, 0.5, 500, 20), 1, 500, 6);
   t.ok(limited.limit > 400 && limited.limit < 500, `${limited.limit.toFixed(0)} a second`);
   t.ok(sampled(limited, 1, 5000, 5).limit < 0.6 * limited.limit, 'it falls while the processor is full');
   t.equal(sampled(limited, 1, 5000, 500).limit, 50, 'but not to nothing');
   t.ok(sampled(limited, 0.5, 5000, 5).limit > 1.15 * limited.limit, 'it rises while there is room');
   t.not(sampled(limited, 0.5, 5000, 12).limit, Infinity, 'it stays while more is offered than it allows');
   t.equal(sampled(limited, 0.5, 100, 20).limit, Infinity, 'it ends when less is offered, after a second');
+});
+
+t.test('a new process has three seconds to compile its code', async (t) => {
+  const soon = sampled(NO_OVERLOAD, 1, 300, 29);
+  t.equal(soon.limit, Infinity, 'nobody is refused meanwhile');
+  t.ok(sampled(soon, 1, 300).limit < 300, 'and no longer');
+  const quick = sampled(NO_OVERLOAD, 0.5, 3000, 10);
+  t.ok(sampled(quick, 1, 3000, 6).limit < 3000, 'after thousands of calls it is like any other');
 });
 
 t.test('a load that was served before is refused only when it stays too much', async (t) => {
@@ -111,7 +122,8 @@ const limitedGuard = (t: Test, more: { emergencyNumbers?: readonly string[]; lis
   });
   t.teardown(() => guard.close());
   const saturate = (): void => {
-    for (let i = 0; i < 10; i++) {
+    // Longer than a new process is given.
+    for (let i = 0; i < 35; i++) {
       for (let call = 0; call < 30; call++)
         if (guard.active) guard.admits('a', 'sip:x@h');
         else guard.counted();
@@ -125,7 +137,7 @@ t.test('emergency calls and senders that nobody lists are let through', async (t
   const { guard, saturate } = limitedGuard(t, { emergencyNumbers: ['112'], listed: 'a' });
   saturate();
   t.equal(guard.active, true);
-  while (guard.admits('a', 'sip:+911@h'));
+  for (let i = 0; i < 1000 && guard.admits('a', 'sip:+911@h'); i++);
   t.equal(guard.admits('a', 'sip:+911@h'), false);
   for (const uri of [
     'urn:service:sos',

@@ -32,6 +32,8 @@ export interface OverloadState {
   /** Calls offered a second, over some two seconds and over some ten. */
   readonly recentPerS: number;
   readonly usualPerS: number;
+  /** Calls let in since the start, until they are enough for the thread to be at its speed. */
+  readonly served: number;
   /** Samples in a row that were saturated, while nothing is limited; without a reason to limit, while something is. */
   readonly streak: number;
 }
@@ -43,6 +45,7 @@ export const NO_OVERLOAD: OverloadState = {
   offeredPerS: 0,
   recentPerS: 0,
   usualPerS: 0,
+  served: 0,
   streak: 0,
 };
 
@@ -67,6 +70,12 @@ const HOT = 6;
  * that can be served in time would only cost them.
  */
 const HOT_AS_USUAL = 20;
+/**
+ * So many while the process is new: until its code has been compiled a call costs three times as much, and a node that has
+ * just started would refuse calls which it can serve a few seconds later.
+ */
+const HOT_NEW = 30;
+const NEW_CALLS = 3000;
 const RECENT = 0.05;
 const USUAL = 0.01;
 const SURGE = 1.15;
@@ -87,11 +96,12 @@ export const nextOverload = (
   const offeredPerS = smoothed(state.offeredPerS, offered * perS, SLOW);
   const recentPerS = smoothed(state.recentPerS, offered * perS, RECENT);
   const usualPerS = smoothed(state.usualPerS, offered * perS, USUAL);
-  const next = { ...state, busy, admittedPerS, offeredPerS, recentPerS, usualPerS };
+  const served = Math.min(NEW_CALLS, state.served + admitted);
+  const next = { ...state, busy, admittedPerS, offeredPerS, recentPerS, usualPerS, served };
   const saturated = target + SATURATED * (1 - target);
   if (state.limit === Infinity) {
     const streak = seen < saturated ? 0 : state.streak + 1;
-    const hot = recentPerS > SURGE * usualPerS ? HOT : HOT_AS_USUAL;
+    const hot = served < NEW_CALLS ? HOT_NEW : recentPerS > SURGE * usualPerS ? HOT : HOT_AS_USUAL;
     if (streak < hot || admittedPerS < LEAST_PER_S) return { ...next, streak };
     return { ...next, limit: Math.max(LEAST_PER_S, FIRST * admittedPerS), streak: 0 };
   }
