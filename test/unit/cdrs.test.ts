@@ -15,6 +15,7 @@ import { CSV_HEAD, csvLine } from '../../src/call/record/query/csv.js';
 import type { QueryAnswer, RecordFilter, RecordQuery } from '../../src/call/record/query/filter.js';
 import { RecordQueries } from '../../src/call/record/query/recordQueries.js';
 import { ManualClock, SystemClock } from '../../src/kernel/index.js';
+import { closedNames } from '../../src/call/record/recordFile.js';
 import { callRecord } from '../support/callRecord.js';
 
 const START_MS = Date.UTC(2026, 10, 20);
@@ -135,6 +136,31 @@ t.test('the thread answers, and its end is told', async (t) => {
   await queries.close();
   t.ok(await late);
   t.match(await queries.query({ filter: {}, limit: 1, format: 'json', trimmed: false }), { ok: false });
+});
+
+t.test('the thread makes the indexes of closed files, and ends when nobody asks anything', async (t) => {
+  const { folder } = setUp(t, 40);
+  const clock = new ManualClock();
+  const queries = new RecordQueries(folder, clock);
+  queries.start();
+  t.equal(queries.hasThread, false, 'there is none before it is needed');
+  clock.advance(60_000);
+  t.equal(queries.hasThread, true);
+  const rested = async (): Promise<void> => {
+    while (clock.dump()['cdr.query.idle'] === undefined) await new Promise((resolve) => setImmediate(resolve));
+  };
+  await rested();
+  t.same(readdirSync(join(folder, 'index')).length, closedNames(folder).length);
+  clock.advance(59_000);
+  const question = { filter: {}, limit: 5, format: 'json', trimmed: false } as const;
+  t.equal(idsOf(await queries.query(question)).length, 5);
+  clock.advance(59_000);
+  t.equal(queries.hasThread, true, 'a question keeps it');
+  clock.advance(1_000);
+  t.equal(queries.hasThread, false);
+  t.equal(idsOf(await queries.query(question)).length, 5, 'the next question has a new one');
+  await queries.close();
+  t.equal(clock.pending, 0);
 });
 
 t.test('over HTTP', async (t) => {

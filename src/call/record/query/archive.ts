@@ -16,10 +16,13 @@ const CACHE_BYTES = 64 * 1024 * 1024;
 /** Records of one page, at most, in bytes. */
 const PAGE_BYTES = 64 * 1024 * 1024;
 
-interface Segment {
+interface OpenedFile {
   readonly fd: number;
   readonly name: string;
   readonly mark: string;
+}
+
+interface Segment extends OpenedFile {
   readonly index: SegmentIndex;
 }
 
@@ -51,9 +54,15 @@ export class RecordArchive {
     return page.answer(undefined);
   }
 
-  /** Makes the indexes that are not there. */
+  /** Makes the indexes of closed files that are not there. */
   prepare(): void {
-    for (const segment of this.#segments()) fs.closeSync(segment.fd);
+    for (const { fd, name, mark } of this.#files()) {
+      try {
+        if (name !== OPEN_NAME && !fs.existsSync(this.#path(mark))) this.#indexOf(fd, name, mark);
+      } finally {
+        fs.closeSync(fd);
+      }
+    }
   }
 
   /** @returns whether the page is full and there may be more */
@@ -68,8 +77,12 @@ export class RecordArchive {
     return false;
   }
 
-  /** Newest first; the caller closes the descriptors. */
   *#segments(): Generator<Segment> {
+    for (const file of this.#files()) yield { ...file, index: this.#indexOf(file.fd, file.name, file.mark) };
+  }
+
+  /** Newest first; the caller closes the descriptors. */
+  *#files(): Generator<OpenedFile> {
     const names = [...(fs.existsSync(join(this.#folder, OPEN_NAME)) ? [OPEN_NAME] : [])];
     names.push(...(fs.existsSync(this.#folder) ? closedNames(this.#folder).reverse() : []));
     const seen = new Set<string>();
@@ -87,7 +100,7 @@ export class RecordArchive {
         continue;
       }
       seen.add(mark);
-      yield { fd, name, mark, index: this.#indexOf(fd, name, mark) };
+      yield { fd, name, mark };
     }
   }
 

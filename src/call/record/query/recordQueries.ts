@@ -9,10 +9,20 @@ const MOST_WAITING = 32;
 /** Indexes of files that were closed are made without being asked for. */
 const FIRST_PREPARE_MS = 60_000;
 const PREPARE_MS = 600_000;
+/** A thread that nobody asks anything is ended: what it holds of the files it reads again in milliseconds. */
+const IDLE_MS = 60_000;
+/** The question to make indexes. */
+const PREPARE_ID = 0;
 
 interface Waiting {
   readonly done: (answer: QueryAnswer) => void;
   readonly timer: Timer;
+}
+
+/** By the thread, of a question: without an answer when it was to make indexes. */
+interface Told {
+  readonly id: number;
+  readonly answer: QueryAnswer | undefined;
 }
 
 const failed = (message: string): QueryAnswer => ({ ok: false, code: 'query_failed', message });
@@ -24,6 +34,9 @@ export class RecordQueries {
   #worker: Worker | undefined;
   #nextId = 1;
   #prepare: Timer | undefined;
+  /** Indexes are being made. */
+  #preparing = false;
+  #idle: Timer | undefined;
   #closed = false;
 
   constructor(folder: string, clock: Clock) {
@@ -35,7 +48,8 @@ export class RecordQueries {
   start(): void {
     const arm = (delayMs: number): void => {
       this.#prepare = this.#clock.setTimer('cdr.index', delayMs, () => {
-        this.#thread().postMessage({ id: 0, query: null });
+        this.#preparing = true;
+        this.#thread().postMessage({ id: PREPARE_ID, query: null });
         arm(PREPARE_MS);
       });
     };
@@ -62,24 +76,40 @@ export class RecordQueries {
     await worker?.terminate();
   }
 
+  /** Whether a search has its thread at the moment. */
+  get hasThread(): boolean {
+    return this.#worker !== undefined;
+  }
+
   #thread(): Worker {
+    this.#idle?.cancel();
     if (this.#worker !== undefined) return this.#worker;
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: { folder: this.#folder } });
     worker.unref();
-    worker.on('message', ({ id, answer }: { readonly id: number; readonly answer: QueryAnswer }) => {
+    worker.on('message', ({ id, answer }: Told) => {
+      if (worker !== this.#worker) return;
       const waiting = this.#waiting.get(id);
       this.#waiting.delete(id);
+      if (id === PREPARE_ID) this.#preparing = false;
+      if (!this.#preparing && this.#waiting.size === 0) this.#rest();
       waiting?.timer.cancel();
-      waiting?.done(answer);
+      if (answer !== undefined) waiting?.done(answer);
     });
     worker.on('error', (error) => this.#drop(error.message, worker));
     this.#worker = worker;
     return worker;
   }
 
+  #rest(): void {
+    this.#idle?.cancel();
+    this.#idle = this.#clock.setTimer('cdr.query.idle', IDLE_MS, () => this.#drop('nobody asked anything'));
+  }
+
   #drop(reason: string, worker = this.#worker): void {
     if (worker !== this.#worker) return;
     this.#worker = undefined;
+    this.#preparing = false;
+    this.#idle?.cancel();
     void worker?.terminate();
     for (const { done, timer } of this.#waiting.values()) {
       timer.cancel();

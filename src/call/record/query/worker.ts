@@ -19,8 +19,16 @@ const answerOf = (query: RecordQuery): QueryAnswer => {
   }
 };
 
+/** Indexes that cannot be made now are made when somebody searches. */
+const prepare = (): void => {
+  try {
+    archive.prepare();
+  } catch {
+    return;
+  }
+};
+
 parentPort?.on('message', ({ id, query }: { readonly id: number; readonly query: RecordQuery | null }) => {
-  if (query === null) return archive.prepare();
-  const answer = answerOf(query);
-  parentPort?.postMessage({ id, answer });
+  if (query === null) prepare();
+  parentPort?.postMessage({ id, answer: query === null ? undefined : answerOf(query) });
 });
