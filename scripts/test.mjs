@@ -1,12 +1,14 @@
 // Runs the compiled tests and ends with one line that counts them: test.mjs [PART OF A PATH ...]
 //
-// Each file is a node process of its own that speaks TAP. The tap command is not in between: for tests that are
-// compiled already it would rebuild its test class inside node_modules and load a compiler for every file.
+// A node process speaks TAP for one file, or for a few that need none to themselves (testTogether.mjs). The tap command
+// is not in between: for tests that are compiled already it would rebuild its test class inside node_modules and load a
+// compiler for every file.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 const ROOT = 'build/test';
 const JOBS = Number(process.env.TEST_JOBS ?? 3);
@@ -14,6 +16,23 @@ const JOBS = Number(process.env.TEST_JOBS ?? 3);
 const FILE_LIMIT_MS = 240_000;
 /** Files that may fail beside others and be run again. */
 const MOST_AGAIN = 5;
+/** Runs several files in one process; after each it prints a test point of the name `end of <file>`. */
+const TOGETHER = fileURLToPath(new URL('testTogether.mjs', import.meta.url));
+const END_OF = 'end of ';
+const REST_OF = 'rest of ';
+/** To start a process and load tap and the sources takes longer than most tests do: so many files share one. */
+const MOST_TOGETHER = 6;
+/** Kinds of test without sockets, processes and clocks of the outside. */
+const SHARING = /\/(unit|property|sim)\//;
+/** Those among them that measure or change their process, keep files in a test directory, or work long. */
+const ALONE = new RegExp(
+  `/(${[
+    'property/(exotelApi|flow)',
+    'sim/loss',
+    'unit/(admin|adminIsolation|cdrs|config|docs|exchanges|kernel|media[A-Z]\\w*|net[A-Z]\\w*|observe|overload)',
+    'unit/(record|recordSinks|schemaCheck|spend)',
+  ].join('|')})\\.test\\.js$`,
+);
 /** What TAP calls one test: ok or not ok without indentation. */
 const TEST_POINT = /^(not )?ok \d+(?: - (.*?))?(?: # (SKIP|TODO)\b.*| # time=\S+)?(?: \{)?$/i;
 
@@ -46,14 +65,19 @@ const signalGroup = (group, signal) => {
   }
 };
 
+/** @param {string} file */
+const blank = (file) => ({ file, passed: 0, failed: 0, skipped: [], complaints: [], ms: 0 });
+
 /**
- * @param {string} file
+ * @param {readonly string[]} files
  * @param {string[]} [flags] of node
- * @returns {Promise<{ file: string, passed: number, failed: number, skipped: string[], complaints: string[], ms: number }>}
+ * @returns {Promise<{ file: string, passed: number, failed: number, skipped: string[], complaints: string[], ms: number }[]>}
+ * one for each file; none if several were to share a process and not all went well
  */
-const run = async (file, flags = []) => {
-  const began = performance.now();
-  const child = spawn(process.execPath, [...flags, file], {
+const run = async (files, flags = []) => {
+  let began = performance.now();
+  const together = files.length > 1;
+  const child = spawn(process.execPath, [...flags, ...(together ? [TOGETHER] : []), ...files], {
     env: { ...process.env, TAP_TIMEOUT: String(FILE_LIMIT_MS / 1000 - 10) },
     stdio: ['ignore', 'pipe', 'pipe'],
     // Its own group: a peer that the test started ends with it, come what may.
@@ -61,7 +85,14 @@ const run = async (file, flags = []) => {
   });
   const group = child.pid ?? 0;
   groups.add(group);
-  const result = { file, passed: 0, failed: 0, skipped: [], complaints: [], ms: 0 };
+  const results = [];
+  let result = blank(files[0] ?? '');
+  const ended = () => {
+    result.ms = performance.now() - began;
+    began = performance.now();
+    results.push(result);
+    result = blank(files[results.length] ?? '');
+  };
   let planned = false;
   /** Lines since the last test point: what a failure has to say. @type {string[]} */
   let said = [];
@@ -73,7 +104,9 @@ const run = async (file, flags = []) => {
       return;
     }
     const [, failed, name = '', directive] = point;
-    if (directive !== undefined) result.skipped.push(name);
+    if (together && name === END_OF + result.file) ended();
+    else if (together && name === REST_OF + result.file) said = [];
+    else if (directive !== undefined) result.skipped.push(name);
     else if (failed === undefined) result.passed++;
     else {
       result.failed++;
@@ -96,12 +129,18 @@ const run = async (file, flags = []) => {
   clearTimeout(limit);
   signalGroup(group, 'SIGKILL');
   groups.delete(group);
-  result.ms = performance.now() - began;
+  if (together) {
+    // Whose doing it was is sure only of a file alone.
+    for (const one of [...results, result]) if (one.failed > 0) tell(one, ' (with others)');
+    const late = result.passed + result.failed + result.skipped.length > 0;
+    return code === 0 && !hung && planned && !late && results.length === files.length ? results : [];
+  }
   // What no test point says: the file died, hung, or ended before its plan.
   if (hung) fault(result, `took longer than ${FILE_LIMIT_MS / 1000} s`, [...said, ...errors]);
   else if (code !== 0 && result.failed === 0) fault(result, `ended with ${signal ?? code}`, [...said, ...errors]);
   else if (!planned) fault(result, 'ended without a plan: no tests ran to their end', [...said, ...errors]);
-  return result;
+  ended();
+  return results;
 };
 
 const fault = (result, what, lines) => {
@@ -139,7 +178,7 @@ for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
   });
 }
 
-/** @param {Awaited<ReturnType<typeof run>>} result @param {string} [when] */
+/** @param {Awaited<ReturnType<typeof run>>[number]} result @param {string} [when] */
 const tell = ({ file, passed, failed, skipped, complaints, ms }, when = '') => {
   console.log(
     `${failed === 0 ? 'ok    ' : 'FAILED'} ${file}${when}  ${passed} passed${failed ? `, ${failed} failed` : ''}  ${(ms / 1000).toFixed(1)} s`,
@@ -148,14 +187,29 @@ const tell = ({ file, passed, failed, skipped, complaints, ms }, when = '') => {
   for (const line of complaints) console.log(`       ${line}`);
 };
 
-/** @type {Map<string, Awaited<ReturnType<typeof run>>>} */
+/** @type {Map<string, Awaited<ReturnType<typeof run>>[number]>} */
 const byFile = new Map();
-const queue = [...files];
+/** What each process runs. @type {string[][]} */
+const queue = [];
+/** @type {string[] | undefined} */
+let together;
+for (const file of files) {
+  const shares = SHARING.test(file) && !ALONE.test(file);
+  if (shares && together !== undefined && together.length < MOST_TOGETHER) together.push(file);
+  else queue.push([file]);
+  if (shares && !together?.includes(file)) together = queue.at(-1);
+}
 const work = async () => {
-  for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-    const result = await run(file);
-    byFile.set(file, result);
-    tell(result);
+  for (let some = queue.shift(); some !== undefined; some = queue.shift()) {
+    const ended = await run(some);
+    for (const result of ended) {
+      byFile.set(result.file, result);
+      tell(result);
+    }
+    const missing = some.filter((file) => !byFile.has(file));
+    if (missing.length > 0)
+      console.log(`did not all go well in one process, so each has its own: ${missing.join(', ')}`);
+    queue.unshift(...missing.map((file) => [file]));
   }
 };
 await Promise.all(Array.from({ length: Math.max(1, JOBS) }, work));
@@ -167,7 +221,8 @@ const broken = [...byFile.values()].filter((result) => result.failed > 0);
 if (JOBS > 1 && files.length > 1 && broken.length <= MOST_AGAIN) {
   for (const { file } of broken) {
     // Places in the source cost a tenth of the CPU: they are for those who will read them.
-    const again = await run(file, ['--enable-source-maps']);
+    const [again] = await run([file], ['--enable-source-maps']);
+    if (again === undefined) continue;
     byFile.set(file, again);
     tell(again, ' (again, alone)');
   }
