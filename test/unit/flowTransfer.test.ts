@@ -518,6 +518,113 @@ t.test('anchored media: the caller’s endpoint is joined with one for the targe
   });
 });
 
+t.test('INVITE with Replaces takes the agent’s place', async (t: Test) => {
+  /** Another telephone of the trunk. */
+  const newcomer = (rig: FlowRig, b: FakeOutgoingLeg, body: string, host = '127.0.20.20'): FakeIncomingLeg =>
+    rig.signal.call({
+      uri: 'sip:tandem@127.0.0.1:5060',
+      body,
+      source: { transport: 'udp', address: host, port: 5060 },
+      headers: [
+        ['Replaces', `${b.callId};to-tag=${b.localTag};from-tag=${b.remoteTag}`],
+        ['Require', 'replaces'],
+      ],
+    });
+  /** Of the flow's call, and of the newcomer's, in the order in which they ended. */
+  const recordsOf = (rig: FlowRig, z: FakeIncomingLeg) => ({
+    flows: rig.recorder.records.find(({ mode }) => mode === 'flow'),
+    newcomers: rig.recorder.records.find(({ aLegCallId }) => aLegCallId === z.callId),
+    count: rig.recorder.records.length,
+  });
+
+  t.test(
+    'direct media: the caller is offered its media, the agent is released, the flow goes on afterwards',
+    async (t) => {
+      const { rig, a, b } = await direct();
+      const z = newcomer(rig, b, C);
+      await rig.turn();
+      a.respondsReinvite(200, A);
+      z.acks();
+      await rig.turn();
+      t.strictSame(short(rig.signal.takeLadder()), [
+        'A2 -> INVITE [C]',
+        'A <- re-INVITE [C]',
+        'A -> 200 (re-INVITE) [A]',
+        'A <- ACK (re-INVITE)',
+        'A2 <- 200 [A]',
+        'A2 -> ACK',
+        'B1 <- BYE',
+      ]);
+      b.confirms();
+      const hold = a.reinvitesWith('hold');
+      z.respondsReinvite(200, 'held');
+      t.match(hold.owed.answers, [{ status: 200 }], 'the two talk to each other');
+      hold.acks();
+      await rig.pass(5_000);
+      z.byes();
+      await rig.turn();
+      a.confirms();
+      await rig.turn();
+      const { flows, newcomers, count } = recordsOf(rig, z);
+      t.equal(count, 2);
+      t.match(flows, {
+        outcome: 'answered',
+        talkMs: 5_000,
+        transfers: [{ kind: 'replaced', referrer: 'callee', outcome: 'completed', otherCallId: newcomers?.callId }],
+        flow: { path: [{ node: 'first', exit: 'answered' }] },
+      });
+      t.match(newcomers, { outcome: 'answered', trunkSid: 'trk', charge: null });
+      t.strictSame(rig.leftovers(), [`${count} records`]);
+    },
+  );
+
+  t.test('anchored media: the newcomer is answered by an endpoint of ours, the caller hears of nothing', async (t) => {
+    const { rig, a, b } = await anchored();
+    const z = newcomer(rig, b, C);
+    await rig.turn();
+    z.acks();
+    await rig.turn();
+    t.strictSame(short(rig.signal.takeLadder()), [
+      'A2 -> INVITE [C]',
+      'A2 <- 200 [m3 answers [C]]',
+      'A2 -> ACK',
+      'B1 <- BYE',
+    ]);
+    t.match(rig.media.log, [/^m3 answers/, 'm1 bridge m3', 'm2 close']);
+    b.confirms();
+    await rig.pass(5_000);
+    a.byes();
+    await rig.pass(300);
+    z.confirms();
+    await rig.turn();
+    const { flows, count } = recordsOf(rig, z);
+    t.equal(count, 2);
+    t.match(flows, { endedBy: 'caller', transfers: [{ kind: 'replaced', outcome: 'completed' }] });
+    t.strictSame(rig.leftovers(), [`${count} records`]);
+  });
+
+  t.test('the caller will not have its media, or it is somebody else: the agent keeps the caller', async (t) => {
+    const { rig, a, b } = await direct();
+    const refused = newcomer(rig, b, C);
+    await rig.turn();
+    a.respondsReinvite(488);
+    await rig.turn();
+    t.equal(refused.rejected?.status, 488);
+    const stranger = newcomer(rig, b, C, '127.0.20.99');
+    await rig.turn();
+    t.equal(stranger.rejected?.status, 403);
+    t.match(stranger.rejected?.spec.headers, [['Reason', /replaces_not_allowed/]]);
+    b.byes();
+    await rig.turn();
+    a.confirms();
+    await rig.turn();
+    const { flows, count } = recordsOf(rig, refused);
+    t.equal(count, 3, 'one each');
+    t.match(flows, { outcome: 'answered', endedBy: 'callee', transfers: [{ sipStatus: 488 }] });
+    t.strictSame(rig.leftovers(), [`${count} records`]);
+  });
+});
+
 t.test('REFERs that are refused, with what to do about it', async (t: Test) => {
   const alone = await FlowRig.create({
     nodes: { first: greet('bye'), bye: { applet: 'hangup' } },
