@@ -102,8 +102,10 @@ t.test('a load that was served before is refused only when it stays too much', a
   const usual = sampled(NO_OVERLOAD, 0.8, 500, 300);
   const stalled = nextOverload(usual, { periodMs: 400, busy: 1, offered: 5, admitted: 5 }, { target: 0.9 });
   t.equal(sampled(stalled, 1, 620, 12).limit, Infinity, 'a thread that stood still catches up');
-  t.equal(sampled(usual, 1, 500, 19).limit, Infinity, 'a machine that slows down for two seconds is waited for');
-  t.ok(sampled(usual, 1, 500, 20).limit < 500, 'and no longer');
+  t.equal(sampled(usual, 1, 500, 49).limit, Infinity, 'a machine that slows down for five seconds is waited for');
+  t.ok(sampled(usual, 1, 500, 50).limit < 500, 'and no longer');
+  const froze = nextOverload(usual, { periodMs: 1200, busy: 1, offered: 5, admitted: 5 }, { target: 0.9 });
+  t.equal(sampled(froze, 1, 850, 16).limit, Infinity, 'what was offered while it stood still is no surge');
   t.ok(sampled(usual, 1, 1000, 9).limit < 1000, 'twice as many calls are too many after a second');
 });
 

@@ -51,7 +51,9 @@ export const NO_OVERLOAD: OverloadState = {
 
 /** Where fewer calls come in than this a second, it is something else that makes the node busy. */
 const LEAST_PER_S = 50;
-/** Weight of the newest sample. */
+/** Usual length of a sample, in milliseconds. */
+const SAMPLE_MS = 100;
+/** Weight of the newest sample of that length. */
 const QUICK = 0.5;
 const SLOW = 0.3;
 /** Of the way from the target to a full processor: above it the limit falls. */
@@ -66,10 +68,11 @@ const FIRST = 0.85;
 const HOT = 6;
 /**
  * So many where no more calls are offered than usual. A thread that stood still for 300 ms, as the host or the disk may
- * make it, is saturated for a second until it has caught up: nobody has sent anything again by then, and refusing calls
- * that can be served in time would only cost them.
+ * make it, is saturated for a second until it has caught up; one that stood still for a second, with as much sent again, for
+ * several: refusing calls that can be served would only cost them. Where it is no pause but a machine that has become too
+ * slow, it is so by little, and waiting costs little.
  */
-const HOT_AS_USUAL = 20;
+const HOT_AS_USUAL = 50;
 /**
  * So many while the process is new: until its code has been compiled a call costs three times as much, and a node that has
  * just started would refuse calls which it can serve a few seconds later.
@@ -78,11 +81,14 @@ const HOT_NEW = 30;
 const NEW_CALLS = 3000;
 const RECENT = 0.05;
 const USUAL = 0.01;
-const SURGE = 1.15;
+const SURGE = 1.25;
 /** So many calm samples end it. */
 const CALM = 10;
 
 const smoothed = (before: number, now: number, weight: number): number => before + weight * (now - before);
+
+/** Of a sample that took so many times as long as usual: after a pause it counts for all of the pause. */
+const weightFor = (weight: number, times: number): number => (times === 1 ? weight : 1 - (1 - weight) ** times);
 
 /** One sample's work. */
 export const nextOverload = (
@@ -92,10 +98,12 @@ export const nextOverload = (
 ): OverloadState => {
   const busy = smoothed(state.busy, seen, QUICK);
   const perS = 1000 / Math.max(1, periodMs);
+  const times = Math.max(1, periodMs / SAMPLE_MS);
   const admittedPerS = smoothed(state.admittedPerS, admitted * perS, SLOW);
   const offeredPerS = smoothed(state.offeredPerS, offered * perS, SLOW);
-  const recentPerS = smoothed(state.recentPerS, offered * perS, RECENT);
-  const usualPerS = smoothed(state.usualPerS, offered * perS, USUAL);
+  // What comes after a pause is what was offered in it, and no surge.
+  const recentPerS = smoothed(state.recentPerS, offered * perS, weightFor(RECENT, times));
+  const usualPerS = smoothed(state.usualPerS, offered * perS, weightFor(USUAL, times));
   const served = Math.min(NEW_CALLS, state.served + admitted);
   const next = { ...state, busy, admittedPerS, offeredPerS, recentPerS, usualPerS, served };
   const saturated = target + SATURATED * (1 - target);
