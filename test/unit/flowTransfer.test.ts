@@ -570,9 +570,19 @@ t.test('INVITE with Replaces takes the agent’s place', async (t: Test) => {
       t.match(flows, {
         outcome: 'answered',
         talkMs: 5_000,
-        transfers: [{ kind: 'replaced', referrer: 'callee', outcome: 'completed', otherCallId: newcomers?.callId }],
+        transfers: [
+          {
+            kind: 'replaced',
+            referrer: 'callee',
+            outcome: 'completed',
+            target: 'sip:ann@10.9.8.7:5060',
+            otherCallId: newcomers?.callId,
+          },
+        ],
         flow: { path: [{ node: 'first', exit: 'answered' }] },
       });
+      const step = rig.events.find((event) => event.type === 'flow_step');
+      t.match(step, { step: { inputs: { transferred_to: 'sip:ann@10.9.8.7:5060' } } });
       t.match(newcomers, { outcome: 'answered', trunkSid: 'trk', charge: null });
       t.strictSame(rig.leftovers(), [`${count} records`]);
     },

@@ -59,12 +59,18 @@ export const pickUp = (
   return picked ?? 'replaces_unknown';
 };
 
-/** The rules of the trunk hold, and the record says who it was. */
-const asCallee = ({ beside: _, ...destination }: Destination, { message, source }: IncomingLeg): Destination => {
+/** URI at which a newcomer says it is. */
+export const whereabouts = ({ message, source }: IncomingLeg): string => {
   const contact = parseAddress(message.header('Contact') ?? '').uri;
   const uri = contact === '' ? `sip:${source.address}:${source.port}` : contact;
-  return { ...destination, uri: cleanText(uri).slice(0, MAX_URI) };
+  return cleanText(uri).slice(0, MAX_URI);
 };
+
+/** The rules of the trunk hold, and the record says who it was. */
+const asCallee = ({ beside: _, ...destination }: Destination, leg: IncomingLeg): Destination => ({
+  ...destination,
+  uri: whereabouts(leg),
+});
 
 /** @returns undefined where the two cannot be brought together without asking one of them again */
 const mediaOf = (caller: SignalMessage, picker: SignalMessage): PickedMedia | undefined => {

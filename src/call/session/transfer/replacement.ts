@@ -99,6 +99,7 @@ export class Replacement implements LegEvents, CallCourse, Change, MemberBooks {
     conversation.replace(replaced, party);
     conversation.members.push({ bridge: this, call: party.call, own: { a: party, b: party }, aAt: place });
     this.#stays.side?.commit();
+    conversation.moved(account.target);
     account.close('completed', 200, 'transfer_completed');
     release(replaced, NORMAL);
   }
