@@ -33,6 +33,8 @@ const carrier = (id: CarrierName, price: string | undefined, gateway: object = {
 const node = await TandemNode.start({
   address: NODE,
   port: PORT,
+  // An OPTIONS to a gateway that was down would meet a SIPp that waits for an INVITE.
+  config: { calls: { health: { probeDownMs: 0 } } },
   routing: {
     accounts: [{ sid: 'demo', carrier_order: 'least_cost', carriers: ['dear', 'cheap'] }],
     carriers: [
