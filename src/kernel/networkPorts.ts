@@ -14,7 +14,7 @@ export interface DatagramSocket {
   /** The bound address; the port is the real one when 0 was asked for. */
   readonly local: SocketAddress;
   /**
-   * Sends one datagram; never throws and never waits.
+   * Sends one datagram; never throws and never waits. It may leave at the end of the turn: `data` must stay as it is.
    * @param expectAnswer true asks for what prevents it (an ICMP refusal of this peer, an address that cannot be sent to)
    * to be reported through `onUnreachable`.
    */

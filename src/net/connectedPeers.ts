@@ -3,6 +3,7 @@ import { writeSync } from 'node:fs';
 import type { Clock, DatagramSink, SocketAddress, Timer } from '../kernel/index.js';
 import { answerAtOnce, errorCode } from './addresses.js';
 import { type UdpHandle, handleOf } from './polledSocket.js';
+import type { Outbox, OutboxPeer } from './outbox.js';
 import type { ReceivePace } from './receivePace.js';
 import { askBuffers } from './socketBuffers.js';
 
@@ -21,10 +22,12 @@ const EVICTABLE_AFTER_MS = 5_000;
 
 export interface PeerDeps {
   readonly clock: Clock;
+  readonly outbox: Outbox;
   readonly pace?: ReceivePace | undefined;
 }
 
-interface Peer {
+/** One that has, or had, a socket of its own. */
+class Peer implements OutboxPeer {
   readonly key: string;
   readonly remote: SocketAddress;
   /** Undefined when the system refused the socket: such a peer is served by the main socket until it is idle. */
@@ -32,7 +35,47 @@ interface Peer {
   /** Undefined where Node does not show it: then `dgram` sends. */
   handle: UdpHandle | undefined;
   usedMs: number;
-  sent: (error: Error | null) => void;
+  readonly sent: (error: Error | null) => void;
+
+  constructor(key: string, remote: SocketAddress, nowMs: number, onFailed: (code: string) => void) {
+    this.key = key;
+    this.remote = remote;
+    this.usedMs = nowMs;
+    this.sent = (error) => {
+      if (error !== null) onFailed(errorCode(error, 'EIO'));
+    };
+  }
+
+  deliver(data: Buffer): void {
+    const { handle, socket } = this;
+    if (handle !== undefined && this.#write(handle, data)) return;
+    try {
+      socket?.send(data, this.sent);
+    } catch (error) {
+      this.#tell(error as Error);
+    }
+  }
+
+  /**
+   * At once, and without what `dgram` makes for each datagram. A refusal that waits is of an earlier datagram, and the
+   * system tells it in place of sending this one: it is sent once more, and refused on its own account if it must be.
+   * @returns false when the system has no room for it now
+   */
+  #write({ fd }: UdpHandle, data: Buffer): boolean {
+    if (fd < 0) return false;
+    let error = attempt(fd, data);
+    if (error !== undefined && errorCode(error, '') === 'ECONNREFUSED') error = attempt(fd, data);
+    if (error === undefined) return true;
+    const code = errorCode(error, 'EIO');
+    if (code === 'EAGAIN' || code === 'ENOBUFS') return false;
+    this.#tell(error);
+    return true;
+  }
+
+  /** A tick later: a sender never hears of its own datagram within send(), nor while others are being sent. */
+  #tell(error: Error): void {
+    process.nextTick(this.sent, error);
+  }
 }
 
 /**
@@ -45,6 +88,7 @@ export class ConnectedPeers {
   readonly #local: SocketAddress;
   readonly #sink: DatagramSink;
   readonly #clock: Clock;
+  readonly #outbox: Outbox;
   readonly #pace: ReceivePace | undefined;
   readonly #peers = new Map<string, Peer>();
   /** Of each address the peer that was written to last: most have one port, and a key is put together for each look. */
@@ -55,10 +99,11 @@ export class ConnectedPeers {
   #fullUntilMs = -Infinity;
   #closed = false;
 
-  constructor(local: SocketAddress, sink: DatagramSink, { clock, pace }: PeerDeps) {
+  constructor(local: SocketAddress, sink: DatagramSink, { clock, outbox, pace }: PeerDeps) {
     this.#local = local;
     this.#sink = sink;
     this.#clock = clock;
+    this.#outbox = outbox;
     this.#pace = pace;
   }
 
@@ -70,7 +115,7 @@ export class ConnectedPeers {
   }
 
   /**
-   * Sends through the peer's own socket. False: there is none, and the caller must use the main socket.
+   * Sends through the peer's own socket, at the end of the turn (see Outbox). False: there is none, and the caller must use the main socket.
    * @param open true gives the peer a socket when it has none
    */
   send(data: Buffer, address: string, port: number, open: boolean): boolean {
@@ -79,12 +124,7 @@ export class ConnectedPeers {
     if (peer === undefined) return false;
     peer.usedMs = this.#clock.nowMs();
     if (peer.socket === undefined) return false;
-    if (peer.handle !== undefined && this.#write(peer.handle, peer, data)) return true;
-    try {
-      peer.socket.send(data, peer.sent);
-    } catch {
-      return false;
-    }
+    this.#outbox.add(peer, data);
     return true;
   }
 
@@ -107,23 +147,6 @@ export class ConnectedPeers {
     return false;
   }
 
-  /**
-   * At once, and without what `dgram` makes for each datagram. A refusal that waits is of an earlier datagram, and the
-   * system tells it in place of sending this one: it is sent once more, and refused on its own account if it must be.
-   * @returns false when the system has no room for it now
-   */
-  #write({ fd }: UdpHandle, peer: Peer, data: Buffer): boolean {
-    if (fd < 0) return false;
-    let error = attempt(fd, data);
-    if (error !== undefined && errorCode(error, '') === 'ECONNREFUSED') error = attempt(fd, data);
-    if (error === undefined) return true;
-    const code = errorCode(error, 'EIO');
-    if (code === 'EAGAIN' || code === 'ENOBUFS') return false;
-    // Told a tick later: a sender never hears of its own datagram within send().
-    process.nextTick(peer.sent, error);
-    return true;
-  }
-
   /** After this the sink hears nothing more. */
   close(): void {
     this.#closed = true;
@@ -133,10 +156,7 @@ export class ConnectedPeers {
 
   #add(key: string, remote: SocketAddress, nowMs: number): Peer | undefined {
     if (this.#peers.size >= MAX_PEERS && !this.#makeRoom(nowMs)) return undefined;
-    const peer: Peer = { key, remote, socket: undefined, handle: undefined, usedMs: nowMs, sent: () => {} };
-    peer.sent = (error) => {
-      if (error !== null) this.#failed(remote, errorCode(error, 'EIO'));
-    };
+    const peer = new Peer(key, remote, nowMs, (code) => this.#failed(remote, code));
     peer.socket = this.#open(remote, peer);
     peer.handle = peer.socket === undefined ? undefined : handleOf(peer.socket);
     this.#peers.set(key, peer);
@@ -196,6 +216,7 @@ export class ConnectedPeers {
   }
 
   #drop(peer: Peer): void {
+    this.#outbox.release();
     this.#peers.delete(peer.key);
     if (this.#latest.get(peer.remote.address) === peer) this.#latest.delete(peer.remote.address);
     const { socket } = peer;

@@ -3,12 +3,15 @@ import { once } from 'node:events';
 import type { Clock, DatagramSink, DatagramSocket, SocketAddress } from '../kernel/index.js';
 import { answerAtOnce, errorCode } from './addresses.js';
 import { ConnectedPeers } from './connectedPeers.js';
+import type { Outbox } from './outbox.js';
 import type { ReceivePace } from './receivePace.js';
 import { askBuffers } from './socketBuffers.js';
 
 export interface DatagramOptions {
   readonly clock: Clock;
   readonly connectPeers: boolean;
+  /** Of the whole network: what waits in it leaves when the turn of the event loop is over. */
+  readonly outbox: Outbox;
   /** Absent: each datagram is taken as it comes. */
   readonly pace?: ReceivePace | undefined;
   readonly onClosed: (socket: NodeDatagramSocket) => void;

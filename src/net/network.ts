@@ -19,6 +19,7 @@ import {
 import { errorCode, isLoopback, isWildcard } from './addresses.js';
 import { bindSocket, NodeDatagramSocket } from './datagram.js';
 import { listenError } from './listenErrors.js';
+import { Outbox } from './outbox.js';
 import { ReceivePace } from './receivePace.js';
 import { createStreamServer } from './servers.js';
 import { NodeStreamConnection, type StreamOptions } from './stream.js';
@@ -57,6 +58,7 @@ export interface NetworkDump {
 export class NodeNetwork implements Network {
   readonly #clock: Clock;
   readonly #connectPeers: boolean;
+  readonly #outbox = new Outbox();
   readonly #pace: ReceivePace | undefined;
   readonly #connectTimeoutMs: number;
   readonly #maxAccepted: number;
@@ -71,7 +73,7 @@ export class NodeNetwork implements Network {
     this.#clock = options.clock ?? new SystemClock();
     this.#connectPeers = options.connectPeers ?? process.platform === 'linux';
     const { gatherMs = 0 } = options;
-    this.#pace = gatherMs > 0 ? new ReceivePace(gatherMs) : undefined;
+    this.#pace = gatherMs > 0 ? new ReceivePace(gatherMs, () => this.#outbox.release()) : undefined;
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000;
     this.#maxAccepted = options.maxAccepted ?? 10_000;
     this.#tls = options.tls;
@@ -89,6 +91,7 @@ export class NodeNetwork implements Network {
       const bound = new NodeDatagramSocket(await bindSocket(local, this.#connectPeers), sink, {
         clock: this.#clock,
         connectPeers: this.#connectPeers,
+        outbox: this.#outbox,
         pace: this.#pace,
         onClosed: (socket) => this.#datagramSockets.delete(socket),
       });

@@ -70,10 +70,13 @@ export class PaceRule {
  */
 export class ReceivePace {
   readonly #rule: PaceRule;
+  readonly #beforeRest: () => void;
   readonly #cell = new Int32Array(new SharedArrayBuffer(4));
   #scheduled = false;
 
-  constructor(intervalMs: number) {
+  /** @param beforeRest what must not wait for the end of a rest: the turn's datagrams leave */
+  constructor(intervalMs: number, beforeRest: () => void) {
+    this.#beforeRest = beforeRest;
     this.#rule = new PaceRule(intervalMs, () => performance.eventLoopUtilization().active);
   }
 
@@ -87,6 +90,7 @@ export class ReceivePace {
 
   readonly #rest = (): void => {
     this.#scheduled = false;
+    this.#beforeRest();
     const restMs = this.#rule.restMs(performance.now());
     if (restMs > 0) Atomics.wait(this.#cell, 0, 0, restMs);
   };

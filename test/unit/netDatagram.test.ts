@@ -6,7 +6,8 @@ import { answerAtOnce } from '../../src/net/addresses.js';
 import { ANSWERS_WORTH_A_SOCKET, MAX_PEERS } from '../../src/net/connectedPeers.js';
 import { type DatagramSocket, NodeNetwork, SimWorld, SystemResolver } from '../../src/net/index.js';
 import type { HostResolver, SipNetwork } from '../../src/sip/ports.js';
-import { PaceRule } from '../../src/net/receivePace.js';
+import { MOST_WAITING, Outbox } from '../../src/net/outbox.js';
+import { PaceRule, ReceivePace } from '../../src/net/receivePace.js';
 import { echoDatagrams, HeardDatagrams } from '../support/netSinks.js';
 
 const IP = '127.0.31.1';
@@ -242,7 +243,8 @@ t.test('refusals', { skip: process.platform === 'linux' ? false : 'relies on Lin
         // All within one turn: the event loop does not hear of the refusal in between.
         const { port } = old.address();
         old.close();
-        socket.send(Buffer.from('to nobody'), PEER, port, true);
+        // As many as do not wait for its end.
+        for (let i = 0; i < MOST_WAITING; i++) socket.send(Buffer.from('to nobody'), PEER, port, true);
         keep(peerAt(port, resolve));
         socket.send(Buffer.from(`${text}, and hello`), PEER, port, true);
       });
@@ -342,6 +344,72 @@ t.test('refusals', { skip: process.platform === 'linux' ? false : 'relies on Lin
     socket.close();
     echo.close();
     t.same(network.dump(), NOTHING);
+  });
+});
+
+t.test('what a turn of the loop sends leaves at its end', async (t) => {
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  /** An outbox, and what has left it: the letters of two peers. */
+  const letters = () => {
+    const outbox = new Outbox();
+    const left: string[] = [];
+    const peer = (name: string) => ({ deliver: (data: Buffer): void => void left.push(`${name}${String(data)}`) });
+    return { outbox, left, a: peer('a'), b: peer('b') };
+  };
+
+  t.test('in the order in which it came, whoever it is for', async (t) => {
+    const { outbox, left, a, b } = letters();
+    outbox.add(a, Buffer.from('1'));
+    outbox.add(b, Buffer.from('2'));
+    outbox.add(a, Buffer.from('3'));
+    await Promise.resolve();
+    t.same(left, [], 'not before');
+    t.equal(outbox.size, 3);
+    await turn();
+    t.same(left, ['a1', 'b2', 'a3']);
+    outbox.add(b, Buffer.from('4'));
+    await turn();
+    t.same(left, ['a1', 'b2', 'a3', 'b4'], 'and so with the next');
+    t.equal(outbox.size, 0);
+  });
+
+  t.test('at once when asked for, and once only', async (t) => {
+    const { outbox, left, a } = letters();
+    outbox.add(a, Buffer.from('1'));
+    outbox.release();
+    t.same(left, ['a1']);
+    outbox.add(a, Buffer.from('2'));
+    await turn();
+    t.same(left, ['a1', 'a2']);
+  });
+
+  t.test('a long turn holds up no more than there is room for', async (t) => {
+    const { outbox, left, a } = letters();
+    for (let i = 0; i < MOST_WAITING + 1; i++) outbox.add(a, Buffer.from(`${i}`));
+    t.equal(left.length, MOST_WAITING);
+    await turn();
+    t.equal(left.at(-1), `a${MOST_WAITING}`);
+  });
+
+  t.test('before the thread rests', async (t) => {
+    const { outbox, left, a } = letters();
+    const pace = new ReceivePace(2, () => outbox.release());
+    pace.took();
+    // Comes after the pace's turn, and before the outbox's own.
+    const seen = new Promise<number>((resolve) => setImmediate(() => resolve(left.length)));
+    outbox.add(a, Buffer.from('1'));
+    t.equal(await seen, 1);
+  });
+
+  t.test('also when the socket is closed in the same turn', async (t) => {
+    const network = new NodeNetwork();
+    const [receiver, heard] = await bind(network, 0, PEER);
+    const [sender] = await bind(network, 0);
+    const { address, port } = receiver.local;
+    for (const text of ['one', 'two']) sender.send(Buffer.from(text), address, port, true);
+    sender.close();
+    await heard.until(() => heard.datagrams.length === 2);
+    t.same(heard.texts, ['one', 'two']);
   });
 });
 
