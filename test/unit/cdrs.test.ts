@@ -1,5 +1,5 @@
 /** Records found again: by what was asked, page by page, on a thread of their own, and over HTTP. */
-import { readFileSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fastify } from 'fastify';
 import t, { type Test } from 'tap';
@@ -159,6 +159,14 @@ t.test('the thread makes the indexes of closed files, and ends when nobody asks 
   clock.advance(1_000);
   t.equal(queries.hasThread, false);
   t.equal(idsOf(await queries.query(question)).length, 5, 'the next question has a new one');
+  clock.advance(60_000);
+  clock.advance(600_000);
+  t.equal(queries.hasThread, false, 'nothing was closed since');
+  renameSync(join(folder, 'cdr.jsonl'), join(folder, 'cdr.2031-01-02T03-04-05.678Z.jsonl'));
+  clock.advance(600_000);
+  t.equal(queries.hasThread, true);
+  await rested();
+  t.same(readdirSync(join(folder, 'index')).length, closedNames(folder).length);
   await queries.close();
   t.equal(clock.pending, 0);
 });

@@ -1,6 +1,7 @@
 /** Asks the thread that searches records. Nothing is searched, parsed or built on the thread of the calls. */
 import { Worker } from 'node:worker_threads';
 import type { Clock, Timer } from '../../../kernel/index.js';
+import { closedNames } from '../recordFile.js';
 import type { QueryAnswer, RecordQuery } from './filter.js';
 
 const TIMEOUT_MS = 30_000;
@@ -36,6 +37,8 @@ export class RecordQueries {
   #prepare: Timer | undefined;
   /** Indexes are being made. */
   #preparing = false;
+  /** Closed files that the thread has been asked to index. */
+  #prepared: ReadonlySet<string> = new Set();
   #idle: Timer | undefined;
   #closed = false;
 
@@ -48,8 +51,7 @@ export class RecordQueries {
   start(): void {
     const arm = (delayMs: number): void => {
       this.#prepare = this.#clock.setTimer('cdr.index', delayMs, () => {
-        this.#preparing = true;
-        this.#thread().postMessage({ id: PREPARE_ID, query: null });
+        this.#makeIndexes();
         arm(PREPARE_MS);
       });
     };
@@ -81,6 +83,15 @@ export class RecordQueries {
     return this.#worker !== undefined;
   }
 
+  /** A thread costs as much as a hundred calls to begin: not for nothing. */
+  #makeIndexes(): void {
+    const names = namesIn(this.#folder);
+    if (names.every((name) => this.#prepared.has(name))) return;
+    this.#prepared = new Set(names);
+    this.#preparing = true;
+    this.#thread().postMessage({ id: PREPARE_ID, query: null });
+  }
+
   #thread(): Worker {
     this.#idle?.cancel();
     if (this.#worker !== undefined) return this.#worker;
@@ -108,6 +119,7 @@ export class RecordQueries {
   #drop(reason: string, worker = this.#worker): void {
     if (worker !== this.#worker) return;
     this.#worker = undefined;
+    if (this.#preparing) this.#prepared = new Set();
     this.#preparing = false;
     this.#idle?.cancel();
     void worker?.terminate();
@@ -118,3 +130,12 @@ export class RecordQueries {
     this.#waiting.clear();
   }
 }
+
+/** A folder that cannot be read has nothing to index. */
+const namesIn = (folder: string): readonly string[] => {
+  try {
+    return closedNames(folder);
+  } catch {
+    return [];
+  }
+};
