@@ -12,7 +12,7 @@ import type { TableHolder } from '../call/routing/compile.js';
 import type { LimitClaim } from '../call/routing/decision.js';
 import type { CallEvent } from '../call/session/events.js';
 import { type Config, isLoopbackHost } from '../config/index.js';
-import { type Clock, type Random, TandemError, type Timer } from '../kernel/index.js';
+import { type Clock, type Random, TandemError, type Timer, atEndOfTurn } from '../kernel/index.js';
 import { egressPolicy } from '../media/stream/egress.js';
 import { HttpClient } from '../net/index.js';
 import type { LogSink } from '../observe/index.js';
@@ -80,6 +80,8 @@ export class Accounting {
       clock,
       onAlarm: deps.onAlarm,
       onWritten,
+      // A drachtio-server is spoken to past our own sockets.
+      atEndOfTurn: config.sip.engine === 'embedded' ? atEndOfTurn : undefined,
     });
     this.#createSinks();
   }

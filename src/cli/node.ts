@@ -102,6 +102,8 @@ export class Node {
     this.#network = new NodeNetwork({
       clock,
       gatherMs: config.sip.gatherMs,
+      // Whoever hears of a call hears of one that is on record.
+      beforeSending: () => this.#accounting.recorder.settle(),
       tls: this.#tls,
       webSocket: {
         maxMessageBytes: config.sip.maxMessageBytes,

@@ -18,6 +18,9 @@ export interface Clock {
   dump(): Record<string, number>;
 }
 
+/** Called after what the event loop handles now, and before it waits for anything: for what may gather, not for time. */
+export const atEndOfTurn = (done: () => void): void => void setImmediate(done);
+
 /** Coarsest step of SystemClock: timers within it share one wake-up of the process. */
 const TICK_MS = 4;
 

@@ -1,5 +1,5 @@
 export { Budget } from './budget.js';
-export { type Clock, type Timer, ManualClock, SystemClock } from './clock.js';
+export { type Clock, type Timer, ManualClock, SystemClock, atEndOfTurn } from './clock.js';
 export { bracketHost, hostPort } from './hostText.js';
 export { BeatGrid, type Metronome, SystemMetronome } from './metronome.js';
 export { type Random, SeededRandom, SystemRandom } from './random.js';

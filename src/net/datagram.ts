@@ -10,6 +10,8 @@ import { askBuffers } from './socketBuffers.js';
 export interface DatagramOptions {
   readonly clock: Clock;
   readonly connectPeers: boolean;
+  /** See NodeNetworkOptions. */
+  readonly beforeSending: () => void;
   /** Of the whole network: what waits in it leaves when the turn of the event loop is over. */
   readonly outbox: Outbox;
   /** Absent: each datagram is taken as it comes. */
@@ -30,12 +32,14 @@ export class NodeDatagramSocket implements DatagramSocket {
   readonly #sink: DatagramSink;
   readonly #peers: ConnectedPeers | undefined;
   readonly #onClosed: (socket: NodeDatagramSocket) => void;
+  readonly #beforeSending: () => void;
   #closed = false;
 
   constructor(socket: Socket, sink: DatagramSink, options: DatagramOptions) {
     this.#socket = socket;
     this.#sink = sink;
     this.#onClosed = options.onClosed;
+    this.#beforeSending = options.beforeSending;
     const { address, port } = socket.address();
     this.local = { address, port };
     this.#peers = options.connectPeers ? new ConnectedPeers(this.local, sink, options) : undefined;
@@ -58,6 +62,7 @@ export class NodeDatagramSocket implements DatagramSocket {
     // dgram takes an empty address for 127.0.0.1.
     if (address === '') return this.#failSoon(address, port, 'EINVAL', expectAnswer);
     if (this.#peers?.send(data, address, port, expectAnswer) === true) return;
+    this.#beforeSending();
     try {
       // Each callback costs a turn of the queue of ticks, and nobody waits to hear of an answer of ours that failed.
       this.#socket.send(data, port, address, expectAnswer ? this.#sent : undefined);

@@ -24,7 +24,13 @@ import { ReceivePace } from './receivePace.js';
 import { createStreamServer } from './servers.js';
 import { NodeStreamConnection, type StreamOptions } from './stream.js';
 import { MIN_TLS, type TlsIdentity, checkSipIdentity } from './tlsIdentity.js';
-import { SIP_SUBPROTOCOL, SipWebSocketGate, type WebSocketLimits, WebSocketStream } from './webSocketStream.js';
+import {
+  SIP_SUBPROTOCOL,
+  SipWebSocketGate,
+  type WebSocketDeps,
+  type WebSocketLimits,
+  WebSocketStream,
+} from './webSocketStream.js';
 
 export interface NodeNetworkOptions {
   /** Default: a SystemClock of its own. */
@@ -36,6 +42,8 @@ export interface NodeNetworkOptions {
   readonly connectPeers?: boolean;
   /** Longest time in milliseconds that a datagram waits for others while many come (see ReceivePace); 0 or absent: none. */
   readonly gatherMs?: number | undefined;
+  /** Called before anything leaves by UDP or a stream, at least once a turn in which something does. Must not throw, nor send. */
+  readonly beforeSending?: (() => void) | undefined;
   /** Default 5000. */
   readonly connectTimeoutMs?: number;
   /** Accepted connections of one listener that may be open at a time; more are closed at once. Default 10000. */
@@ -58,7 +66,8 @@ export interface NetworkDump {
 export class NodeNetwork implements Network {
   readonly #clock: Clock;
   readonly #connectPeers: boolean;
-  readonly #outbox = new Outbox();
+  readonly #outbox: Outbox;
+  readonly #beforeSending: () => void;
   readonly #pace: ReceivePace | undefined;
   readonly #connectTimeoutMs: number;
   readonly #maxAccepted: number;
@@ -72,13 +81,15 @@ export class NodeNetwork implements Network {
   constructor(options: NodeNetworkOptions = {}) {
     this.#clock = options.clock ?? new SystemClock();
     this.#connectPeers = options.connectPeers ?? process.platform === 'linux';
-    const { gatherMs = 0 } = options;
+    const { gatherMs = 0, beforeSending = nothing } = options;
+    this.#beforeSending = beforeSending;
+    this.#outbox = new Outbox(beforeSending);
     this.#pace = gatherMs > 0 ? new ReceivePace(gatherMs, () => this.#outbox.release()) : undefined;
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000;
     this.#maxAccepted = options.maxAccepted ?? 10_000;
     this.#tls = options.tls;
     this.#webSocket = options.webSocket ?? WEB_SOCKET_LIMITS;
-    this.#streamOptions = { clock: this.#clock, onClosed: (stream) => this.#streams.delete(stream) };
+    this.#streamOptions = { clock: this.#clock, beforeSending, onClosed: (stream) => this.#streams.delete(stream) };
   }
 
   /**
@@ -91,6 +102,7 @@ export class NodeNetwork implements Network {
       const bound = new NodeDatagramSocket(await bindSocket(local, this.#connectPeers), sink, {
         clock: this.#clock,
         connectPeers: this.#connectPeers,
+        beforeSending: this.#beforeSending,
         outbox: this.#outbox,
         pace: this.#pace,
         onClosed: (socket) => this.#datagramSockets.delete(socket),
@@ -218,8 +230,12 @@ export class NodeNetwork implements Network {
     return connection;
   }
 
-  get #webSocketDeps() {
-    return { clock: this.#clock, onClosed: (stream: WebSocketStream) => void this.#streams.delete(stream) };
+  get #webSocketDeps(): WebSocketDeps {
+    return {
+      clock: this.#clock,
+      beforeSending: this.#beforeSending,
+      onClosed: (stream: WebSocketStream) => void this.#streams.delete(stream),
+    };
   }
 
   #listener(bound: SocketAddress, close: () => void): StreamListener {
@@ -233,6 +249,8 @@ export class NodeNetwork implements Network {
     return listener;
   }
 }
+
+const nothing = (): void => {};
 
 type OneAnswer = (error: null, address: string, family: number) => void;
 type AllAnswer = (error: null, addresses: readonly { readonly address: string; readonly family: number }[]) => void;

@@ -15,8 +15,14 @@ export const MOST_WAITING = 64;
 export class Outbox {
   readonly #peers: (OutboxPeer | undefined)[] = new Array<OutboxPeer | undefined>(MOST_WAITING).fill(undefined);
   readonly #datagrams: (Buffer | undefined)[] = new Array<Buffer | undefined>(MOST_WAITING).fill(undefined);
+  readonly #beforeSending: () => void;
   #waiting = 0;
   #scheduled = false;
+
+  /** @param beforeSending called before datagrams leave; must not put any into the outbox */
+  constructor(beforeSending: () => void) {
+    this.#beforeSending = beforeSending;
+  }
 
   /** Datagrams that wait. */
   get size(): number {
@@ -37,6 +43,8 @@ export class Outbox {
   /** Sends what waits, in the order in which it came. */
   release(): void {
     const count = this.#waiting;
+    if (count === 0) return;
+    this.#beforeSending();
     this.#waiting = 0;
     for (let i = 0; i < count; i++) {
       const peer = this.#peers[i]!;

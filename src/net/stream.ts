@@ -12,6 +12,8 @@ const KEEP_ALIVE_MS = 30_000;
 
 export interface StreamOptions {
   readonly clock: Clock;
+  /** See NodeNetworkOptions. */
+  readonly beforeSending: () => void;
   readonly onClosed: (connection: NodeStreamConnection) => void;
 }
 
@@ -20,6 +22,7 @@ export class NodeStreamConnection implements StreamConnection {
   readonly remote: SocketAddress;
   readonly #socket: Socket;
   readonly #clock: Clock;
+  readonly #beforeSending: () => void;
   readonly #upEvent: 'connect' | 'secureConnect';
   #local: SocketAddress;
   #timer: Timer | undefined;
@@ -36,6 +39,7 @@ export class NodeStreamConnection implements StreamConnection {
   ) {
     this.#socket = socket;
     this.#clock = options.clock;
+    this.#beforeSending = options.beforeSending;
     this.#upEvent = upEvent;
     this.remote = remote;
     this.#up = upEvent === 'connect' && !socket.pending;
@@ -95,6 +99,7 @@ export class NodeStreamConnection implements StreamConnection {
       this.destroy('EQUEUEFULL');
       return false;
     }
+    this.#beforeSending();
     this.#socket.write(data);
     return true;
   }

@@ -33,6 +33,13 @@ const MAX_CHUNKS = 1024;
  */
 const MAX_QUEUE_BYTES = 256 * 1024;
 
+export interface WebSocketDeps {
+  readonly clock: Clock;
+  /** See NodeNetworkOptions. */
+  readonly beforeSending: () => void;
+  readonly onClosed: (stream: WebSocketStream) => void;
+}
+
 export interface WebSocketLimits {
   readonly maxMessageBytes: number;
   /** Origins of web pages that may connect (RFC 6454, as the browser writes them); undefined: any. */
@@ -46,6 +53,7 @@ export class WebSocketStream implements StreamConnection {
   readonly local: SocketAddress;
   readonly #socket: WebSocket;
   readonly #clock: Clock;
+  readonly #beforeSending: () => void;
   readonly #onClosed: (stream: WebSocketStream) => void;
   /** Written before the socket was up. */
   #queue: Buffer[] = [];
@@ -60,12 +68,13 @@ export class WebSocketStream implements StreamConnection {
   constructor(
     socket: WebSocket,
     ends: { readonly local: SocketAddress; readonly remote: SocketAddress },
-    deps: { readonly clock: Clock; readonly onClosed: (stream: WebSocketStream) => void },
+    deps: WebSocketDeps,
   ) {
     this.#socket = socket;
     this.local = ends.local;
     this.remote = ends.remote;
     this.#clock = deps.clock;
+    this.#beforeSending = deps.beforeSending;
     this.#onClosed = deps.onClosed;
     const nowMs = deps.clock.nowMs();
     this.#messages = new Budget(MESSAGES.atOnce, MESSAGES.perSecond, nowMs);
@@ -138,6 +147,7 @@ export class WebSocketStream implements StreamConnection {
 
   /** RFC 7118 §5: text where the message is text, for browsers; anything else as octets. */
   #send(data: Buffer): void {
+    this.#beforeSending();
     this.#socket.send(data, { binary: !isUtf8(data) });
   }
 

@@ -8,7 +8,7 @@ import { type DatagramSocket, NodeNetwork, SimWorld, SystemResolver } from '../.
 import type { HostResolver, SipNetwork } from '../../src/sip/ports.js';
 import { MOST_WAITING, Outbox } from '../../src/net/outbox.js';
 import { PaceRule, ReceivePace } from '../../src/net/receivePace.js';
-import { echoDatagrams, HeardDatagrams } from '../support/netSinks.js';
+import { echoDatagrams, HeardDatagrams, HeardStream } from '../support/netSinks.js';
 
 const IP = '127.0.31.1';
 const PEER = '127.0.31.2';
@@ -351,7 +351,7 @@ t.test('what a turn of the loop sends leaves at its end', async (t) => {
   const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
   /** An outbox, and what has left it: the letters of two peers. */
   const letters = () => {
-    const outbox = new Outbox();
+    const outbox = new Outbox(() => {});
     const left: string[] = [];
     const peer = (name: string) => ({ deliver: (data: Buffer): void => void left.push(`${name}${String(data)}`) });
     return { outbox, left, a: peer('a'), b: peer('b') };
@@ -400,6 +400,35 @@ t.test('what a turn of the loop sends leaves at its end', async (t) => {
     outbox.add(a, Buffer.from('1'));
     t.equal(await seen, 1);
   });
+
+  t.test(
+    'after what must be on record before anything leaves: by its own socket, by the main one, by a stream',
+    async (t) => {
+      let asked = 0;
+      const network = new NodeNetwork({ beforeSending: () => asked++ });
+      const [receiver, heard] = await bind(new NodeNetwork(), 0, PEER);
+      const { address, port } = receiver.local;
+      const [sender] = await bind(network, 0);
+      sender.send(Buffer.from('answer'), address, port, false);
+      t.equal(asked, 1, 'the main socket hands it to the system at once');
+      for (const text of ['one', 'two']) sender.send(Buffer.from(text), address, port, true);
+      t.equal(asked, 1);
+      await heard.until(() => heard.datagrams.length === 3);
+      t.equal(asked, 2, 'once for all that leave together');
+      for (const protocol of ['tcp', 'ws'] as const) {
+        const before = asked;
+        const stream = new HeardStream();
+        const server = new HeardStream();
+        const listener = keep(await network.listenStream({ address: IP, port: 0 }, () => server, protocol));
+        const connection = network.connectStream(listener.local, stream, { protocol });
+        connection.write(Buffer.from(protocol));
+        await server.until(() => server.text === protocol);
+        t.equal(asked, before + 1, protocol);
+        connection.close();
+        await server.until(() => server.closes.length === 1);
+      }
+    },
+  );
 
   t.test('also when the socket is closed in the same turn', async (t) => {
     const network = new NodeNetwork();

@@ -66,6 +66,33 @@ t.test('a record is in the file when write returns, one line each, in order', as
   t.match(JSON.parse(readFileSync(open, 'utf8').split('\n')[0] as string), { callerReceived: 'line\nbreak' });
 });
 
+t.test('what one turn has to write is written at once, and when whoever sends asks for it', async (t) => {
+  const ends: (() => void)[] = [];
+  const atEndOfTurn = (settle: () => void): void => void ends.push(settle);
+  let written = 0;
+  const { recorder, open, folder } = setUp(t, { atEndOfTurn, onWritten: () => written++ });
+  recorder.write(callRecord({ callId: 'one' }));
+  recorder.write(callRecord({ callId: 'two' }));
+  t.same(idsIn(open), []);
+  t.equal(recorder.pending, 2);
+  recorder.settle();
+  t.same(idsIn(open), ['one', 'two']);
+  t.equal(written, 1, 'by one write');
+  recorder.settle();
+  t.equal(written, 1);
+  t.equal(ends.length, 1, 'one end of the turn is waited for');
+  recorder.write(callRecord({ callId: 'three' }));
+  ends.shift()?.();
+  t.same(idsIn(open), ['one', 'two', 'three'], 'nobody sent anything: written all the same');
+  t.equal(recorder.pending, 0);
+  recorder.write(callRecord({ callId: 'four' }));
+  t.equal(ends.length, 1);
+  await recorder.close();
+  t.same(idsIn(open), ['one', 'two', 'three', 'four']);
+  ends.shift()?.();
+  t.same(idsIn(join(folder, 'cdr.jsonl')).length, 4);
+});
+
 t.test('lines say what JSON.stringify says, octet by octet', async (t) => {
   const lines = new JsonLines();
   const every = String.fromCharCode(...Array.from({ length: 0x180 }, (_, code) => code));
@@ -468,6 +495,24 @@ t.test('calls that were open when the process died', async (t) => {
       await first.recorder.close();
     },
   );
+
+  t.test('notes that gather are there when whoever sends has asked, and a process after that goes on so', async (t) => {
+    const gathering = { atEndOfTurn: () => {} };
+    const first = setUp(t, gathering);
+    for (const callId of ['a', 'b', 'c']) first.recorder.note(open(callId, 0));
+    t.notMatch(readFileSync(join(first.folder, 'calls.wal'), 'utf8'), /"open"/);
+    first.recorder.settle();
+    first.recorder.write(callRecord({ callId: 'b' }));
+    first.recorder.note(open('told to nobody', 0));
+    const second = setUp(t, { ...gathering, folder: first.folder, rotateDaily: false });
+    t.match(second.alarms, [{ type: 'calls_recovered', count: 3 }], 'its record had not been settled');
+    t.same(idsIn(second.open), ['a', 'b', 'c']);
+    second.recorder.note(open('d', 0));
+    second.recorder.settle();
+    const third = setUp(t, { ...gathering, folder: first.folder, rotateDaily: false });
+    t.match(third.alarms, [{ type: 'calls_recovered', count: 1 }]);
+    for (const { recorder } of [third, second, first]) await recorder.close();
+  });
 
   t.test('are found recorded across rotated files, and a cut-off line is nobody’s', async (t) => {
     const first = setUp(t, { rotateBytes: 2000 });

@@ -29,8 +29,13 @@ export interface FileRecorderOptions {
   readonly onAlarm: (alarm: RecorderAlarm) => void;
   /** Records kept in memory while the disk takes none. Default 10,000. */
   readonly maxPending?: number;
-  /** Records have reached the kernel. Called within `write`; must not throw. */
+  /** Records have reached the kernel. Called within `write` or `settle`; must not throw. */
   readonly onWritten?: () => void;
+  /**
+   * Calls what it is given at the end of this turn of the event loop. Then whoever sends must call `settle` first, and what
+   * a turn has to write is written together. Absent: each line is written at once.
+   */
+  readonly atEndOfTurn?: ((settle: () => void) => void) | undefined;
 }
 
 /** Longest time that a written record stays in the page cache only. */
@@ -43,9 +48,9 @@ const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code
 /**
  * JSON lines in a folder.
  *
- * What is guaranteed: a record handed to `write` has reached the kernel (write(2)) when `write` returns, so it survives
- * the death of the process by any signal, and whoever tells a peer afterwards that the call is over tells the truth; it
- * has reached the disk (fdatasync) at most 200 ms and one disk flush later, so that much can be lost when the machine
+ * What is guaranteed: a record handed to `write` has reached the kernel (write(2)) when `write` returns (with the option
+ * `atEndOfTurn`: when `settle` does, which is at the end of the turn at the latest), so it survives the death of the process
+ * by any signal, and whoever tells a peer afterwards that the call is over tells the truth; it has reached the disk (fdatasync) at most 200 ms and one disk flush later, so that much can be lost when the machine
  * loses power. A line is never half there: what a crash cut off is moved aside at the next start. One record costs a few
  * microseconds.
  *
@@ -61,6 +66,9 @@ export class FileCallRecorder implements CallRecorder {
   #rotateFailed = false;
   #closed = false;
   #dirty = false;
+  /** Something waits for `settle`. */
+  #unsettled = false;
+  #settling = false;
   #retry: Timer | undefined;
   #syncTimer: Timer | undefined;
   #syncing: Promise<string | undefined> | undefined;
@@ -80,17 +88,27 @@ export class FileCallRecorder implements CallRecorder {
     if (repaired !== undefined) this.#alarm({ type: 'partial_line_moved', path: repaired });
     const { folder, clock } = options;
     const onFailure = (code: string): void => this.#alarm({ type: 'open_calls_not_kept', code });
-    this.#open = new OpenCalls({ folder, clock, onFailure });
+    this.#open = new OpenCalls({ folder, clock, onFailure, gathers: options.atEndOfTurn !== undefined });
     this.#recover();
   }
 
-  /** Records that have not reached the kernel: 0, unless the disk refuses. */
+  /** Records that have not reached the kernel: those of this turn, unless the disk refuses. */
   get pending(): number {
     return this.#pending.length;
   }
 
   note(call: DecidedCall): void {
-    if (!this.#closed) this.#open.note(call);
+    if (this.#closed) return;
+    this.#open.note(call);
+    this.#settleLater();
+  }
+
+  /** Before anybody is told anything: what is known of calls is in the kernel when this returns. Never throws. */
+  settle(): void {
+    if (!this.#unsettled) return;
+    this.#unsettled = false;
+    this.#open.settle();
+    if (!this.#failing) this.#commit();
   }
 
   write(record: CallRecord): void {
@@ -100,7 +118,8 @@ export class FileCallRecorder implements CallRecorder {
       return;
     }
     this.#pending.push(record);
-    if (!this.#failing) this.#commit();
+    this.#settleLater();
+    if (this.#options.atEndOfTurn === undefined) this.settle();
   }
 
   /** @throws TandemError `cdr_not_written` when the disk refuses; the records stay in memory and are tried again. */
@@ -122,6 +141,7 @@ export class FileCallRecorder implements CallRecorder {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.settle();
     await this.flush().catch((error: unknown) => {
       this.#alarm({ type: 'write_failed', code: codeOf(error), pending: this.pending });
       for (const record of this.#pending) {
@@ -146,6 +166,7 @@ export class FileCallRecorder implements CallRecorder {
     try {
       const left = recordsOfLeftCalls(this.#options.folder);
       for (const record of left) this.write(record);
+      this.settle();
       if (left.length > 0) this.#alarm({ type: 'calls_recovered', count: left.length });
     } catch (error) {
       this.#alarm({ type: 'open_calls_not_kept', code: codeOf(error) });
@@ -172,6 +193,18 @@ export class FileCallRecorder implements CallRecorder {
       this.#alarm({ type: 'write_recovered', written: total });
     }
     this.#options.onWritten?.();
+  };
+
+  #settleLater(): void {
+    this.#unsettled = true;
+    if (this.#settling || this.#options.atEndOfTurn === undefined) return;
+    this.#settling = true;
+    this.#options.atEndOfTurn(this.#endTurn);
+  }
+
+  readonly #endTurn = (): void => {
+    this.#settling = false;
+    this.settle();
   };
 
   /** One write for everything that waits. */

@@ -32,6 +32,8 @@ const COPIES_A_LINE = 2;
 const COPIES_A_SECOND = 200;
 /** How many are looked at for each that is copied, at most: most are over by then. */
 const LOOKS_A_COPY = 16;
+/** Lines that wait are written when there are more of them. */
+const MOST_WAITING_BYTES = 32 * 1024;
 
 export interface OpenCallsOptions {
   readonly folder: string;
@@ -39,6 +41,8 @@ export interface OpenCallsOptions {
   readonly onFailure: (code: string) => void;
   /** Default 8 MB. */
   readonly turnBytes?: number;
+  /** Lines wait for `settle`. */
+  readonly gathers?: boolean;
 }
 
 interface Noted {
@@ -81,19 +85,25 @@ export class OpenCalls {
   }
 
   /**
-   * A call was let in or answered, or a dial of its flow was answered or ended. In the kernel when this returns; a disk that
-   * refuses costs the safety, not the call.
+   * A call was let in or answered, or a dial of its flow was answered or ended. In the kernel when this returns, or with the
+   * option `gathers` when `settle` does; a disk that refuses costs the safety, not the call.
    */
   note(call: DecidedCall): void {
     const { callId } = call;
     const noted = this.#calls.get(callId);
     const entry = noted === undefined ? { open: lineOf(call) } : { more: { callId, course: courseOf(call) } };
-    const bytes = this.#append(entry, COPIES_A_LINE);
+    const bytes = this.#add(entry, COPIES_A_LINE);
     this.#openBytes += bytes;
     if (noted === undefined) this.#calls.set(callId, { call, bytes });
     else noted.bytes += bytes;
-    if (this.#bytes > this.#turnBytes && this.#bytes > TURN_FACTOR * this.#openBytes) this.#turn();
+    if (this.#options.gathers !== true || this.#lines.length > MOST_WAITING_BYTES) this.settle();
     this.#arm();
+  }
+
+  /** Writes what waits. */
+  settle(): void {
+    this.#write();
+    if (this.#bytes > this.#turnBytes && this.#bytes > TURN_FACTOR * this.#openBytes) this.#turn();
   }
 
   /** The call's record is written. */
@@ -131,6 +141,7 @@ export class OpenCalls {
     } catch (error) {
       this.#fail(error);
     }
+    this.#lines.clear();
   }
 
   /** Nothing is open any more, or is given up. */
@@ -177,7 +188,10 @@ export class OpenCalls {
     this.#alive = this.#options.clock.setTimer('cdr.alive', ALIVE_MS, () => {
       this.#alive = undefined;
       if (this.#fd === undefined) this.begin();
-      else this.#append(this.#signOfLife(), COPIES_A_SECOND);
+      else {
+        this.#add(this.#signOfLife(), COPIES_A_SECOND);
+        this.settle();
+      }
       if (this.#calls.size > 0) this.#arm();
     });
   }
@@ -187,22 +201,13 @@ export class OpenCalls {
     return { alive: [clock.nowMs(), clock.wallMs()] };
   }
 
-  /** @returns the octets of the entry; 0 when it could not be written */
-  #append(entry: Entry, copies: number): number {
+  /** @returns the octets of the entry; 0 when there is no file now: all of it is written anew within a second */
+  #add(entry: Entry, copies: number): number {
     if (this.#fd === undefined) return 0;
-    this.#lines.clear();
+    const before = this.#lines.length;
     this.#lines.add(entry);
-    const bytes = this.#lines.length;
+    const bytes = this.#lines.length - before;
     if (this.#left !== undefined) this.#copy(this.#left, copies);
-    try {
-      this.#write();
-    } catch (error) {
-      // Half a line may stand there: the next second writes all of it anew.
-      this.#letGo();
-      this.#fail(error);
-      return 0;
-    }
-    if (this.#left !== undefined && this.#left.looked === this.#left.callIds.length) this.#removeOld();
     return bytes;
   }
 
@@ -222,11 +227,21 @@ export class OpenCalls {
     }
   }
 
+  /** All lines that wait. Where the disk refuses, half a line may stand there: the next second writes all of it anew. */
   #write(): void {
     const { octets, length } = this.#lines;
-    const written = fs.writeSync(this.#fd!, octets, 0, length);
-    if (written < length) throw Object.assign(new Error('half a line was written'), { code: 'ENOSPC' });
-    this.#bytes += written;
+    if (this.#fd === undefined || length === 0) return;
+    this.#lines.clear();
+    try {
+      const written = fs.writeSync(this.#fd, octets, 0, length);
+      if (written < length) throw Object.assign(new Error('half a line was written'), { code: 'ENOSPC' });
+      this.#bytes += written;
+    } catch (error) {
+      this.#letGo();
+      this.#fail(error);
+      return;
+    }
+    if (this.#left !== undefined && this.#left.looked === this.#left.callIds.length) this.#removeOld();
   }
 
   /** A long file takes a while to go: not while calls wait. */

@@ -80,7 +80,7 @@ const throughSocket = async (input: Buffer): Promise<void> => {
   let largest = 0;
   let closes = 0;
   gate.handle(REQUEST, wire, Buffer.alloc(0), (socket) => {
-    const stream = new WebSocketStream(socket, ENDS, { clock, onClosed: () => {} });
+    const stream = new WebSocketStream(socket, ENDS, { clock, beforeSending: () => {}, onClosed: () => {} });
     stream.feed({ onData: (data) => (largest = Math.max(largest, data.length)), onClose: () => closes++ });
   });
   wire.push(input);
