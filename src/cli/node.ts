@@ -114,7 +114,7 @@ export class Node {
     this.#neighbour = createNeighbour(config, dialling);
     this.#mediaAgent = createMediaAgent(config, dialling);
     const isListed = (address: string): boolean => this.#admission.isListed(address);
-    this.#overload = createOverload(config, { clock, logger, isListed });
+    this.#overload = createOverload(config, { clock, logger, isListed, restedMs: () => this.#network.restedMs });
     this.#signal = this.#createSignal();
     this.#media = new MediaPlane(config, { clock, random: this.#random, logger, dialer: this.#mediaAgent, ...parts });
     this.#service = this.#createService(events);

@@ -8,15 +8,17 @@ export interface OverloadDeps {
   readonly clock: Clock;
   readonly logger: LogSink['logger'];
   readonly isListed: (address: string) => boolean;
+  /** How long the thread has rested within its turns. */
+  readonly restedMs: () => number;
 }
 
 /** Overload control of a node, with its lines in the log; undefined where it is switched off, or the engine is not ours. */
-export const createOverload = ({ calls, sip }: Config, { clock, logger, isListed }: OverloadDeps) => {
+export const createOverload = ({ calls, sip }: Config, { clock, logger, isListed, restedMs }: OverloadDeps) => {
   const { enabled, targetPercent, emergencyNumbers } = calls.overload;
   if (!enabled || sip.engine !== 'embedded') return undefined;
   return new OverloadGuard({
     clock,
-    probe: new SystemLoadProbe(sip.gatherMs > 0),
+    probe: new SystemLoadProbe(restedMs),
     settings: { target: targetPercent / 100 },
     emergencyNumbers,
     isListed,

@@ -213,6 +213,11 @@ export class NodeNetwork implements Network {
     } as const;
   }
 
+  /** How long the thread has meant to rest so far, to let datagrams gather. */
+  get restedMs(): number {
+    return this.#pace?.restedMs ?? 0;
+  }
+
   /** What is open. */
   dump(): NetworkDump {
     let connectedPeers = 0;

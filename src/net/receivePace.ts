@@ -73,11 +73,17 @@ export class ReceivePace {
   readonly #beforeRest: () => void;
   readonly #cell = new Int32Array(new SharedArrayBuffer(4));
   #scheduled = false;
+  #restedMs = 0;
 
   /** @param beforeRest what must not wait for the end of a rest: the turn's datagrams leave */
   constructor(intervalMs: number, beforeRest: () => void) {
     this.#beforeRest = beforeRest;
     this.#rule = new PaceRule(intervalMs, () => performance.eventLoopUtilization().active);
+  }
+
+  /** All rests so far, in milliseconds. A rest that lasts longer than it should is a wait for a core, and not counted. */
+  get restedMs(): number {
+    return this.#restedMs;
   }
 
   /** To be called for each datagram taken. */
@@ -92,6 +98,8 @@ export class ReceivePace {
     this.#scheduled = false;
     this.#beforeRest();
     const restMs = this.#rule.restMs(performance.now());
-    if (restMs > 0) Atomics.wait(this.#cell, 0, 0, restMs);
+    if (restMs === 0) return;
+    this.#restedMs += restMs;
+    Atomics.wait(this.#cell, 0, 0, restMs);
   };
 }

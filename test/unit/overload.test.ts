@@ -173,16 +173,25 @@ t.test('it tells when it begins and ends, and what it refused', async (t) => {
   t.equal(clock.pending, 0, 'no timer is left');
 });
 
-for (const rests of [false, true]) {
-  t.test(`the probe of this process${rests ? ', which rests,' : ''}: between idle and busy`, async (t) => {
-    const probe = new SystemLoadProbe(rests);
-    probe.busy();
-    const until = performance.now() + 60;
+t.test('the probe of this process: between idle and busy, rests are not work', async (t) => {
+  let restedMs = 0;
+  const probe = new SystemLoadProbe(() => restedMs);
+  const busyFor = (ms: number): void => {
+    const until = performance.now() + ms;
     while (performance.now() < until);
-    t.ok(probe.busy() > 0.5, 'a thread that works is busy');
-    for (let i = 0; i < 3; i++) t.ok(probe.busy() >= 0 && probe.busy() <= 1);
-  });
-}
+  };
+  probe.busy();
+  busyFor(60);
+  t.ok(probe.busy() > 0.5, 'a thread that works is busy');
+  for (let i = 0; i < 3; i++) t.ok(probe.busy() >= 0 && probe.busy() <= 1);
+  const before = performance.now();
+  busyFor(80);
+  restedMs += 0.75 * (performance.now() - before);
+  const share = probe.busy();
+  t.ok(share > 0.1 && share < 0.5, `${share}: three quarters of it were rest`);
+  restedMs += 1000;
+  t.equal(probe.busy(), 0, 'never below 0');
+});
 
 // ------------------------------------------------------------------ the engine under it
 
