@@ -1,7 +1,7 @@
 /** What is kept for the next lines; memory that had to grow beyond it is let go of. */
 const KEPT_BYTES = 64 * 1024;
-/** Below this an integer's digits are worked out here. */
-const SMALL = 1e9;
+/** Digits are worked out below this, where whole numbers are quick; moments of the calendar have two such parts. */
+const PART = 1e9;
 
 const [QUOTE, BACKSLASH, COMMA, COLON, NEWLINE, MINUS, ZERO] = [0x22, 0x5c, 0x2c, 0x3a, 0x0a, 0x2d, 0x30];
 const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
@@ -124,16 +124,24 @@ const putQuoted = (octets: Buffer, at: number, text: string): number => {
 };
 
 const putNumber = (octets: Buffer, at: number, value: number): number => {
-  if (!Number.isInteger(value) || value >= SMALL || value <= -SMALL) {
-    return putWord(octets, at, Number.isFinite(value) ? `${value}` : 'null');
-  }
+  if (!Number.isSafeInteger(value)) return putWord(octets, at, Number.isFinite(value) ? `${value}` : 'null');
   let left = value;
   if (left < 0) {
     octets[at++] = MINUS;
     left = -left;
   }
-  let power = 1;
-  while (power * 10 <= left) power *= 10;
+  if (left < PART) {
+    let power = 1;
+    while (power * 10 <= left) power *= 10;
+    return putDigits(octets, at, left, power);
+  }
+  const above = Math.floor(left / PART);
+  return putDigits(octets, putNumber(octets, at, above), left - above * PART, PART / 10);
+};
+
+/** @param power of ten of the first digit */
+const putDigits = (octets: Buffer, at: number, value: number, power: number): number => {
+  let left = value;
   for (; power >= 1; power /= 10) {
     const digit = Math.floor(left / power);
     octets[at++] = ZERO + digit;
