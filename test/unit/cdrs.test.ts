@@ -146,12 +146,11 @@ t.test('the thread makes the indexes of closed files, and ends when nobody asks 
   t.equal(queries.hasThread, false, 'there is none before it is needed');
   clock.advance(60_000);
   t.equal(queries.hasThread, true);
-  const rested = async (): Promise<void> => {
-    while (clock.dump()['cdr.query.idle'] === undefined) await new Promise((resolve) => setImmediate(resolve));
+  const gone = async (): Promise<void> => {
+    while (queries.hasThread) await new Promise((resolve) => setImmediate(resolve));
   };
-  await rested();
+  await gone();
   t.same(readdirSync(join(folder, 'index')).length, closedNames(folder).length);
-  clock.advance(59_000);
   const question = { filter: {}, limit: 5, format: 'json', trimmed: false } as const;
   t.equal(idsOf(await queries.query(question)).length, 5);
   clock.advance(59_000);
@@ -165,7 +164,7 @@ t.test('the thread makes the indexes of closed files, and ends when nobody asks 
   renameSync(join(folder, 'cdr.jsonl'), join(folder, 'cdr.2031-01-02T03-04-05.678Z.jsonl'));
   clock.advance(600_000);
   t.equal(queries.hasThread, true);
-  await rested();
+  await gone();
   t.same(readdirSync(join(folder, 'index')).length, closedNames(folder).length);
   await queries.close();
   t.equal(clock.pending, 0);

@@ -40,6 +40,8 @@ export class RecordQueries {
   /** Closed files that the thread has been asked to index. */
   #prepared: ReadonlySet<string> = new Set();
   #idle: Timer | undefined;
+  /** The thread has had a question; one that came for indexes only goes with them. */
+  #asked = false;
   #closed = false;
 
   constructor(folder: string, clock: Clock) {
@@ -66,6 +68,7 @@ export class RecordQueries {
       // A search that does not end is ended with its thread: others that wait are told as well.
       const timer = this.#clock.setTimer('cdr.query', TIMEOUT_MS, () => this.#drop('the search took too long'));
       this.#waiting.set(id, { done, timer });
+      this.#asked = true;
       this.#thread().postMessage({ id, query });
     });
   }
@@ -102,7 +105,10 @@ export class RecordQueries {
       const waiting = this.#waiting.get(id);
       this.#waiting.delete(id);
       if (id === PREPARE_ID) this.#preparing = false;
-      if (!this.#preparing && this.#waiting.size === 0) this.#rest();
+      if (!this.#preparing && this.#waiting.size === 0) {
+        if (this.#asked) this.#rest();
+        else this.#drop('the indexes are made');
+      }
       waiting?.timer.cancel();
       if (answer !== undefined) waiting?.done(answer);
     });
@@ -120,7 +126,7 @@ export class RecordQueries {
     if (worker !== this.#worker) return;
     this.#worker = undefined;
     if (this.#preparing) this.#prepared = new Set();
-    this.#preparing = false;
+    this.#preparing = this.#asked = false;
     this.#idle?.cancel();
     void worker?.terminate();
     for (const { done, timer } of this.#waiting.values()) {
