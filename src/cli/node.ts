@@ -151,6 +151,7 @@ export class Node {
   async drain(): Promise<void> {
     const left = this.#registrations.leaveCarriers();
     await this.#service.drain(this.#config.calls.drainSeconds * 1000);
+    this.#accounting.recorder.settle();
     await left;
   }
 
