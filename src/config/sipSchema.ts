@@ -67,7 +67,7 @@ export const sip = section('SIP signalling', {
       'Longest time in milliseconds that a datagram waits for others, so that several are taken at a time. Only while two or more come in that time; 0: none waits',
     minimum: 0,
     maximum: 5,
-    default: 2.5,
+    default: 3,
   }),
   maxMessageBytes: Type.Integer({
     description: 'Longer messages are refused: 513 for a datagram, 400 and a closed connection for a stream',

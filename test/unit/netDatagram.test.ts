@@ -357,7 +357,7 @@ t.test('what a turn of the loop sends leaves at its end', async (t) => {
     return { outbox, left, a: peer('a'), b: peer('b') };
   };
 
-  t.test('in the order in which it came, whoever it is for', async (t) => {
+  t.test('peer by peer, to each in the order in which it came', async (t) => {
     const { outbox, left, a, b } = letters();
     outbox.add(a, Buffer.from('1'));
     outbox.add(b, Buffer.from('2'));
@@ -366,10 +366,10 @@ t.test('what a turn of the loop sends leaves at its end', async (t) => {
     t.same(left, [], 'not before');
     t.equal(outbox.size, 3);
     await turn();
-    t.same(left, ['a1', 'b2', 'a3']);
+    t.same(left, ['a1', 'a3', 'b2'], 'a peer that has been woken up finds all of it');
     outbox.add(b, Buffer.from('4'));
     await turn();
-    t.same(left, ['a1', 'b2', 'a3', 'b4'], 'and so with the next');
+    t.same(left, ['a1', 'a3', 'b2', 'b4'], 'and so with the next');
     t.equal(outbox.size, 0);
   });
 
