@@ -9,7 +9,7 @@ import { type QueryAnswer, type RecordFilter, type RecordQuery, headOf, matches 
 import { SegmentIndex } from './segmentIndex.js';
 
 const FOLDER = 'index';
-const CHUNK_BYTES = 4 * 1024 * 1024;
+const CHUNK_BYTES = 1024 * 1024;
 const MARK_BYTES = 64;
 /** Of indexes in memory; the others are read from their files, which takes a millisecond each. */
 const CACHE_BYTES = 64 * 1024 * 1024;
@@ -31,6 +31,8 @@ export class RecordArchive {
   /** Oldest use first. */
   readonly #cache = new Map<string, SegmentIndex>();
   readonly #saved = new Set<string>();
+  /** What is read at a time. One for all: a new one a time was a whole file's worth of garbage. */
+  readonly #chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -125,14 +127,13 @@ export class RecordArchive {
   #extend(fd: number, index: SegmentIndex): boolean {
     const { size } = fs.fstatSync(fd);
     const before = index.bytes;
-    let chunkBytes = CHUNK_BYTES;
+    let chunk = this.#chunk;
     while (index.bytes < size) {
-      const chunk = Buffer.allocUnsafe(Math.min(chunkBytes, size - index.bytes));
-      const read = fs.readSync(fd, chunk, 0, chunk.length, index.bytes);
+      const read = fs.readSync(fd, chunk, 0, Math.min(chunk.length, size - index.bytes), index.bytes);
       const taken = index.extend(chunk.subarray(0, read));
-      // A line that is not whole yet, or longer than the chunk.
-      if (taken === 0 && index.bytes + read >= size) break;
-      if (taken === 0) chunkBytes *= 2;
+      // A line that is not whole yet (or was taken back meanwhile), or longer than the chunk.
+      if (taken === 0 && (read === 0 || index.bytes + read >= size)) break;
+      if (taken === 0) chunk = Buffer.allocUnsafeSlow(2 * chunk.length);
     }
     return index.bytes > before;
   }

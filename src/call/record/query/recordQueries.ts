@@ -7,9 +7,11 @@ import type { QueryAnswer, RecordQuery } from './filter.js';
 const TIMEOUT_MS = 30_000;
 /** Questions that may wait: a search takes milliseconds. */
 const MOST_WAITING = 32;
-/** Indexes of files that were closed are made without being asked for. */
-const FIRST_PREPARE_MS = 60_000;
-const PREPARE_MS = 600_000;
+/**
+ * Indexes of files that were closed are made without being asked for, this often: a busy node closes several a minute, and
+ * two dozen at once would take a core, which the calls may want, for seconds.
+ */
+const PREPARE_MS = 60_000;
 /** A thread that nobody asks anything is ended: what it holds of the files it reads again in milliseconds. */
 const IDLE_MS = 60_000;
 /** The question to make indexes. */
@@ -51,13 +53,10 @@ export class RecordQueries {
 
   /** Keeps the indexes up to date in the background. */
   start(): void {
-    const arm = (delayMs: number): void => {
-      this.#prepare = this.#clock.setTimer('cdr.index', delayMs, () => {
-        this.#makeIndexes();
-        arm(PREPARE_MS);
-      });
-    };
-    arm(FIRST_PREPARE_MS);
+    this.#prepare = this.#clock.setTimer('cdr.index', PREPARE_MS, () => {
+      this.#makeIndexes();
+      this.start();
+    });
   }
 
   query(query: RecordQuery): Promise<QueryAnswer> {
