@@ -17,12 +17,12 @@ const USAGE = `npm run bench [-- section...] [options]
 sections  calls (default) = cost + ladder; cost; ladder; memory; established; overload; media; micro
 options   --rate N        calls a second of cost (300)
           --seconds N     load of a cost run (30)
-          --turns N       of cost, each kamailio then tandem (2)
+          --turns N       of cost, each kamailio, trunking, tandem (2)
           --no-drain      do not wait for and count the timers of 32 s
           --max-rate N    top of the ladder (2400)
           --rung N        seconds a rung (15)
           --warm N        seconds of load before what is measured (5; of media 3)
-          --only NAME     kamailio or tandem alone
+          --only NAME     kamailio, trunking (Kamailio with a trunk's work) or tandem alone; NAME,NAME for several
           --calls N       of memory (200000); --memory-rate N (600)
           --up N          calls that are up at once, of established (50000); --up-rate N (600)
           --streams N     of media (200); --dialect NAME exotel, twilio, plivo, jambonz; --frame-ms N of a message to
@@ -78,7 +78,7 @@ const options = {
   maxRate: Number(values['max-rate'] ?? (quick ? 300 : 2400)),
   rungSeconds: Number(values.rung ?? (quick ? 3 : 15)),
   warmUp: Number(values.warm ?? (quick ? 1 : 5)),
-  systems: values.only === undefined ? SYSTEMS : [values.only],
+  systems: values.only === undefined ? SYSTEMS : SYSTEMS.filter((name) => values.only.split(',').includes(name)),
   memoryCalls: Number(values.calls ?? (quick ? 3000 : 200_000)),
   memoryRate: Number(values['memory-rate']),
   establishedCalls: Number(values.up ?? (quick ? 300 : 50_000)),
@@ -121,6 +121,11 @@ const expand = (name) => (name === 'calls' ? ['cost', 'ladder'] : [name]);
 const main = async () => {
   const wanted = (positionals.length === 0 ? ['calls'] : positionals).flatMap(expand);
   const unknown = wanted.find((name) => !Object.hasOwn(SECTIONS, name));
+  const stranger = values.only?.split(',').find((name) => !SYSTEMS.includes(name));
+  if (stranger !== undefined) {
+    process.stderr.write(`bench: --only: no system ${stranger}; there are ${SYSTEMS.join(', ')}\n`);
+    return 64;
+  }
   if (values.help || unknown !== undefined) {
     process.stdout.write(USAGE);
     return unknown === undefined ? 0 : 64;

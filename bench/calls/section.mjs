@@ -1,4 +1,4 @@
-// CPU a call, time to answer and the highest clean rate, of Tandem and of Kamailio, in turns.
+// CPU a call, time to answer and the highest clean rate, of Tandem and of Kamailio (bare, and with the work of a trunk), in turns.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { placeCalls, probe, startCallee } from './load.mjs';
@@ -12,7 +12,8 @@ const LADDER = [300, 600, 900, 1200, 1500, 1800, 2100, 2400];
 const MAX_RETRANSMISSIONS = 0.001;
 /** SIPp that cannot keep its rate measures itself. */
 const MIN_OF_RATE = 0.97;
-const FAMILY = ['kamailio', 'tandem'];
+/** `trunking`: Kamailio with the work of a trunk, see kamailio-trunk.cfg. */
+export const SYSTEMS = ['kamailio', 'trunking', 'tandem'];
 
 const withSystem = async (name, folder, options, work) => {
   const callee = await startCallee(join(folder, 'callee'));
@@ -76,7 +77,7 @@ const costLine = (run) =>
     `${fixed(run.machineBusy, 2)} cores`.padStart(13),
   ].join(' ');
 
-/** CPU-seconds per 1000 calls and INVITE -> 200, in turns: kamailio, tandem, kamailio, tandem. */
+/** CPU-seconds per 1000 calls and INVITE -> 200, in turns: kamailio, trunking, tandem, kamailio ... */
 export const cost = async (folder, options) => {
   const { rate, seconds, drain, turns, systems } = options;
   console.log(
@@ -92,14 +93,16 @@ export const cost = async (folder, options) => {
     }
   }
   const of = (name, key) => mean(runs.filter((run) => run.name === name).map((run) => run[key]));
-  const ratio = of('tandem', 'cpuPer1000') / of('kamailio', 'cpuPer1000');
-  if (systems.length > 1) {
+  const ratios = {};
+  for (const yardstick of systems.includes('tandem') ? systems.filter((name) => name !== 'tandem') : []) {
+    const [ours, theirs] = [of('tandem', 'cpuPer1000'), of(yardstick, 'cpuPer1000')];
+    const loadOnly = of('tandem', 'cpuLoadedPer1000') / of(yardstick, 'cpuLoadedPer1000');
+    ratios[yardstick] = ours / theirs;
     console.log(
-      `CPU tandem/kamailio: ${fixed(of('tandem', 'cpuPer1000'), 3)} / ${fixed(of('kamailio', 'cpuPer1000'), 3)} = ${fixed(ratio, 2)}` +
-        ` (load only: ${fixed(of('tandem', 'cpuLoadedPer1000') / of('kamailio', 'cpuLoadedPer1000'), 2)})`,
+      `CPU tandem/${yardstick}: ${fixed(ours, 3)} / ${fixed(theirs, 3)} = ${fixed(ours / theirs, 2)} (load only: ${fixed(loadOnly, 2)})`,
     );
   }
-  return { rate, seconds, drain, runs, ratio };
+  return { rate, seconds, drain, runs, ratios };
 };
 
 /** One rung. A fresh system: what a burst before left behind is not this rung's. */
@@ -126,8 +129,10 @@ const climb = async (name, folder, { rate, options }) =>
 export const ladder = async (folder, options) => {
   console.log(`\nHighest clean rate: ${options.rungSeconds} s a rung, no failed call, < 0.1% retransmissions a call`);
   console.log('system      rate   failed  retrans  CPU-s/1000');
-  const clean = Object.fromEntries(options.systems.map((name) => [name, 0]));
-  const climbing = new Set(options.systems);
+  const systems =
+    options.systems.length === 1 ? options.systems : options.systems.filter((name) => name !== 'trunking');
+  const clean = Object.fromEntries(systems.map((name) => [name, 0]));
+  const climbing = new Set(systems);
   const rungs = [];
   for (const rate of LADDER.filter((rung) => rung <= options.maxRate)) {
     for (const name of [...climbing]) {
@@ -143,8 +148,6 @@ export const ladder = async (folder, options) => {
       else climbing.delete(name);
     }
   }
-  for (const name of options.systems) console.log(`clean up to: ${name} ${clean[name]}/s`);
+  for (const name of systems) console.log(`clean up to: ${name} ${clean[name]}/s`);
   return { clean, rungs };
 };
-
-export const SYSTEMS = FAMILY;

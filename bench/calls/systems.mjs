@@ -1,5 +1,5 @@
 // The systems under test. Each starts in a folder of its own and says where it listens and which PID pays for it.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ADMIN_PORT, CALLEE, CALLER, KAMAILIO, NUMBER, PORT, PROBER, TANDEM } from './places.mjs';
@@ -7,18 +7,37 @@ import { assertFree, end, launch, untilBound } from './processes.mjs';
 
 const bench = new URL('.', import.meta.url).pathname;
 
-const startKamailio = async (folder) => {
+const startKamailio = async (folder, name, template) => {
   assertFree(KAMAILIO, PORT);
-  const template = readFileSync(join(bench, 'kamailio.cfg'), 'utf8');
   const config = join(folder, 'kamailio.cfg');
-  writeFileSync(config, template.replace('LISTEN', `${KAMAILIO}:${PORT}`).replace('CALLEE', `${CALLEE}:${PORT}`));
+  const text = readFileSync(join(bench, template), 'utf8')
+    .replaceAll('LISTEN', `${KAMAILIO}:${PORT}`)
+    .replaceAll('CALLEE', `${CALLEE}:${PORT}`)
+    .replaceAll('NUMBER', NUMBER)
+    .replaceAll('FOLDER', folder);
+  writeFileSync(config, text);
   const child = launch('kamailio', ['-DD', '-f', config, '-m', '1024', '-M', '16', '-Y', folder, '-w', folder], {
     log: join(folder, 'kamailio.log'),
     cwd: folder,
   });
   await untilBound(child, KAMAILIO, PORT);
   await sleep(1000);
-  return { name: 'kamailio', address: KAMAILIO, pid: child.pid, stop: () => end(child) };
+  return { name, address: KAMAILIO, pid: child.pid, stop: () => end(child) };
+};
+
+/** A proxy, and nothing else. */
+const startProxy = (folder) => startKamailio(folder, 'kamailio', 'kamailio.cfg');
+
+/** What Tandem does, as far as Kamailio can: ACL, numbers, limits, fail-over, CDRs in a file; but no note of open calls. */
+const startTrunkProxy = async (folder) => {
+  writeFileSync(join(folder, 'address.list'), `1 ${CALLER} 32 0 telco\n1 ${PROBER} 32 0 telco\n`);
+  writeFileSync(join(folder, 'dispatcher.list'), `1 sip:${CALLEE}:${PORT} 0 10\n1 sip:${CALLEE}:${PORT + 1} 0 5\n`);
+  const system = await startKamailio(folder, 'trunking', 'kamailio-trunk.cfg');
+  const records = () => {
+    const files = readdirSync(folder).filter((file) => file.startsWith('cdrs'));
+    return files.reduce((sum, file) => sum + readFileSync(join(folder, file), 'latin1').split('\n').length - 1, 0);
+  };
+  return { ...system, records };
 };
 
 /** As in production: ACL, routing, limits, decision, call records and the log of a line a call. */
@@ -85,7 +104,7 @@ const startTandem = async (folder, { dist, nodeFlags, runtime, keepLog }) => {
   };
 };
 
-const starters = { kamailio: startKamailio, tandem: startTandem };
+const starters = { kamailio: startProxy, trunking: startTrunkProxy, tandem: startTandem };
 
 /** @param options dist: folder of the build; nodeFlags, runtime: of Tandem's process; keepLog: in the folder */
 export const startSystem = async (name, folder, options) => {
