@@ -67,7 +67,10 @@ export const memory = async (folder, options) => {
     const heapAfter = await liveHeap(system, heapFile);
     // Timers of 32 s fill up first.
     const steady = samples.filter(([second]) => second > 40);
-    const perThousand = steady.length > 10 ? (slope(steady) / rate) * 1000 : NaN;
+    const perThousandOf = (points) => (points.length > 10 ? (slope(points) / rate) * 1000 : NaN);
+    const perThousand = perThousandOf(steady);
+    // A process finds its size in some minutes; what leaks goes on.
+    const laterPerThousand = perThousandOf(samples.slice(samples.length >> 1));
     const failed = warm.failed + load.failed;
     const refused = warm.refused + load.refused;
     console.log(`calls ${warm.calls} + ${load.calls}, failed ${failed}, refused ${refused}`);
@@ -79,11 +82,22 @@ export const memory = async (folder, options) => {
         .map(([, rss]) => (rss / 1e6).toFixed(0))
         .join(' ')} MB`,
     );
-    console.log(`RSS slope after 40 s: ${(perThousand / 1024).toFixed(2)} kB per 1000 calls`);
+    console.log(
+      `RSS slope in MB per million calls: ${(perThousand / 1000).toFixed(1)} after 40 s, ${(laterPerThousand / 1000).toFixed(1)} in the second half`,
+    );
     console.log(`live heap after full collection: ${megabytes(heapBefore)} before, ${megabytes(heapAfter)} after`);
     console.log(`growth of the live heap: ${((heapAfter - heapBefore) / load.calls).toFixed(1)} bytes a call`);
     console.log(`call records written to the open file: ${system.records()}`);
-    return { calls: load.calls, failed, refused, samples, rssSlopePer1000: perThousand, heapBefore, heapAfter };
+    return {
+      calls: load.calls,
+      failed,
+      refused,
+      samples,
+      rssSlopePer1000: perThousand,
+      rssSlopeLaterPer1000: laterPerThousand,
+      heapBefore,
+      heapAfter,
+    };
   } finally {
     clearInterval(sampler);
     await system.stop();
