@@ -14,16 +14,16 @@ export interface OverloadDeps {
 
 /** Overload control of a node, with its lines in the log; undefined where it is switched off, or the engine is not ours. */
 export const createOverload = ({ calls, sip }: Config, { clock, logger, isListed, restedMs }: OverloadDeps) => {
-  const { enabled, targetPercent, emergencyNumbers } = calls.overload;
+  const { enabled, delayMs, emergencyNumbers } = calls.overload;
   if (!enabled || sip.engine !== 'embedded') return undefined;
   return new OverloadGuard({
     clock,
     probe: new SystemLoadProbe(restedMs),
-    settings: { target: targetPercent / 100 },
+    targetMs: delayMs,
     emergencyNumbers,
     isListed,
-    onChange: ({ on, limitPerS, refused }) => {
-      if (on) logger.warn({ limitPerS: Math.round(limitPerS) }, 'overload: new calls are refused with 503');
+    onChange: ({ on, refused }) => {
+      if (on) logger.warn('overload: new calls are refused with 503');
       else logger.warn({ refused }, 'overload is over: all calls are let in');
     },
   });

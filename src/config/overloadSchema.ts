@@ -4,11 +4,12 @@ import { Type } from '../kernel/index.js';
 export const overload = Type.Object(
   {
     enabled: Type.Boolean({ description: 'false: every call is taken, whatever becomes of the others', default: true }),
-    targetPercent: Type.Integer({
-      description: 'How busy the signalling thread should be at most while new calls are refused',
-      minimum: 30,
-      maximum: 99,
-      default: 97,
+    delayMs: Type.Integer({
+      description:
+        'How long a new call may wait for the signalling thread while more come than it can serve, in milliseconds; a burst may wait for 400',
+      minimum: 5,
+      maximum: 400,
+      default: 50,
     }),
     obeyPeers: Type.Boolean({
       description:

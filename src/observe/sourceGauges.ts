@@ -24,7 +24,7 @@ export interface MetricsSources {
   /** Contacts of registered users that this node knows. */
   readonly registrations?: () => number;
   /** How busy the signalling thread is, and what overload control does; undefined where there is none. */
-  readonly overload?: () => { readonly busy: number; readonly limitPerS: number; readonly refused: number } | undefined;
+  readonly overload?: () => { readonly busy: number; readonly active: boolean; readonly refused: number } | undefined;
   /** Registrations of this node at carriers, by state. */
   readonly carrierRegistrations?: () => [state: string, count: number][];
   /** Streams to bots that are open or being opened. */
@@ -86,12 +86,7 @@ const overloadGauges = (gauges: Gauges, overload: MetricsSources['overload']): v
   gauges.number(
     'tandem_overload_active',
     '1 while new calls are refused for overload',
-    () => (overload()?.limitPerS ?? Infinity) !== Infinity,
-  );
-  gauges.number(
-    'tandem_overload_limit',
-    'New calls a second that are let in; +Inf: all',
-    () => overload()?.limitPerS ?? Infinity,
+    () => overload()?.active ?? false,
   );
   gauges.number(
     'tandem_overload_refused',

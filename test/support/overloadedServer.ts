@@ -1,9 +1,10 @@
-/** A node as a queue in simulated time: what calls cost, a processor that works them off, callers that send again. */
+/** A node as a thread in simulated time: turns that read a socket, what calls cost, callers that send again. */
 import { OverloadGuard, type OverloadChange } from '../../src/call/admission/overloadGuard.js';
 import { ManualClock, SeededRandom } from '../../src/kernel/index.js';
+import { NewCalls } from '../../src/sip/transaction/newCalls.js';
 
 export interface ServerCosts {
-  /** Milliseconds of processor for a call's INVITE, for what follows in the call, for a refusal with its ACK. */
+  /** Milliseconds of the thread for a call's INVITE, for what follows in the call, for a refusal with its ACK. */
   readonly invite: number;
   readonly rest: number;
   readonly refusal: number;
@@ -12,13 +13,15 @@ export interface ServerCosts {
 }
 
 export const COSTS: ServerCosts = { invite: 0.45, rest: 0.4, refusal: 0.014, repeat: 0.02 };
-/** Calls a second that the processor can do, and no more. */
+/** Calls a second that the thread can do, and no more. */
 export const CAPACITY = 1000 / (COSTS.invite + COSTS.rest);
 
 export interface Phase {
   readonly seconds: number;
   /** New calls a second. */
   readonly rate: number;
+  /** The thread stands still for so long when the phase begins. */
+  readonly pauseMs?: number;
 }
 
 export interface Second {
@@ -26,20 +29,26 @@ export interface Second {
   readonly good: number;
   readonly refused: number;
   readonly repeated: number;
+  /** Lost, as the socket's buffer was full. */
+  readonly lost: number;
   readonly queued: number;
-  readonly active: boolean;
+  /** From the INVITE to the end of the call's work, at most. */
+  readonly longestMs: number;
 }
 
 /** Messages that the socket's buffer holds. */
 const BUFFER = 5000;
+/** Of a turn. */
+const READ_AT_ONCE = 32;
 const FOLLOWS_AFTER_MS = 30;
 const IN_TIME_MS = 1000;
+const TARGET_MS = 50;
 /** RFC 3261 §17.1.1.2: when an unanswered INVITE is sent again, in milliseconds since it was first sent. */
 const REPEATS_MS = [500, 1500, 3500, 7500, 15_500, 31_500];
 
 interface Call {
   readonly sentMs: number;
-  state: 'sent' | 'admitted' | 'refused' | 'done';
+  state: 'sent' | 'waiting' | 'admitted' | 'refused' | 'done';
 }
 interface Message {
   readonly call: Call;
@@ -51,7 +60,7 @@ export interface Outcome {
   readonly changes: readonly OverloadChange[];
 }
 
-/** @param controlled false: every call is let in */
+/** @param controlled false: every call is let in at once */
 export const runServer = (
   phases: readonly Phase[],
   { controlled, costs = COSTS, seed = 1 }: { controlled: boolean; costs?: ServerCosts; seed?: number },
@@ -59,87 +68,99 @@ export const runServer = (
   const clock = new ManualClock();
   const random = new SeededRandom(seed);
   const changes: OverloadChange[] = [];
-  let workedMs = 0;
-  let askedMs = 0;
-  let askedWorked = 0;
+  const atEnd: (() => void)[] = [];
   const guard = new OverloadGuard({
     clock,
-    probe: {
-      busy: () => {
-        const busy = (workedMs - askedWorked) / Math.max(1, clock.nowMs() - askedMs);
-        [askedMs, askedWorked] = [clock.nowMs(), workedMs];
-        return Math.min(1, busy);
-      },
-    },
-    settings: { target: 0.97 },
+    probe: { busy: () => 0 },
+    targetMs: TARGET_MS,
     emergencyNumbers: [],
     isListed: () => true,
     onChange: (change) => changes.push(change),
   });
-  const queue: Message[] = [];
+  const seconds: Second[] = [];
+  let [good, refused, repeated, lost, longestMs] = [0, 0, 0, 0, 0];
+  const socket: Message[] = [];
   let head = 0;
   const due = new Map<number, Message[]>();
   const later = (message: Message, atMs: number): void => {
     const at = Math.ceil(atMs);
     due.set(at, [...(due.get(at) ?? []), message]);
   };
-  const seconds: Second[] = [];
-  let [good, refused, repeated] = [0, 0, 0];
-  const arrive = (message: Message): void => {
-    if (queue.length - head < BUFFER) queue.push(message);
+  const admit = (call: Call): void => {
+    call.state = 'admitted';
+    clock.advance(costs.invite);
+    later({ call, kind: 'rest' }, clock.nowMs() + FOLLOWS_AFTER_MS);
   };
-  /** @returns milliseconds of processor */
-  const serve = ({ call, kind }: Message): number => {
+  const refuse = (call: Call): void => {
+    call.state = 'refused';
+    refused++;
+    guard.refused();
+    clock.advance(costs.refusal);
+  };
+  const newCalls = new NewCalls<Call>({
+    clock,
+    targetMs: TARGET_MS,
+    atEndOfTurn: (done) => void atEnd.push(done),
+    onNext: (call, isLate) => {
+      if (isLate) return refuse(call);
+      guard.letIn();
+      admit(call);
+    },
+  });
+  const handle = ({ call, kind }: Message): void => {
+    newCalls.heard();
     if (kind === 'rest') {
       call.state = 'done';
-      if (clock.nowMs() - call.sentMs <= IN_TIME_MS) good++;
-      return costs.rest;
+      clock.advance(costs.rest);
+      const tookMs = clock.nowMs() - call.sentMs;
+      if (tookMs <= IN_TIME_MS) good++;
+      longestMs = Math.max(longestMs, tookMs);
+      return;
     }
-    if (call.state !== 'sent') return call.state === 'refused' ? costs.refusal : costs.repeat;
-    if (controlled && guard.active) {
-      if (!guard.admits('', '')) {
-        call.state = 'refused';
-        refused++;
-        return costs.refusal;
-      }
-    } else guard.counted();
-    call.state = 'admitted';
-    later({ call, kind: 'rest' }, clock.nowMs() + FOLLOWS_AFTER_MS);
-    return costs.invite;
+    if (call.state !== 'sent') return clock.advance(call.state === 'refused' ? costs.refusal : costs.repeat);
+    if (!controlled || newCalls.mayGoOn()) return admit(call);
+    if (!newCalls.enter(call)) return refuse(call);
+    call.state = 'waiting';
   };
-  let backlogMs = 0;
-  for (const { seconds: length, rate } of phases) {
-    for (let ms = 0; ms < length * 1000; ms++) {
-      const nowMs = clock.nowMs();
-      for (let n = rate / 1000; n > 0; n--) {
-        if (random.float() >= n) continue;
-        const call: Call = { sentMs: nowMs, state: 'sent' };
-        arrive({ call, kind: 'invite' });
-        for (const after of REPEATS_MS) later({ call, kind: 'invite' }, nowMs + after);
-      }
-      for (const message of due.get(nowMs) ?? []) {
-        if (message.kind === 'invite' && message.call.state !== 'sent') continue;
-        if (message.kind === 'invite') repeated++;
-        arrive(message);
-      }
-      due.delete(nowMs);
-      // One millisecond of processor; what a message takes beyond it is owed to the next.
-      while (backlogMs < 1 && head < queue.length) {
-        const cost = serve(queue[head++] as Message);
-        backlogMs += cost;
-      }
-      const worked = Math.min(1, backlogMs);
-      workedMs += worked;
-      backlogMs -= worked;
+
+  // What the network brings, millisecond by millisecond, as far as the clock has come.
+  let sentMs = 0;
+  let phaseEndMs = 0;
+  const arrive = (message: Message): void => {
+    if (socket.length - head < BUFFER) socket.push(message);
+    else lost++;
+  };
+  const send = (rate: number): void => {
+    for (let n = rate / 1000; n > 0; n--) {
+      if (random.float() >= n) continue;
+      const call: Call = { sentMs, state: 'sent' };
+      arrive({ call, kind: 'invite' });
+      for (const after of REPEATS_MS) later({ call, kind: 'invite' }, sentMs + after);
+    }
+    for (const message of due.get(sentMs) ?? []) {
+      if (message.kind === 'invite' && message.call.state !== 'sent' && message.call.state !== 'waiting') continue;
+      if (message.kind === 'invite') repeated++;
+      arrive(message);
+    }
+    due.delete(sentMs);
+    sentMs++;
+    if (sentMs % 1000 > 0) return;
+    seconds.push({ good, refused, repeated, lost, queued: socket.length - head, longestMs });
+    [good, refused, repeated, lost, longestMs] = [0, 0, 0, 0, 0];
+  };
+
+  for (const { seconds: length, rate, pauseMs = 0 } of phases) {
+    phaseEndMs += length * 1000;
+    clock.advance(pauseMs);
+    while (sentMs < phaseEndMs) {
+      while (sentMs <= clock.nowMs() && sentMs < phaseEndMs) send(rate);
+      for (let i = 0; i < READ_AT_ONCE && head < socket.length; i++) handle(socket[head++]!);
       if (head > 10_000) {
-        queue.splice(0, head);
+        socket.splice(0, head);
         head = 0;
       }
-      clock.advance(1);
-      if (clock.nowMs() % 1000 === 0) {
-        seconds.push({ good, refused, repeated, queued: queue.length - head, active: guard.active });
-        [good, refused, repeated] = [0, 0, 0];
-      }
+      for (const done of atEnd.splice(0)) done();
+      if (head === socket.length && atEnd.length === 0) clock.advance(Math.max(0.01, sentMs - clock.nowMs()));
     }
   }
   guard.close();

@@ -1,83 +1,91 @@
-/** Watches the load of this node and says, call by call, which may still come in. */
-import type { Clock, LoadProbe, Timer } from '../../kernel/index.js';
-import { type OverloadSettings, type OverloadState, NO_OVERLOAD, nextOverload } from './overload.js';
+/** What overload control knows of this node: whom it concerns, how many were let in and refused, whether it is at work. */
+import { type Clock, type LoadProbe, type Timer, atEndOfTurn } from '../../kernel/index.js';
 
 export interface OverloadGuardOptions {
   readonly clock: Clock;
   readonly probe: LoadProbe;
-  readonly settings: OverloadSettings;
+  /** Longest wait of a new call while they queue, in milliseconds. */
+  readonly targetMs: number;
   /** Called numbers that are let in whatever the load. */
   readonly emergencyNumbers: readonly string[];
   /** Whether overload control applies to a sender at all: those that nobody lists are refused at less cost. */
   readonly isListed: (address: string) => boolean;
   readonly onChange: (change: OverloadChange) => void;
+  /** Default: of the event loop. */
+  readonly atEndOfTurn?: (done: () => void) => void;
 }
 
 /** Overload control began or ended. */
 export interface OverloadChange {
   readonly on: boolean;
-  /** New calls a second that are let in. */
-  readonly limitPerS: number;
   /** New calls refused since it began. */
   readonly refused: number;
 }
 
-const PERIOD_MS = 100;
-/** Calls that may come in at once, as time of the limit's rate. */
-const BURST_S = 0.1;
-const LEAST_BURST = 5;
+export interface OverloadDump {
+  /** Share of the last second or more in which the thread worked, 0 to 1. */
+  readonly busy: number;
+  readonly active: boolean;
+  /** New calls refused since the start. */
+  readonly refused: number;
+}
+
+/** What peers are told (RFC 7339) is the share of so long. */
+const WINDOW_MS = 500;
+/** It is over when nobody was refused for so long. */
+const CALM_MS = 1000;
+/** How busy the thread is is said anew after so long. */
+const BUSY_MS = 1000;
 /** RFC 5031: emergency services, however they are reached. */
 const EMERGENCY_URN = 'urn:service:sos';
 
 export class OverloadGuard {
-  /** True while calls are refused: the only thing that is asked of each message otherwise. */
-  active = false;
-  /** Called beside the answers, for those who tell peers by `oc` (RFC 7339): share of new calls refused, 0 to 100. */
+  readonly targetMs: number;
+  readonly atEndOfTurn: (done: () => void) => void;
+  /** Share of new calls refused lately, 0 to 100. */
   lossPercent = 0;
   readonly #options: OverloadGuardOptions;
   readonly #exempt: ReadonlySet<string>;
-  #state: OverloadState = NO_OVERLOAD;
-  #tokens = 0;
-  #filledMs = 0;
-  #sampledMs: number;
-  #offered = 0;
-  #admitted = 0;
+  #letInCount = 0;
+  #refusedCount = 0;
   #refusedTotal = 0;
   #refusedBefore = 0;
+  #calmMs = 0;
+  #busy = 0;
+  #busyMs = -Infinity;
   #timer: Timer | undefined;
+  #isClosed = false;
 
   constructor(options: OverloadGuardOptions) {
     this.#options = options;
+    this.targetMs = options.targetMs;
+    this.atEndOfTurn = options.atEndOfTurn ?? atEndOfTurn;
     this.#exempt = new Set(options.emergencyNumbers);
-    this.#sampledMs = options.clock.nowMs();
+  }
+
+  /** From the first refusal until a second after the last. */
+  get active(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  /** @param uri Request-URI */
+  isExempt(address: string, uri: string): boolean {
+    return this.#isEmergency(uri) || !this.#options.isListed(address);
+  }
+
+  letIn(): void {
+    this.#letInCount++;
+  }
+
+  refused(): void {
+    this.#refusedCount++;
+    this.#refusedTotal++;
+    if (this.#timer !== undefined || this.#isClosed) return;
+    this.#refusedBefore = this.#refusedTotal - 1;
+    // What was let in before says nothing about now.
+    this.#letInCount = this.#calmMs = 0;
     this.#arm();
-  }
-
-  /** A new call that was let in without being asked for, as nothing was limited. */
-  counted(): void {
-    this.#offered++;
-    this.#admitted++;
-  }
-
-  /**
-   * Whether a new call may come in; takes a place if so. Asked only while `active`.
-   * @param uri Request-URI
-   */
-  admits(address: string, uri: string): boolean {
-    if (!this.#options.isListed(address)) return true;
-    this.#offered++;
-    const nowMs = this.#options.clock.nowMs();
-    const { limit } = this.#state;
-    const most = Math.max(LEAST_BURST, BURST_S * limit);
-    this.#tokens = Math.min(most, this.#tokens + (limit * (nowMs - this.#filledMs)) / 1000);
-    this.#filledMs = nowMs;
-    if (this.#tokens < 1 && !this.#isEmergency(uri)) {
-      this.#refusedTotal++;
-      return false;
-    }
-    this.#tokens--;
-    this.#admitted++;
-    return true;
+    this.#options.onChange({ on: true, refused: 0 });
   }
 
   /**
@@ -88,13 +96,23 @@ export class OverloadGuard {
     return 1 + (this.#refusedTotal % 3);
   }
 
-  dump(): { readonly busy: number; readonly limitPerS: number; readonly refused: number } {
-    return { busy: this.#state.busy, limitPerS: this.#state.limit, refused: this.#refusedTotal };
+  dump(): OverloadDump {
+    const nowMs = this.#options.clock.nowMs();
+    if (nowMs - this.#busyMs >= BUSY_MS) {
+      this.#busy = this.#options.probe.busy();
+      this.#busyMs = nowMs;
+    }
+    return { busy: this.#busy, active: this.active, refused: this.#refusedTotal };
   }
 
   close(): void {
+    this.#isClosed = true;
+    this.#stop();
+  }
+
+  #stop(): void {
     this.#timer?.cancel();
-    this.active = false;
+    this.#timer = undefined;
   }
 
   #isEmergency(uri: string): boolean {
@@ -108,30 +126,19 @@ export class OverloadGuard {
   }
 
   #arm(): void {
-    this.#timer = this.#options.clock.setTimer('overload_sample', PERIOD_MS, () => {
+    this.#timer = this.#options.clock.setTimer('overload_window', WINDOW_MS, () => {
       this.#arm();
-      this.#sample();
+      this.#look();
     });
   }
 
-  #sample(): void {
-    const { clock, probe, settings } = this.#options;
-    const nowMs = clock.nowMs();
-    const [offered, admitted] = [this.#offered, this.#admitted];
-    const sample = { periodMs: nowMs - this.#sampledMs, busy: probe.busy(), offered, admitted };
-    this.#sampledMs = nowMs;
-    this.#offered = this.#admitted = 0;
-    this.#state = nextOverload(this.#state, sample, settings);
-    const on = this.#state.limit !== Infinity;
-    this.lossPercent = on && offered > 0 ? Math.round((100 * (offered - admitted)) / offered) : 0;
-    if (on === this.active) return;
-    this.active = on;
-    if (on) {
-      this.#tokens = LEAST_BURST;
-      this.#filledMs = nowMs;
-      this.#refusedBefore = this.#refusedTotal;
-    }
-    const limitPerS = on ? this.#state.limit : 0;
-    this.#options.onChange({ on, limitPerS, refused: this.#refusedTotal - this.#refusedBefore });
+  #look(): void {
+    const [letIn, refused] = [this.#letInCount, this.#refusedCount];
+    this.#letInCount = this.#refusedCount = 0;
+    this.lossPercent = refused === 0 ? 0 : Math.round((100 * refused) / (letIn + refused));
+    this.#calmMs = refused === 0 ? this.#calmMs + WINDOW_MS : 0;
+    if (this.#calmMs < CALM_MS) return;
+    this.#stop();
+    this.#options.onChange({ on: false, refused: this.#refusedTotal - this.#refusedBefore });
   }
 }

@@ -179,17 +179,15 @@ export class UserAgentCore implements TransactionCore, CoreHost, SipEngine {
     if (isNode || this.#admission.screened(request, arrival)) this.#admission.refuse(request, arrival, 481);
   }
 
-  /** New calls that the transport's glance could not read are refused here, at a higher price. */
+  /** New calls that the transport's glance could not read do not wait; they are refused here, at a higher price. */
   #hasRoomFor(request: SipRequest, arrival: Arrival): boolean {
-    const overload = this.layer.pressure?.gate;
-    if (overload === undefined || arrival.admitted === true) return true;
-    if (!overload.active) {
-      overload.counted();
-      return true;
-    }
-    if (overload.admits(arrival.address, request.uri)) return true;
+    const { pressure } = this.layer;
+    if (pressure === undefined || arrival.admitted === true) return true;
+    const { gate } = pressure;
+    if (!pressure.isRefusing || gate.isExempt(arrival.address, request.uri)) return true;
+    gate.refused();
     const headers: HeaderField[] = [
-      ['Retry-After', String(overload.retryAfterS)],
+      ['Retry-After', String(gate.retryAfterS)],
       ['Reason', 'SIP;cause=503;text="overload"'],
     ];
     this.#admission.refuse(request, arrival, 503, { headers });

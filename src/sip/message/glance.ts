@@ -27,9 +27,7 @@ const VERSION = ' SIP/2.0';
  * half a kind. Those are for the parser.
  */
 export const glanceAtInvite = (data: Buffer): Glance | undefined => {
-  // 'INVI'
-  if (data.length < 64 || data[0] !== 0x49 || data[1] !== 0x4e || data[2] !== 0x56 || data[3] !== 0x49)
-    return undefined;
+  if (!mayBeInvite(data)) return undefined;
   const headEnd = data.indexOf(HEAD_END);
   if (headEnd < 0 || headEnd > LONGEST_HEAD) return undefined;
   const text = byteString(data, 0, headEnd + 2);
@@ -66,6 +64,10 @@ export const glanceAtInvite = (data: Buffer): Glance | undefined => {
   const uri = text.slice(7, lineEnd - VERSION.length);
   return { uri, topVia: top, vias, topLength: top.length, from, to, callId, cseq, inDialog: hasTag(to) };
 };
+
+/** Begins with 'INVI', and is long enough. */
+export const mayBeInvite = (data: Buffer): boolean =>
+  data[0] === 0x49 && data[1] === 0x4e && data[2] === 0x56 && data[3] === 0x49 && data.length >= 64;
 
 /** `v:`, `VIA :` and the like. */
 const isVia = (text: string, at: number): boolean => {

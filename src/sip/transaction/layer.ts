@@ -92,7 +92,7 @@ export class TransactionLayer implements TransportSink, TransactionHost {
   readonly #anyonesResponses: boolean;
   /** RFC 7339 §4.1: what our Via asks next hops for. */
   readonly #offer: string;
-  /** Refuses new calls while there are too many. */
+  /** Lets new calls wait, and refuses some, while there are too many. */
   readonly pressure: Pressure | undefined;
   readonly #clients = new Map<string, ClientTransaction | ClientInviteTransaction | ClientRemains>();
   readonly #servers = new Map<string, ServerTransaction | ServerInviteTransaction | ServerRemains>();
@@ -106,19 +106,22 @@ export class TransactionLayer implements TransportSink, TransactionHost {
     this.random = options.random;
     this.timers = options.timers;
     this.#core = core;
-    const { overload, clock, random } = options;
-    this.pressure = overload === undefined ? undefined : new Pressure(overload, clock, random);
     this.#offer = options.obeysOverload === true ? ';oc;oc-algo="loss"' : '';
     this.#anyonesResponses = options.responsesFrom === 'anyone';
-    this.#lingering = new Lingering(clock, patienceMs(options.timers));
-    this.#lingeringBriefly = new Lingering(clock, options.timers.t4Ms);
+    this.#lingering = new Lingering(options.clock, patienceMs(options.timers));
+    this.#lingeringBriefly = new Lingering(options.clock, options.timers.t4Ms);
     this.transport = new TransportLayer(options, this);
+    const { overload } = options;
+    if (overload !== undefined) {
+      this.pressure = new Pressure(overload, options, (data, arrival) => this.transport.deliverLate(data, arrival));
+    }
   }
 
   // ------------------------------------------------------------------ from the transport
 
   onRequest(request: SipRequest, arrival: Arrival): void {
-    this.counters.requestsIn++;
+    // One that waited was counted when it came.
+    if (arrival.admitted !== true) this.counters.requestsIn++;
     stampVia(request, arrival);
     this.pressure?.stamp(request);
     const isAck = request.method === 'ACK';
@@ -131,7 +134,9 @@ export class TransactionLayer implements TransportSink, TransactionHost {
       this.counters.retransmissionsIn++;
       known.retransmitted();
     } else if (request.method === 'CANCEL') {
-      const invite = this.#servers.get(serverKey(request, arrival, 'INVITE'));
+      const inviteKey = serverKey(request, arrival, 'INVITE');
+      this.pressure?.hurry(inviteKey);
+      const invite = this.#servers.get(inviteKey);
       const user = invite instanceof ServerInviteTransaction ? invite.user : undefined;
       this.#core.onCancel(request, arrival, key, invite === undefined ? undefined : { user });
     } else {

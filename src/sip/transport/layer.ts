@@ -29,7 +29,7 @@ export interface Arrival {
   readonly listener: Listener;
   /** For streams: the connection it came over. */
   readonly hop: Hop | undefined;
-  /** An INVITE that was let in though others are refused. */
+  /** An INVITE that overload control has let in. */
   admitted?: boolean;
 }
 
@@ -37,7 +37,7 @@ export interface TransportSink {
   onRequest(request: SipRequest, arrival: Arrival): void;
   onResponse(response: SipResponse, arrival: Arrival): void;
   onMalformed(failure: ParseFailure, arrival: Arrival): void;
-  /** A message that came while new calls are refused. @returns true when it is dealt with and not even parsed */
+  /** Where there is overload control. @returns true when the message is dealt with, or will be, and is not to be parsed now */
   onPressed(data: Buffer, arrival: Arrival): boolean;
   /** A connection that is somebody's way to a registered contact is gone. */
   onFlowClosed(flow: string): void;
@@ -220,14 +220,28 @@ export class TransportLayer implements StreamOwner {
   deliver(data: Buffer, arrival: Arrival): void {
     if (data.length <= 4 && isKeepAlive(data)) return; // RFC 5626 §3.5.1 keep-alive by datagram
     try {
-      if (this.options.overload?.active === true && this.#sink.onPressed(data, arrival)) return;
-      const parsed = parseMessage(data, this.limits);
-      if (!parsed.ok) this.#sink.onMalformed(parsed.error, arrival);
-      else if ('method' in parsed.value) this.#sink.onRequest(parsed.value, arrival);
-      else this.#sink.onResponse(parsed.value, arrival);
+      if (this.options.overload !== undefined && this.#sink.onPressed(data, arrival)) return;
+      this.#parse(data, arrival);
     } catch (error) {
       this.#sink.onFault(error);
     }
+  }
+
+  /** What `onPressed` has kept. */
+  deliverLate(data: Buffer, arrival: Arrival): void {
+    if (this.stopped) return;
+    try {
+      this.#parse(data, arrival);
+    } catch (error) {
+      this.#sink.onFault(error);
+    }
+  }
+
+  #parse(data: Buffer, arrival: Arrival): void {
+    const parsed = parseMessage(data, this.limits);
+    if (!parsed.ok) this.#sink.onMalformed(parsed.error, arrival);
+    else if ('method' in parsed.value) this.#sink.onRequest(parsed.value, arrival);
+    else this.#sink.onResponse(parsed.value, arrival);
   }
 
   /** The listener that a request to this address leaves from; undefined when none has its transport and family. */

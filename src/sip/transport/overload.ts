@@ -2,18 +2,22 @@
 import type { Glance } from '../message/glance.js';
 import { ParamCursor } from '../message/params.js';
 
-/** Who decides which new calls come in while there are too many. */
+/** What the engine asks about new calls while there are too many, and tells about them. */
 export interface OverloadGate {
-  /** True while any are refused. Asked for every message. */
-  readonly active: boolean;
-  /** Share of new calls refused, 0 to 100. */
+  /** Longest wait of a new call while they queue, in milliseconds; in a burst they may wait longer. */
+  readonly targetMs: number;
+  /** Share of new calls refused lately, 0 to 100. */
   readonly lossPercent: number;
   /** Seconds. */
   readonly retryAfterS: number;
-  /** A new call, while nothing is refused. */
-  counted(): void;
-  /** Whether a new call may come in, while `active`. */
-  admits(address: string, uri: string): boolean;
+  /** Whether it is let in whatever the load. */
+  isExempt(address: string, uri: string): boolean;
+  /** A new call that had to wait goes on. */
+  letIn(): void;
+  /** A new call was refused. */
+  refused(): void;
+  /** See `atEndOfTurn` of the kernel. */
+  atEndOfTurn(done: () => void): void;
 }
 
 /** RFC 7339 §4.2: what is said holds for so long, unless something else is said. */
